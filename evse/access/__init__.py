@@ -1,0 +1,1 @@
+"""Who may do what: roles, service PIN, one-time codes, lockout, secrets."""

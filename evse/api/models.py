@@ -1,0 +1,535 @@
+"""Requests and responses of the API. Keys carry units; values that are not known are null, never 0.
+
+Everything a front end shows comes from here or from `evse.domain` (views, sessions, faults, limits).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from evse.domain.faults import FaultRecord
+from evse.domain.limits import LimitEntry, Plan
+from evse.domain.session import SessionRecord
+from evse.domain.view import Event, EvseView, StationView
+from evse.units import WallNs
+
+API_VERSION = "evse/v1"
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all models."""
+
+
+# -- system -------------------------------------------------------------------------------------------------------
+
+
+class Version(Model, frozen=True, kw_only=True):
+    version: str
+    api_version: str = API_VERSION
+    python: str = ""
+
+
+class OcppSummary(Model, frozen=True, kw_only=True):
+    enabled: bool
+    url: str
+    connected: bool
+    registration: str  # Accepted, Pending, Rejected, "" before the first answer
+    since: WallNs | None  # of the present connection state
+    last_error: str
+    sent: int
+    received: int
+    queued: int  # transaction messages not yet answered
+    heartbeat_s: int = 0
+    last_heartbeat: WallNs | None = None
+
+
+class DeviceLink(Model, frozen=True, kw_only=True):
+    """`evse.devices.interfaces.LinkHealth` as it goes over the wire."""
+
+    name: str
+    kind: str
+    where: str
+    online: bool
+    detail: str
+    frames_in: int
+    frames_out: int
+    errors: int
+    reconnects: int
+
+
+class TickStats(Model, frozen=True, kw_only=True):
+    count: int
+    late: int  # ticks that began more than one period after their deadline
+    lateness_max_ms: float
+    duration_mean_us: float
+
+
+class System(Model, frozen=True, kw_only=True):
+    version: str
+    started_at: WallNs
+    uptime_s: int
+    config_path: str
+    data_dir: str
+    pid: int
+    tick: TickStats
+    simulated: bool = False
+
+
+class Status(Model, frozen=True, kw_only=True):
+    """Answer of ``status.get`` and snapshot of ``status.stream``."""
+
+    station_id: str
+    support_phone: str
+    language: str
+    view: StationView
+    ocpp: OcppSummary
+    links: tuple[DeviceLink, ...]
+    system: System
+
+
+class Check(Model, frozen=True, kw_only=True):
+    """One line of ``evsectl doctor``."""
+
+    name: str
+    result: str  # ok, warning, failed, skipped
+    detail: str
+    remedy: str = ""
+
+
+class Doctor(Model, frozen=True, kw_only=True):
+    checks: tuple[Check, ...]
+
+
+# -- streams ------------------------------------------------------------------------------------------------------
+
+
+class StreamItem(Model, frozen=True, kw_only=True):
+    """One NDJSON line. ``seq`` is the last event that the item contains: resume with ``since=seq``.
+
+    type = snapshot (``status`` set), event (``event`` set), changed (``status`` set), heartbeat.
+    """
+
+    type: str
+    seq: int
+    status: Status | None = None
+    event: Event | None = None
+
+
+# -- connectors ---------------------------------------------------------------------------------------------------
+
+
+class Connectors(Model, frozen=True, kw_only=True):
+    items: tuple[EvseView, ...]
+
+
+class EvseRef(Model, frozen=True, kw_only=True):
+    evse_id: int
+
+
+class StartRequest(Model, frozen=True, kw_only=True):
+    evse_id: int
+    id_token: str = "API"
+
+
+class StopRequest(Model, frozen=True, kw_only=True):
+    evse_id: int
+
+
+class AvailabilityRequest(Model, frozen=True, kw_only=True):
+    evse_id: int  # 0 = the whole station
+
+
+class Done(Model, frozen=True, kw_only=True):
+    """A command was accepted by the core (``changed`` False = it stood so already)."""
+
+    ok: bool = True
+    changed: bool = True
+    detail: str = ""
+
+
+# -- sessions -----------------------------------------------------------------------------------------------------
+
+
+class SessionQuery(Model, frozen=True, kw_only=True):
+    state: str = "all"  # all, active, completed
+    evse_id: int = 0  # 0 = all
+    text: str = ""  # matches id_token, evcc_id, session_id, stop reason, fault
+    limit: int = 50
+    offset: int = 0
+
+
+class Sessions(Model, frozen=True, kw_only=True):
+    items: tuple[SessionRecord, ...]  # newest first
+    total: int
+    energy_wh: int  # of all matching sessions, not of the page only
+
+
+class SessionRef(Model, frozen=True, kw_only=True):
+    session_id: str
+
+
+class SessionPoint(Model, frozen=True, kw_only=True):
+    wall: WallNs
+    power_w: int
+    soc_pct: int | None
+    energy_wh: int
+
+
+class SessionDetail(Model, frozen=True, kw_only=True):
+    session: SessionRecord
+    points: tuple[SessionPoint, ...]  # at most 240, evenly thinned
+    events: tuple[Event, ...]
+
+
+# -- faults -------------------------------------------------------------------------------------------------------
+
+
+class FaultInfo(Model, frozen=True, kw_only=True):
+    """An active fault with its texts."""
+
+    record: FaultRecord
+    name: str
+    severity: str
+    reaction: str
+    latch: str
+    description: str
+    cause: str
+    impact: str
+    remedy_remote: str
+    remedy_on_site: str
+    clearable: bool
+    why_not: str = ""  # why it cannot be cleared now
+
+
+class Faults(Model, frozen=True, kw_only=True):
+    items: tuple[FaultInfo, ...]
+
+
+class FaultRef(Model, frozen=True, kw_only=True):
+    code: str  # F1 ...
+    evse_id: int = 0
+
+
+class HistoryQuery(Model, frozen=True, kw_only=True):
+    limit: int = 50
+    offset: int = 0
+    kind: str = ""  # prefix of the event kind, "" = all
+    evse_id: int = -1  # -1 = all
+
+
+class Events(Model, frozen=True, kw_only=True):
+    items: tuple[Event, ...]  # newest first
+    total: int
+
+
+class FaultText(Model, frozen=True, kw_only=True):
+    """One row of the catalogue (``fault explain``)."""
+
+    code: str
+    name: str
+    scope: str
+    severity: str
+    reaction: str
+    latch: str
+    ocpp16: str
+    description: str
+    cause: str
+    impact: str
+    remedy_remote: str
+    remedy_on_site: str
+
+
+class FaultCatalogue(Model, frozen=True, kw_only=True):
+    items: tuple[FaultText, ...]
+
+
+# -- planner ------------------------------------------------------------------------------------------------------
+
+
+class PlannerSettings(Model, frozen=True, kw_only=True):
+    """Site limits in force. ``override`` True = differs from the configuration file."""
+
+    limit_w: int
+    ocpp_limit_w: int
+    group_power_w: int
+    max_groups: int
+    allow_cross: bool
+    file_limit_w: int
+    file_ocpp_limit_w: int
+    file_group_power_w: int
+    file_max_groups: int
+    file_allow_cross: bool
+    override: bool
+
+
+class PlannerChange(Model, frozen=True, kw_only=True):
+    """None = leave as it is; ``reset`` True = back to the configuration file first."""
+
+    limit_w: int | None = None
+    ocpp_limit_w: int | None = None
+    group_power_w: int | None = None
+    max_groups: int | None = None
+    allow_cross: bool | None = None
+    reset: bool = False
+
+
+class GroupRow(Model, frozen=True, kw_only=True):
+    """One row of the assignments table."""
+
+    group_id: int
+    home_evse: int | None
+    owner: int | None
+    role: str  # idle, home, donor
+    on: bool
+    tie: str  # relay 2 towards the next group: open, closed, moving, none
+    contribution_w: int
+    modules: int
+    modules_present: int
+    voltage_mv: int | None
+    current_ma: int | None
+    temperature_dc: int | None
+    faults: tuple[str, ...]
+
+
+class PlannerState(Model, frozen=True, kw_only=True):
+    settings: PlannerSettings
+    plan: Plan | None
+    groups: tuple[GroupRow, ...]
+    requested_w: int
+    offered_w: int
+    allowed_w: int
+    assigned_w: int
+    shared_chains: int
+    bms_stale: int
+    site_power_w: int | None
+
+
+class Explanation(Model, frozen=True, kw_only=True):
+    """Why an EVSE gets what it gets; the binding limit first."""
+
+    evse_id: int
+    offered_w: int
+    text: str  # one sentence
+    limits: tuple[LimitEntry, ...]
+
+
+class Explanations(Model, frozen=True, kw_only=True):
+    items: tuple[Explanation, ...]
+
+
+# -- OCPP ---------------------------------------------------------------------------------------------------------
+
+
+class OcppMessage(Model, frozen=True, kw_only=True):
+    seq: int
+    wall: WallNs
+    direction: str  # "sent" | "received"
+    type: str  # "call" | "result" | "error"
+    action: str
+    unique_id: str
+    payload: str  # JSON text
+
+
+class OcppMessages(Model, frozen=True, kw_only=True):
+    items: tuple[OcppMessage, ...]  # newest last
+
+
+class OcppKey(Model, frozen=True, kw_only=True):
+    key: str
+    value: str
+    readonly: bool
+    help: str = ""
+    unit: str = ""
+
+
+class OcppKeys(Model, frozen=True, kw_only=True):
+    items: tuple[OcppKey, ...]
+
+
+class OcppKeySet(Model, frozen=True, kw_only=True):
+    key: str
+    value: str
+
+
+class OcppKeyResult(Model, frozen=True, kw_only=True):
+    status: str  # Accepted, Rejected, RebootRequired, NotSupported
+
+
+class OcppMessageQuery(Model, frozen=True, kw_only=True):
+    limit: int = 50
+    action: str = ""
+
+
+# -- configuration ------------------------------------------------------------------------------------------------
+
+
+class ConfigText(Model, frozen=True, kw_only=True):
+    path: str
+    text: str
+    version: int
+
+
+class ConfigCandidate(Model, frozen=True, kw_only=True):
+    text: str
+    dry_run: bool = False
+    if_version: int | None = None
+
+
+class ConfigChange(Model, frozen=True, kw_only=True):
+    key: str
+    old: str
+    new: str
+    apply: str  # live, idle, restart
+
+
+class ConfigResult(Model, frozen=True, kw_only=True):
+    valid: bool
+    problems: tuple[str, ...]
+    changes: tuple[ConfigChange, ...]
+    applied: bool
+    restart_needed: bool
+    version: int
+
+
+# -- devices ------------------------------------------------------------------------------------------------------
+
+
+class PlcRow(Model, frozen=True, kw_only=True):
+    evse_id: int | None  # None = detected, not configured
+    port: str
+    detected: bool
+    configured: bool
+    matched: bool
+    online: bool
+    firmware: str
+    board_id: str
+
+
+class PlcDiscovery(Model, frozen=True, kw_only=True):
+    items: tuple[PlcRow, ...]
+    in_sync: bool
+
+
+class MeterRow(Model, frozen=True, kw_only=True):
+    name: str
+    evse_id: int  # 0 = site
+    profile: str
+    port: str
+    address: int
+    online: bool
+    detail: str
+    age_ms: int | None
+    power_w: int | None
+    energy_import_wh: int | None
+    energy_export_wh: int | None
+    voltage_mv: int | None
+    current_ma: int | None
+    voltage_l_mv: tuple[int, int, int] | None = None
+    current_l_ma: tuple[int, int, int] | None = None
+    frequency_mhz: int | None = None
+    temperature_dc: int | None = None
+
+
+class Meters(Model, frozen=True, kw_only=True):
+    items: tuple[MeterRow, ...]
+
+
+class MeterRef(Model, frozen=True, kw_only=True):
+    name: str = ""  # "" = all
+
+
+class ProbeRequest(Model, frozen=True, kw_only=True):
+    name: str  # configured meter
+
+
+class ProbeRegister(Model, frozen=True, kw_only=True):
+    quantity: str
+    address: int
+    raw: str  # registers in hex
+    value: str
+    error: str = ""
+
+
+class ProbeResult(Model, frozen=True, kw_only=True):
+    name: str
+    ok: bool
+    detail: str
+    registers: tuple[ProbeRegister, ...]
+
+
+class ReaderRow(Model, frozen=True, kw_only=True):
+    name: str
+    port: str
+    online: bool
+    detail: str
+    last_token: str
+    last_at: WallNs | None
+    evses: tuple[int, ...]
+
+
+class Readers(Model, frozen=True, kw_only=True):
+    items: tuple[ReaderRow, ...]
+
+
+# -- traces -------------------------------------------------------------------------------------------------------
+
+
+class TraceDump(Model, frozen=True, kw_only=True):
+    path: str
+    ticks: int
+    seconds: int
+    bytes: int
+
+
+# -- access -------------------------------------------------------------------------------------------------------
+
+
+class SignIn(Model, frozen=True, kw_only=True):
+    pin: str
+    totp: str = ""
+
+
+class Token(Model, frozen=True, kw_only=True):
+    token: str
+    role: str
+    expires_at: WallNs
+
+
+class WhoAmI(Model, frozen=True, kw_only=True):
+    role: str  # guest, user, operator, manufacturer
+    user: str
+    uid: int | None
+    pin_set: bool
+    locked_until: WallNs | None
+
+
+class SetPin(Model, frozen=True, kw_only=True):
+    """First PIN: ``old`` empty, only over the Unix socket of the device by root or the daemon's own user."""
+
+    old: str = ""
+    new: str
+
+
+class AuditRow(Model, frozen=True, kw_only=True):
+    wall: WallNs
+    who: str
+    origin: str  # unix:uid=1000, kiosk, ocpp ...
+    operation: str
+    target: str
+    old: str
+    new: str
+    result: str
+
+
+class Audit(Model, frozen=True, kw_only=True):
+    items: tuple[AuditRow, ...]
+    total: int
+
+
+class ErrorBody(Model, frozen=True, kw_only=True):
+    """Every error answer. ``code`` is stable; exit codes of evsectl follow from it (evse.api.errors)."""
+
+    code: str
+    message: str
+    hint: str = ""
+    request_id: str = ""

@@ -1,0 +1,142 @@
+"""What the core is told on a tick: one immutable snapshot."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from evse.domain.limits import Plan, PowerLimit
+from evse.domain.readings import GroupStatus, MeterValues, NoData, Sample
+from evse.domain.session import AuthSource, OperationalStatus, StopReason
+from evse.domain.signals import BoardStatus
+from evse.units import Instant, WallNs
+
+BoardReading: TypeAlias = Sample[BoardStatus] | NoData
+MeterReading: TypeAlias = Sample[MeterValues] | NoData
+GroupReading: TypeAlias = Sample[GroupStatus] | NoData
+
+
+class EvseInputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Readings of one EVSE."""
+
+    evse_id: int
+    board: BoardReading
+    meter: MeterReading
+
+
+# Commands: each is one bounded fact or wish, delivered exactly once. `seq` is given by the shell and only grows.
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all commands. The core answers a refused command with event ``command.refused`` carrying ``seq``."""
+
+    seq: int
+
+
+class TokenPresented(Command, frozen=True, kw_only=True):
+    """A card was read. ``evse_ids`` = the EVSEs that the reader serves."""
+
+    reader: str
+    id_token: str
+    evse_ids: tuple[int, ...]
+
+
+class AuthorizeResult(Command, frozen=True, kw_only=True):
+    """Answer to effect `RequestAuthorization` (from CSMS, list or cache)."""
+
+    evse_id: int
+    id_token: str
+    accepted: bool
+    parent_id: str = ""
+    reason: str = ""  # "Blocked", "Expired", "offline: not in cache" ...
+
+
+class StartSession(Command, frozen=True, kw_only=True):
+    """Authorise an EVSE from outside: RemoteStartTransaction, API, autocharge."""
+
+    evse_id: int
+    id_token: str
+    source: AuthSource
+
+
+class StopSession(Command, frozen=True, kw_only=True):
+    """End the transaction of an EVSE."""
+
+    evse_id: int
+    reason: StopReason
+
+
+class SetAvailability(Command, frozen=True, kw_only=True):
+    """One cell of the availability matrix. ``evse_id`` 0 = station; ``origin`` backend or local."""
+
+    evse_id: int
+    origin: str  # "backend" | "local"
+    status: OperationalStatus
+
+
+class ClearFault(Command, frozen=True, kw_only=True):
+    """A technician clears a latched fault; refused while the cause stands."""
+
+    evse_id: int
+    code: str  # FaultCode value
+
+
+class UnlockConnector(Command, frozen=True, kw_only=True):
+    """Stop, wait for no current, unlock."""
+
+    evse_id: int
+
+
+class ReserveEvse(Command, frozen=True, kw_only=True):
+    """Reservation seam: EVSE shows Reserved until expiry or use; ``id_token`` "" cancels."""
+
+    evse_id: int
+    id_token: str
+    until: WallNs
+
+
+class TransactionStored(Command, frozen=True, kw_only=True):
+    """Effect `OpenTransaction` is durable: energy may flow."""
+
+    evse_id: int
+    session_id: str
+
+
+class TransactionNumbered(Command, frozen=True, kw_only=True):
+    """The CSMS answered StartTransaction. ``accepted`` False = idTagInfo not Accepted."""
+
+    evse_id: int
+    session_id: str
+    transaction_id: int
+    accepted: bool
+
+
+AnyCommand: TypeAlias = (
+    TokenPresented | AuthorizeResult | StartSession | StopSession | SetAvailability | ClearFault | UnlockConnector
+    | ReserveEvse | TransactionStored | TransactionNumbered
+)
+
+MAX_COMMANDS_PER_TICK = 16
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole snapshot. ``wall`` is for records only; nothing is timed with it."""
+
+    wall: WallNs
+    evses: tuple[EvseInputs, ...]
+    groups: tuple[GroupReading, ...]  # in the order of StationSpec.groups
+    site_meter: MeterReading
+    limits: tuple[PowerLimit, ...] = ()  # site, OCPP static, CSMS; expired ones are ignored by the core
+    plan: Plan | None = None
+    commands: tuple[AnyCommand, ...] = ()
+    storage_ok: bool = True
+    loop_fault: str = ""  # a BugError of the shell: everything off
+    backend_online: bool = False
+
+
+__all__ = [
+    "MAX_COMMANDS_PER_TICK", "AnyCommand", "AuthorizeResult", "BoardReading", "ClearFault", "Command", "EvseInputs",
+    "GroupReading", "Inputs", "Instant", "MeterReading", "ReserveEvse", "SetAvailability", "StartSession", "StopSession",
+    "TokenPresented", "TransactionNumbered", "TransactionStored", "UnlockConnector",
+]

@@ -1,0 +1,88 @@
+"""Limits with their source, and what the planner was asked and answered."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from evse.units import Instant
+
+
+class LimitSource(enum.Enum):
+    """Who set a limit (OCPP ChargingLimitSource, extended)."""
+
+    SITE = "site"  # site.limit_w of the configuration or the operator's override
+    OCPP_STATIC = "ocpp_static"  # planner override "OCPP limit"
+    CSMS = "csms"  # charging profile
+    CABLE = "cable"
+    HARDWARE = "hardware"
+    MODULES = "modules"  # module groups that are present and owned
+    THERMAL = "thermal"
+    EV = "ev"  # what the vehicle asks for or allows
+    PLAN = "plan"  # the planner's allocation
+    USER = "user"
+    FAILSAFE = "failsafe"
+
+
+class PowerLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A cap in W (site side for scope 0, DC side for an EVSE) with its source. ``expires_at`` None = until replaced."""
+
+    source: LimitSource
+    evse_id: int  # 0 = site
+    power_w: int
+    set_at: Instant
+    expires_at: Instant | None = None
+    detail: str = ""
+
+
+class LimitEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of an explanation: a cap on an EVSE, whether it binds, and where it comes from."""
+
+    source: LimitSource
+    power_w: int
+    binds: bool
+    age_s: int | None = None
+    detail: str = ""
+
+
+class PowerRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an EVSE asks the planner for. ``request_w`` 0 = nothing."""
+
+    evse_id: int
+    request_w: int
+    voltage_mv: int
+    current_ma: int
+    limit_w: int  # connector, cable, thermal and CSMS connector caps together
+    charging_since: Instant | None
+
+
+class GroupAssignment(msgspec.Struct, frozen=True, kw_only=True):
+    """Owner of one module group in a plan; None = idle."""
+
+    group_id: int
+    owner: int | None
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+    """Planner result for one EVSE, in W at the DC side, with the terms of the planner screen."""
+
+    evse_id: int
+    requested_w: int
+    offered_w: int  # headroom if nobody else asked for more
+    allowed_w: int  # after site, CSMS and fairness
+    assigned_w: int  # after module groups
+    chain: tuple[int, ...]  # group ids in bus order
+    offered_chain: tuple[int, ...] = ()
+    binding: LimitSource = LimitSource.EV
+    detail: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One result of the planner. ``version`` grows by one with every new plan."""
+
+    version: int
+    allocations: tuple[Allocation, ...]
+    groups: tuple[GroupAssignment, ...]
+    site_limit_w: int  # the smallest site-side cap the plan was made for
+    reason: str = ""

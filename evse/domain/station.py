@@ -1,0 +1,74 @@
+"""What a station is made of, as the core and the planner need it (numbers only; ports and addresses are configuration)."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class EvseKind(enum.Enum):
+    """Current type of an EVSE. The AC machine joins the core in its own release; the shapes carry both."""
+
+    AC = "ac"
+    DC = "dc"
+
+
+class Topology(enum.Enum):
+    """How module groups of a cabinet are connected."""
+
+    CHAIN = "chain"
+    RING = "ring"
+    MATRIX = "matrix"
+
+
+class EvseSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Ratings of one EVSE and its connector. Limits are hard limits: the gate enforces them on its own."""
+
+    evse_id: int  # 1..n
+    kind: EvseKind = EvseKind.DC
+    connector_id: int = 1
+    home_group: int = 0  # group id, 0 = none
+    voltage_max_mv: int = 1_000_000
+    voltage_min_mv: int = 150_000
+    current_max_ma: int = 250_000
+    power_max_w: int = 180_000
+    derate_start_dc: int = 800  # 80.0 °C: linear derating begins
+    derate_end_dc: int = 900  # 90.0 °C: zero, fault
+    insulation_min_kohm: int = 100  # IEC 61851-23: 100 ohm per volt of the rated voltage
+    cable_check_mv: int = 500_000
+    has_meter: bool = True
+    free_charging: bool = False
+    free_id_token: str = ""
+
+
+class GroupSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of power modules on the DC bus of a cabinet, in bus order."""
+
+    group_id: int  # 1..n, bus order
+    home_evse: int | None
+    modules: int
+    module_power_w: int
+    module_current_max_ma: int
+    voltage_max_mv: int = 1_000_000
+    voltage_min_mv: int = 150_000
+
+
+class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole station. ``tie i`` connects ``groups[i]`` and ``groups[i+1]``; its relay sits on the board of groups[i].home_evse."""
+
+    station_id: str
+    evses: tuple[EvseSpec, ...]
+    groups: tuple[GroupSpec, ...] = ()
+    topology: Topology = Topology.CHAIN
+    site_limit_w: int = 0  # AC side; 0 = none
+    has_site_meter: bool = False
+    efficiency_permille: int = 950
+    min_power_w: int = 3_000  # a vehicle is admitted with at least this much
+    allow_cross: bool = True  # borrowing between home groups
+    max_groups: int = 0  # groups per owner, 0 = no cap
+    group_power_w: int = 0  # cap per owner, 0 = none
+    connection_timeout_s: int = 60  # authorised but nobody plugs in
+    meter_max_age_ms: int = 5_000
+    bms_max_age_ms: int = 2_000
+    board_max_age_ms: int = 300  # three heartbeats of 100 ms

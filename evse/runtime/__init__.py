@@ -1,0 +1,1 @@
+"""The imperative shell: wiring, control loop, supervisor, recorder, daemon."""

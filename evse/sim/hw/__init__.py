@@ -1,0 +1,1 @@
+"""Simulated devices: each speaks its wire protocol from the device's side."""

@@ -1,0 +1,1 @@
+"""One SQLite database: sessions, transactions, outbox, events, audit, settings. Durable before it counts."""

@@ -1,0 +1,1 @@
+"""Dumb pipes: serial, CAN, TCP, WebSocket, and their in-memory twins. No protocol knowledge here."""

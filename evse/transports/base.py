@@ -1,0 +1,115 @@
+"""The pipes that drivers are given. Real ones open devices; in-memory ones connect to the simulator or a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class SerialSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How to open a serial port. ``echo``: the adapter hears its own bytes and the transport removes them."""
+
+    port: str
+    baud: int = 9600
+    parity: str = "N"  # N, E, O
+    stop_bits: int = 1
+    echo: bool = False
+
+
+class CanFrame(msgspec.Struct, frozen=True):
+    """One CAN data frame. ``data`` has 0..8 bytes."""
+
+    can_id: int
+    data: bytes
+    extended: bool = True
+
+
+class ByteStream(Protocol):
+    """A duplex byte pipe with one owner."""
+
+    async def read(self) -> bytes:
+        """Return at least one byte as soon as there is some; raise `DeviceError` when the pipe is gone."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Hand ``data`` to the line; may wait while the (bounded) buffer is full; raise `DeviceError` when the pipe is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Close; never raises."""
+        ...
+
+
+class CanBus(Protocol):
+    """A CAN channel with one owner."""
+
+    async def recv(self) -> CanFrame:
+        """Return the next frame; raise `DeviceError` when the channel is gone."""
+        ...
+
+    async def send(self, frame: CanFrame) -> None:
+        """Send one frame; raise `DeviceError` when the channel is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Close; never raises."""
+        ...
+
+
+class WsClosed(Exception):  # noqa: N818
+    """The WebSocket has ended; ``clean`` tells a Close frame from a broken line."""
+
+    def __init__(self, clean: bool, detail: str) -> None:
+        super().__init__(detail)
+        self.clean = clean
+        self.detail = detail
+
+
+class WebSocket(Protocol):
+    """A connected WebSocket that carries text messages."""
+
+    subprotocol: str
+
+    async def recv(self) -> str:
+        """Return the next text message; raise `WsClosed`."""
+        ...
+
+    async def send(self, text: str) -> None:
+        """Send one text message; raise `WsClosed`."""
+        ...
+
+    async def ping(self, timeout_s: float) -> None:
+        """Send a ping and wait for its pong; raise `WsClosed` when none came in time."""
+        ...
+
+    async def close(self) -> None:
+        """Close; never raises."""
+        ...
+
+
+class Openers(Protocol):
+    """How the runtime reaches the world. The only place where real and simulated differ."""
+
+    async def open_serial(self, settings: SerialSettings) -> ByteStream:
+        """Open exclusively; raise `DeviceError` naming the port and the remedy."""
+        ...
+
+    async def open_can(self, interface: str, channel: str, bitrate: int) -> CanBus:
+        """Open a CAN channel ("socketcan", "udp_multicast", "slcan", "virtual"); raise `DeviceError`."""
+        ...
+
+    async def open_tcp(self, host: str, port: int) -> ByteStream:
+        """Connect a TCP stream; raise `DeviceError`."""
+        ...
+
+    async def open_websocket(
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+    ) -> WebSocket:
+        """Connect; raise `DeviceError` with the HTTP status or the failed step in plain words."""
+        ...
+
+    def list_serial(self) -> list[str]:
+        """Return the stable names (``/dev/serial/by-id/*``) of the USB serial devices present now, sorted."""
+        ...

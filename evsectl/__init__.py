@@ -1,0 +1,1 @@
+"""Commands for technicians, provisioning scripts and firmware checks."""

@@ -1,0 +1,1 @@
+"""The Textual front ends: driver kiosk and admin console over one library."""
