@@ -1,0 +1,45 @@
+# One entry for people and for CI. Needs only Python >= 3.11 and make; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test check test-peers bench docs screens clean
+.DEFAULT_GOAL := help
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.installed: pyproject.toml uv.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv sync --frozen --inexact --quiet
+	@touch $@
+
+demo: $(VENV)/.installed  ## watch a two-connector DC station work, without hardware
+	@$(BIN)/evsectl demo
+
+test: $(VENV)/.installed  ## all tests that need no other programs
+	$(PYTEST) -n auto -m 'not peer'
+
+check: $(VENV)/.installed  ## lint, types, import contracts, generated files up to date
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.generate --check
+
+test-peers: $(VENV)/.installed  ## against independent programs (npm ocpp-rpc, mbpoll); installs them
+	@sh tests/peers/install.sh
+	EVSE_PEERS=1 $(PYTEST) -m peer tests/peers
+
+bench: $(VENV)/.installed  ## measure the budgets and write docs/performance.md
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.installed  ## regenerate man pages, completions, schemas and references
+	$(BIN)/python -m tools.generate
+
+screens: $(VENV)/.installed  ## regenerate the pictures of the README
+	$(BIN)/python -m tools.render_screens
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -1,0 +1,1 @@
+"""Scripts of the house: generators and checks, not shipped."""
