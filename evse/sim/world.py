@@ -1,0 +1,425 @@
+"""Physics of the station: module banks, ties, contactors, cables, heat and meters, in steps of 50 ms.
+
+A *bank* is the bus bar of one module group. Closed ties join banks of neighbours to one island. All modules of an
+island that are on work in parallel: no load, and the bar follows the highest set voltage; with a battery behind closed
+contactors they give the smallest of three currents: the sum of their current settings, what their power allows at the
+battery's voltage, and what the set voltage drives through the pack's resistance. Changes of voltage and current take
+time (`VOLTAGE_SLEW_MV_S`, `CURRENT_RISE_MA_S`, `CURRENT_FALL_MA_S`).
+
+Energy balance, which a test checks: site energy x efficiency = energy of all DC meters = energy into the inlets, and
+the battery takes the inlet energy less what its inner resistance turns to heat.
+
+Values are floats in mV, mA, W and Wh; whole numbers leave through boards, modules and meters. The constants of heat and
+slew are assumptions of an ordinary 250 A cable and of module data sheets (walk-in), not measurements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from evse.domain.base import ConfigError
+from evse.domain.signals import ContactorFeedback, IsolationState, LockState
+from evse.sim.ev import NORMAL, Ev, EvSpec, Pace, Stage, unplug
+from evse.sim.hw.board_plant import BoardPlant
+from evse.units import DurationNs, Instant, ms
+
+VOLTAGE_SLEW_MV_S: Final = 2_000_000
+CURRENT_RISE_MA_S: Final = 200_000
+CURRENT_FALL_MA_S: Final = 2_000_000
+DISCHARGE_PER_S: Final = 6.0
+"""A bar or cable without source loses its voltage with a time constant of 1/6 s (bleeder resistors)."""
+DEAD_BELOW_MV: Final = 500.0
+
+AMBIENT_DC: Final = 250
+HEAT_TAU_S: Final = 600.0
+HEAT_RISE_DC: Final = 350.0
+HEAT_RATED_MA: Final = 250_000.0
+"""A contact ends 35 K above ambient at 250 A, with a time constant of ten minutes."""
+FORCED_HEAT_DC_S: Final = 50.0
+FORCED_COOL_DC_S: Final = 100.0
+
+ISOLATION_FAULT_KOHM: Final = 100
+ISOLATION_WARNING_KOHM: Final = 500
+ISOLATION_MIN_MV: Final = 150_000
+"""The monitor needs some voltage to measure."""
+
+BASE_LOAD_W: Final = 120.0
+EFFICIENCY_GAIN_PERMILLE: Final = 5
+"""Real modules are a little better than the efficiency the configuration plans with."""
+CONNECTORS_MAX: Final = 48
+
+
+class Module(Protocol):
+    """What physics needs of a simulated power module."""
+
+    output_on: bool
+    set_mv: int
+    set_ma: int
+    power_max_w: int
+
+    def set_operating_point(self, voltage_mv: int, current_ma: int) -> None:
+        """Tell the module what it reads at its terminals."""
+        ...
+
+
+class ConnectorWorld:
+    """One connector: board plant, vehicle, contactors, cable and DC meter. `evse.sim.faults` sets the fault fields."""
+
+    def __init__(self, evse_id: int, plant: BoardPlant, home_bank: int) -> None:
+        self.evse_id = evse_id
+        self.plant = plant
+        self.home_bank = home_bank  # index, -1 = none
+        self.ev: Ev | None = None
+        self.leaving = False
+        self.closed = False  # output contactors, physically
+        self.voltage_mv = 0.0  # vehicle side of the output contactors
+        self.current_ma = 0.0
+        self.temperature_dc = float(AMBIENT_DC)
+        self.energy_wh = 0.0  # DC meter register
+        self.power_max_w = 0.0
+        self.visits = 0
+        # faults
+        self.welded = False
+        self.stuck_open = False
+        self.lock_stuck = False
+        self.insulation_kohm: int | None = None
+        self.forced_heat_dc: int | None = None
+        self.over_voltage_permille = 0
+        self.over_current_ma = 0
+        self.isolation_since: Instant | None = None
+        self.isolation_level = 0  # 0 not measured, 1 testing, 2 known
+        self.isolation_asked = False
+
+    @property
+    def power_w(self) -> float:
+        """Power at the meter in W."""
+        return self.voltage_mv * self.current_ma / 1e6
+
+
+class Island:
+    """Banks joined by closed ties, with the connectors whose home they are."""
+
+    def __init__(self, modules: tuple[Module, ...], connectors: tuple[ConnectorWorld, ...], voltage_mv: float) -> None:
+        self.modules = modules
+        self.connectors = connectors
+        self.voltage_mv = voltage_mv
+        self.current_ma = 0.0
+        self.idle = False
+
+
+class World:
+    """All of it. ``banks[i]`` are the modules of group i in bus order; ``tie_plants[i]`` joins bank i and i+1.
+
+    ``pace`` gives the time the insulation monitor needs. ``violations`` collects states that destroy hardware, such as
+    two vehicles on one bar: they must stay empty (bounded to 100 texts).
+    """
+
+    def __init__(
+        self,
+        connectors: Sequence[ConnectorWorld],
+        banks: Sequence[Sequence[Module]],
+        tie_plants: Sequence[BoardPlant | None],
+        *,
+        efficiency_permille: int = 950,
+        pace: Pace = NORMAL,
+    ) -> None:
+        if len(connectors) > CONNECTORS_MAX:
+            raise ConfigError([f"sim: {len(connectors)} connectors; at most {CONNECTORS_MAX} are simulated"])
+        self.connectors = tuple(connectors)
+        self.by_id = {connector.evse_id: connector for connector in connectors}
+        self.banks = tuple(tuple(bank) for bank in banks)
+        self.tie_plants = tuple(tie_plants)
+        self.pace = pace
+        self.efficiency = min(efficiency_permille + EFFICIENCY_GAIN_PERMILLE, 1000) / 1000
+        self.base_load_w = BASE_LOAD_W if efficiency_permille < 1000 else 0.0
+        self.now: Instant = 0
+        self.site_power_w = 0.0
+        self.site_power_max_w = 0.0
+        self.site_energy_wh = 0.0
+        self.violations: list[str] = []
+        self.powered = True
+        self.on_unplugged: Callable[[int], None] | None = None
+        self._tie_bits = -1
+        self._islands: list[Island] = []
+
+    # -- driver and cable ----------------------------------------------------------------------
+
+    def plug_in(self, evse_id: int, spec: EvSpec, now: Instant) -> Ev:
+        """Plug a vehicle in; `ConfigError` when the connector is taken."""
+        connector = self.by_id[evse_id]
+        if connector.ev is not None:
+            raise ConfigError([f"connector {evse_id}: {connector.ev.spec.name} is plugged in; plug_out first"])
+        connector.ev = Ev(spec, connector.plant, now, self.pace)
+        connector.leaving = False
+        connector.visits += 1
+        return connector.ev
+
+    def plug_out(self, evse_id: int, *, force: bool) -> bool:
+        """Let the vehicle leave: ended by its driver first, or torn off with ``force``. True = gone already."""
+        connector = self.by_id[evse_id]
+        ev = connector.ev
+        if ev is None:
+            raise ConfigError([f"connector {evse_id}: nothing is plugged in"])
+        connector.leaving = True
+        if force or self._may_pull(connector):
+            self._pull(connector)
+            return True
+        ev.stop_wanted = True
+        return False
+
+    def _may_pull(self, connector: ConnectorWorld) -> bool:
+        ev = connector.ev
+        return (
+            ev is not None
+            and connector.plant.lock is not LockState.LOCKED
+            and not ev.contactor
+            and not connector.closed
+        )
+
+    def _pull(self, connector: ConnectorWorld) -> None:
+        connector.ev = None
+        connector.leaving = False
+        connector.current_ma = 0.0
+        plant = connector.plant
+        unplug(plant)
+        plant.isolation = IsolationState.INVALID
+        plant.isolation_kohm = None
+        connector.isolation_level = 0
+        if self.on_unplugged is not None:
+            self.on_unplugged(connector.evse_id)
+
+    # -- the step -------------------------------------------------------------------------------
+
+    def step(self, dt_ns: DurationNs, now: Instant) -> None:
+        """Advance everything by ``dt_ns`` to the instant ``now``."""
+        self.now = now
+        for connector in self.connectors:
+            if connector.ev is not None:
+                connector.ev.step(now)
+                if connector.leaving and self._may_pull(connector):
+                    self._pull(connector)
+            self._switchgear(connector)
+        bits = 0
+        for index, plant in enumerate(self.tie_plants):
+            if plant is not None and plant.out.tie_closed and self.powered:
+                bits |= 1 << index
+        if bits != self._tie_bits:
+            self._join(bits)
+        dt_s = dt_ns / 1e9
+        for island in self._islands:
+            self._bar(island, dt_ns, dt_s)
+        total_w = 0.0
+        for connector in self.connectors:
+            self._cable(connector, now, dt_s)
+            total_w += connector.voltage_mv * connector.current_ma
+        total_w = total_w / 1e6 / self.efficiency + (self.base_load_w if self.powered else 0.0)
+        self.site_power_w = total_w
+        self.site_power_max_w = max(self.site_power_max_w, total_w)
+        self.site_energy_wh += total_w * dt_s / 3600
+
+    def _switchgear(self, connector: ConnectorWorld) -> None:
+        plant = connector.plant
+        out = plant.out
+        drive = out.contactor_wanted and self.powered and out.contactor_closed
+        closed = (drive and not connector.stuck_open) or (connector.welded and (connector.closed or drive))
+        if closed is not connector.closed:
+            connector.closed = closed
+            plant.contactor = ContactorFeedback.CLOSED if closed else ContactorFeedback.OPEN
+        if not connector.lock_stuck:
+            plant.lock = LockState.LOCKED if out.lock else LockState.UNLOCKED
+        plant.tie_closed = out.tie_closed
+
+    def _join(self, bits: int) -> None:
+        """Build islands anew after a tie moved. The bar of an island takes the highest voltage of its parts."""
+        self._tie_bits = bits
+        count = len(self.banks)
+        label = list(range(count))
+        for index in range(len(self.tie_plants)):
+            if bits >> index & 1 and count > 1:
+                a, b = label[index], label[(index + 1) % count]
+                label = [a if value == b else value for value in label]
+        old = {id(module): island.voltage_mv for island in self._islands for module in island.modules}
+        self._islands = []
+        for value in dict.fromkeys(label):
+            members = [index for index in range(count) if label[index] == value]
+            modules = tuple(module for index in members for module in self.banks[index])
+            connectors = tuple(c for c in self.connectors if c.home_bank in members)
+            voltage = max((old.get(id(module), 0.0) for module in modules), default=0.0)
+            self._islands.append(Island(modules, connectors, voltage))
+
+    def _bar(self, island: Island, dt_ns: DurationNs, dt_s: float) -> None:
+        set_mv = set_ma = power_w = excess_ma = 0.0
+        if self.powered:
+            for module in island.modules:
+                if module.output_on:
+                    if module.set_mv > set_mv:
+                        set_mv = module.set_mv
+                    set_ma += module.set_ma
+                    power_w += module.power_max_w
+        load: ConnectorWorld | None = None
+        on_bar = 0
+        for connector in island.connectors:
+            if connector.closed:
+                on_bar += 1
+                if connector.ev is not None and connector.ev.contactor:
+                    if load is not None:
+                        self._violation(
+                            f"connectors {load.evse_id} and {connector.evse_id} share one bar with both vehicles"
+                        )
+                    load = connector
+                if connector.over_voltage_permille:
+                    set_mv += set_mv * connector.over_voltage_permille / 1000
+                if set_ma > 0:
+                    excess_ma += connector.over_current_ma
+        if load is None and set_mv == 0.0 and island.voltage_mv < DEAD_BELOW_MV:
+            if not island.idle:
+                self._rest(island)
+            return
+        island.idle = False
+        if load is not None and load.ev is not None:
+            self._drive(island, load.ev, set_mv, set_ma + excess_ma, power_w, dt_s)
+        else:
+            island.current_ma = 0.0
+            self._no_load(island, set_mv, dt_s)
+        for connector in island.connectors:
+            if connector.closed:
+                connector.voltage_mv = island.voltage_mv
+            current = island.current_ma if connector is load else 0.0
+            connector.current_ma = current
+            if connector.ev is not None and (current or connector.ev.current_ma):
+                connector.ev.take(current, dt_ns)
+        self._tell(island, set_ma)
+
+    def _violation(self, text: str) -> None:
+        if len(self.violations) < 100 and text not in self.violations:
+            self.violations.append(text)
+
+    def _rest(self, island: Island) -> None:
+        """Leave a dead bar alone until something moves."""
+        island.idle = True
+        island.voltage_mv = island.current_ma = 0.0
+        for module in island.modules:
+            module.set_operating_point(0, 0)
+        for connector in island.connectors:
+            connector.current_ma = 0.0
+            if connector.closed:
+                connector.voltage_mv = 0.0
+            if connector.ev is not None:
+                connector.ev.current_ma = 0.0
+
+    def _drive(self, island: Island, ev: Ev, set_mv: float, set_ma: float, power_w: float, dt_s: float) -> None:
+        """Give current into a battery: constant current, power or voltage, whichever is least."""
+        ocv_mv = ev.ocv_mv
+        resistance = ev.resistance_mohm / 1000
+        target = 0.0
+        if set_mv > ocv_mv:
+            target = min(set_ma, (set_mv - ocv_mv) / resistance)
+            if (ocv_mv + resistance * target) * target > power_w * 1e6:  # solve (ocv + R I) I = P
+                target = (math.sqrt(ocv_mv * ocv_mv + 4e6 * resistance * power_w) - ocv_mv) / (2 * resistance)
+        now_ma = island.current_ma
+        if target > now_ma:
+            now_ma = min(target, now_ma + CURRENT_RISE_MA_S * dt_s)
+        else:
+            now_ma = max(target, now_ma - CURRENT_FALL_MA_S * dt_s)
+        island.current_ma = now_ma
+        island.voltage_mv = ocv_mv + resistance * now_ma
+
+    def _no_load(self, island: Island, set_mv: float, dt_s: float) -> None:
+        volt = island.voltage_mv
+        if set_mv >= volt:
+            volt = min(set_mv, volt + VOLTAGE_SLEW_MV_S * dt_s)
+        else:
+            volt = max(set_mv, volt - volt * DISCHARGE_PER_S * dt_s)
+        island.voltage_mv = volt
+
+    def _tell(self, island: Island, set_ma: float) -> None:
+        """Tell the modules their operating point; those that are on share the current by their settings."""
+        volt = int(island.voltage_mv)
+        share = island.current_ma / set_ma if set_ma > 0 else 0.0
+        for module in island.modules:
+            module.set_operating_point(volt, int(module.set_ma * share) if module.output_on and self.powered else 0)
+
+    def _cable(self, connector: ConnectorWorld, now: Instant, dt_s: float) -> None:
+        plant = connector.plant
+        if not connector.closed:
+            ev = connector.ev
+            if connector.current_ma:
+                connector.current_ma = 0.0
+                if ev is not None:
+                    ev.current_ma = 0.0
+            if ev is not None and ev.contactor:
+                connector.voltage_mv = ev.ocv_mv
+            elif connector.voltage_mv:
+                volt = connector.voltage_mv * (1 - DISCHARGE_PER_S * dt_s)
+                connector.voltage_mv = volt if volt > DEAD_BELOW_MV else 0.0
+        current = connector.current_ma
+        if current:
+            watts = connector.voltage_mv * current / 1e6
+            connector.energy_wh += watts * dt_s / 3600
+            if watts > connector.power_max_w:
+                connector.power_max_w = watts
+        plant.output_mv = int(connector.voltage_mv)
+        self._heat(connector, current, dt_s)
+        if plant.out.isolation_test or connector.isolation_level:
+            self._insulation(connector, now)
+
+    def _heat(self, connector: ConnectorWorld, current_ma: float, dt_s: float) -> None:
+        temperature = connector.temperature_dc
+        forced = connector.forced_heat_dc
+        if forced is not None and temperature < forced:
+            temperature = min(temperature + FORCED_HEAT_DC_S * dt_s, forced)
+        else:
+            ratio = current_ma / HEAT_RATED_MA
+            end = AMBIENT_DC + HEAT_RISE_DC * ratio * ratio
+            if temperature > AMBIENT_DC + HEAT_RISE_DC * 1.5 and forced is None:
+                temperature -= FORCED_COOL_DC_S * dt_s
+            elif forced is None:
+                temperature += (end - temperature) * dt_s / HEAT_TAU_S
+        connector.temperature_dc = temperature
+        connector.plant.temperature_dc = int(temperature)
+
+    def _insulation(self, connector: ConnectorWorld, now: Instant) -> None:
+        """The monitor: a timed test while asked for, then a standing watch until unplugged."""
+        plant = connector.plant
+        ev = connector.ev
+        kohm = connector.insulation_kohm
+        if kohm is None:
+            kohm = ev.spec.insulation_kohm if ev is not None else 2_000
+        asked = plant.out.isolation_test
+        if asked and not connector.isolation_asked:
+            connector.isolation_level = 0
+        connector.isolation_asked = asked
+        if connector.isolation_level < 2:
+            if not plant.out.isolation_test:
+                connector.isolation_level = 0
+                plant.isolation = IsolationState.INVALID
+                return
+            if connector.isolation_level == 0 or connector.voltage_mv < ISOLATION_MIN_MV:
+                connector.isolation_level = 1
+                connector.isolation_since = now
+                plant.isolation = IsolationState.TESTING
+                plant.isolation_kohm = None
+                return
+            if connector.isolation_since is not None and now - connector.isolation_since < ms(self.pace.isolation_ms):
+                return
+            connector.isolation_level = 2
+        if plant.isolation_kohm != kohm or plant.isolation is IsolationState.TESTING:
+            plant.isolation_kohm = kohm
+            plant.isolation = (
+                IsolationState.FAULT
+                if kohm < ISOLATION_FAULT_KOHM
+                else IsolationState.WARNING
+                if kohm < ISOLATION_WARNING_KOHM
+                else IsolationState.VALID
+            )
+
+    def idle(self) -> bool:
+        """Return True when no vehicle is plugged in and nothing is live: time may be skipped."""
+        return all(c.ev is None and not c.closed and c.voltage_mv == 0.0 for c in self.connectors) and all(
+            island.idle for island in self._islands
+        )
+
+
+__all__ = ["ConnectorWorld", "Island", "Module", "Stage", "World"]
