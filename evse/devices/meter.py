@@ -1,0 +1,242 @@
+"""A Modbus meter: a profile, a unit address and a place on a bus.
+
+A reading is replaced only by a complete new one. When answers stay away it turns into `NoData` that names meter, bus,
+address and register; a value is never shown older than ``STALE_AFTER_NS``. Attempts on a silent meter grow apart up to
+``RETRY_MAX_NS``, each costing the bus one timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from evse.devices.interfaces import LinkHealth
+from evse.devices.modbus_bus import ModbusBus, NoAnswer
+from evse.devices.sunspec import find_model
+from evse.domain.base import DeviceError
+from evse.domain.clock import Clock
+from evse.domain.meter_profile import MeterProfile, Register
+from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
+from evse.protocols.errors import ProtocolError
+from evse.protocols.meter_map import Field, MeterDecoder, Raw, Request, exponent_of, split, words
+from evse.protocols.modbus import ILLEGAL_ADDRESS, ILLEGAL_VALUE, ModbusException, read_answer, read_request
+from evse.units import NS_PER_MS, Instant, ms, s
+
+ATTEMPTS = 3
+"""Failed attempts in a row after which the reading is given up."""
+
+QUICK_RETRY_NS = ms(250)
+"""Distance of the attempts until then."""
+
+RETRY_MIN_NS = s(1)
+RETRY_MAX_NS = s(10)
+"""Afterwards the distance doubles from one to the other."""
+
+STALE_AFTER_NS = ms(4_500)
+"""Oldest value that is shown while the meter is polled faster than that (a dead meter is named within 5 s)."""
+
+ANSWER_OVERHEAD_BYTES = 5
+
+ProbeRow: TypeAlias = tuple[str, int, str, str, str]
+"""(quantity, address, raw registers in hex, value with unit, error)."""
+
+
+class ModbusMeter:
+    """`evse.devices.interfaces.Meter` on a `ModbusBus`; adds itself to the bus. ``poll_ms`` 100..60000."""
+
+    def __init__(
+        self, name: str, profile: MeterProfile, address: int, bus: ModbusBus, poll_ms: int, clock: Clock
+    ) -> None:
+        self.name = name
+        self.profile = profile
+        self.address = address
+        self.poll_ms = poll_ms
+        self.where = f"meter[{profile.name.rpartition('/')[2]}@{bus.where}#{address}]"
+        self._bus = bus
+        self._clock = clock
+        self._decoder = MeterDecoder(profile)
+        self._requests: list[Request] = list(self._decoder.requests)
+        self._missing: list[Request] = []  # single optional registers that the device has not
+        self._current = 0  # register of the request in flight, for error texts
+        self._offset: int | None = None if profile.sunspec_models else 0
+        self._due: Instant = clock.now()
+        self._retry_ns = RETRY_MIN_NS
+        self._failures = 0
+        self._reading: Sample[MeterValues] | NoData = NoData(
+            reason=NoDataReason.NEVER, since=clock.now(), detail=f"{self.where}: nothing read yet"
+        )
+        self.stale_after_ns = max(STALE_AFTER_NS, 3 * poll_ms * NS_PER_MS, ms(profile.bus.timeout_ms) + s(1))
+        self.polls = 0
+        self.errors = 0
+        self.detail = ""
+        bus.add(self)
+
+    @property
+    def due(self) -> Instant:
+        """When the meter wants to be polled next."""
+        return self._due
+
+    async def run(self) -> None:
+        """Own the bus together with the other meters on it."""
+        await self._bus.run()
+
+    def reading(self) -> Sample[MeterValues] | NoData:
+        """Latest complete values, or why there are none."""
+        reading = self._reading
+        if isinstance(reading, Sample) and self._clock.now() - reading.at > self.stale_after_ns:
+            text = self.detail or f"{self.where}: no values for {self.stale_after_ns // NS_PER_MS} ms"
+            self._lose(NoDataReason.TIMEOUT, text)
+            return self._reading
+        return reading
+
+    def health(self) -> Sequence[LinkHealth]:
+        """The one link of this meter."""
+        return (self.link(),)
+
+    def link(self) -> LinkHealth:
+        """State of the link."""
+        reading = self.reading()
+        return LinkHealth(
+            name=self.name,
+            kind="meter",
+            where=f"{self._bus.where}#{self.address}",
+            online=isinstance(reading, Sample),
+            detail=reading.detail if isinstance(reading, NoData) else self.detail,
+            frames_in=self.polls - self.errors,
+            frames_out=self.polls,
+            errors=self.errors,
+            reconnects=self._bus.reconnects,
+        )
+
+    def connected(self) -> None:
+        """The line is open: ask at once."""
+        self._due = self._clock.now()
+        self._failures = 0
+        self._retry_ns = RETRY_MIN_NS
+
+    def disconnected(self, detail: str) -> None:
+        """The line is gone."""
+        self.detail = f"{self.where}: {detail}"
+        self._lose(NoDataReason.DISCONNECTED, self.detail)
+
+    async def poll(self) -> None:
+        """Read everything once and set the next due time. Its own failures end here; a lost line is raised."""
+        began = self._clock.now()
+        self.polls += 1
+        try:
+            values = await self._read_values()
+        except NoAnswer as error:
+            self._failed(NoDataReason.TIMEOUT, str(error), "check termination and unit id")
+        except ModbusException as error:
+            self._failed(NoDataReason.ERROR, str(error), f"check that the meter is a {self.profile.model}")
+        except ProtocolError as error:
+            self._failed(NoDataReason.ERROR, str(error), "check baud rate, parity and shielding")
+        else:
+            self._reading = Sample(value=values, at=self._clock.now())
+            self._failures = 0
+            self._retry_ns = RETRY_MIN_NS
+            self.detail = ""
+            period = self.poll_ms * NS_PER_MS
+            due = self._due + period
+            self._due = due if due > began else began + period
+
+    async def _read_values(self) -> MeterValues:
+        if self._offset is None:
+            self._current = 0
+            self._offset = await find_model(self.read, self.profile)
+        answers: list[tuple[Request, bytes | None]] = [(request, None) for request in self._missing]
+        index = 0
+        while index < len(self._requests):
+            request = self._requests[index]
+            try:
+                answers.append(
+                    (request, await self.read(request.function, request.address + self._offset, request.count))
+                )
+                index += 1
+            except ModbusException as error:
+                if error.code not in (ILLEGAL_ADDRESS, ILLEGAL_VALUE):
+                    raise
+                self._refused(index, error)
+        return self._decoder.decode(answers)
+
+    def _refused(self, index: int, error: ModbusException) -> None:
+        """The device refuses a block: read it in parts from now on, and do without optional registers."""
+        request = self._requests[index]
+        parts = split(request)
+        if not parts:
+            if not request.registers[0].optional:
+                raise error
+            self._missing.append(self._requests.pop(index))
+            return
+        self._requests[index : index + 1] = parts
+
+    async def read(self, function: int, address: int, count: int) -> bytes:
+        """Read registers at their absolute address; errors as `ModbusBus.transact`."""
+        self._current = address
+        pdu = await self._bus.transact(
+            self.address,
+            read_request(function, address, count),
+            ANSWER_OVERHEAD_BYTES + 2 * count,
+            self.profile.bus.timeout_ms,
+        )
+        return read_answer(pdu, function, count)
+
+    def _failed(self, reason: NoDataReason, what: str, remedy: str) -> None:
+        self.errors += 1
+        self._failures += 1
+        self.detail = f"{self.where}: register {self._current}: {what} x{self._failures}; {remedy}"
+        now = self._clock.now()
+        if self._failures < ATTEMPTS:
+            self._due = now + min(QUICK_RETRY_NS, self.poll_ms * NS_PER_MS)
+            return
+        self._lose(reason, self.detail)
+        self._due = now + self._retry_ns
+        self._retry_ns = min(2 * self._retry_ns, RETRY_MAX_NS)
+
+    def _lose(self, reason: NoDataReason, detail: str) -> None:
+        """Turn the reading into `NoData`; ``since`` stays at the first loss."""
+        old = self._reading
+        since = old.since if isinstance(old, NoData) and old.reason is not NoDataReason.NEVER else self._clock.now()
+        self._reading = NoData(reason=reason, since=since, detail=detail)
+
+    async def probe(self) -> list[ProbeRow]:
+        """Read every readable register by itself, between two polls; `DeviceError` when the line is not open."""
+        rows: list[ProbeRow] = []
+
+        async def work() -> None:
+            if self._offset is None:
+                self._offset = await find_model(self.read, self.profile)
+            raws: dict[str, Raw] = {}
+            readable = [r for r in self.profile.registers if r.access != "w"]
+            # Exponents and lengths first: the others need them.
+            helpers = {r.exponent for r in readable} | {r.length for r in readable}
+            order = sorted(readable, key=lambda r: r.quantity not in helpers)
+            found = {r.quantity: await self._probe(r, raws) for r in order}
+            rows.extend(found[r.quantity] for r in readable)
+
+        await self._bus.job(work)
+        return rows
+
+    async def _probe(self, register: Register, raws: dict[str, Raw]) -> ProbeRow:
+        address = register.address + (self._offset or 0)
+        count = words(register)
+        if register.length:
+            length = raws.get(register.length)
+            count = (length + 1) // 2 if isinstance(length, int) else 0
+            if not 0 < count <= 512:
+                return (register.quantity, address, "", "", f"{register.length} is {length!r}")
+        try:
+            data = b""
+            while len(data) < 2 * count:
+                part = min(count - len(data) // 2, self.profile.bus.max_registers)
+                data += await self.read(register.function, address + len(data) // 2, part)
+            field = Field(self.profile, register, count)
+            raw = raws[register.quantity] = field.read(data)
+            exponent = exponent_of(register, raws)
+            value = field.text_of(raw, exponent) if exponent is not None else "not available"
+            return (register.quantity, address, data.hex(" ", 2), value, "")
+        except (NoAnswer, ProtocolError) as error:
+            return (register.quantity, address, "", "", str(error))
+
+
+__all__ = ["DeviceError", "ModbusMeter", "ProbeRow"]
