@@ -1,0 +1,1 @@
+"""Our own terminal driver: a cell diff with paced output instead of whole frames."""

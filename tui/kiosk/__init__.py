@@ -1,0 +1,1 @@
+"""The driver's screen: no quit, no palette, four keys."""

@@ -1,0 +1,1 @@
+"""What the screens know: a snapshot with its age, kept by a store without any widget."""
