@@ -1,1 +1,1 @@
-"""One SQLite database: sessions, transactions, outbox, events, audit, settings. Durable before it counts."""
+"""One SQLite file: sessions, samples, outbox, events, audit, settings. See docs/storage.md."""

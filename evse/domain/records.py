@@ -1,0 +1,61 @@
+"""Rows that cross the border between the storage and its users: outbox, samples, audit, cached tokens."""
+
+from __future__ import annotations
+
+import msgspec
+
+from evse.units import WallNs
+
+
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One transaction-related message to the CSMS, durable before it is first sent.
+
+    ``payload`` is the JSON object without ``transactionId``; that number is known only after the CSMS answered
+    StartTransaction, so it lives beside the payload and is put in when the row is sent. ``row_id`` is the order of
+    delivery and is given by the store (0 = not stored yet). ``parked`` is the reason why delivery was given up for
+    now, ``""`` = waiting.
+    """
+
+    unique_id: str
+    action: str  # StartTransaction, MeterValues, StopTransaction
+    session_id: str
+    payload: str
+    created: WallNs
+    row_id: int = 0
+    transaction_id: int | None = None
+    attempts: int = 0  # answers that were errors, so far
+    parked: str = ""
+
+
+class PointRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One sample of a session for its plot and for closing it after a power cut."""
+
+    session_id: str
+    wall: WallNs
+    power_w: int
+    energy_wh: int  # of the session so far
+    soc_pct: int | None = None
+    meter_wh: int | None = None  # import register of the meter
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Who changed what. Stored before the change is acknowledged."""
+
+    wall: WallNs
+    who: str
+    origin: str  # unix:uid=1000, kiosk, ocpp ...
+    operation: str
+    target: str = ""
+    old: str = ""
+    new: str = ""
+    result: str = "ok"
+
+
+class CachedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """What the CSMS last said about an id token. ``status`` is the OCPP AuthorizationStatus."""
+
+    id_token: str  # upper case: tokens compare without case
+    status: str
+    parent: str = ""
+    expires_at: WallNs | None = None
+    updated_at: WallNs = 0

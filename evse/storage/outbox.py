@@ -1,0 +1,120 @@
+"""The outbox as SQL: transaction messages in the order in which they must be delivered.
+
+Every function runs inside the caller's transaction. Laws: a row leaves only with its answer; ``row_id`` never
+comes back; a session gets one start row and one stop row in its life (``start_uid``/``stop_uid`` outlive the rows);
+no meter row follows the stop row of its session.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from evse.domain.base import check
+from evse.domain.records import OutboxRow
+
+METER_ROWS_MAX = 10_000
+"""MeterValues rows that may wait. Beyond it every second one is dropped, oldest half first; starts and stops never."""
+
+START, STOP, METER = "StartTransaction", "StopTransaction", "MeterValues"
+
+_COLUMNS = "row_id, unique_id, action, session_id, payload, created, transaction_id, attempts, parked"
+
+
+def _row(values: Sequence[object]) -> OutboxRow:
+    row_id, unique_id, action, session_id, payload, created, transaction_id, attempts, parked = values
+    return OutboxRow(
+        row_id=row_id, unique_id=unique_id, action=action, session_id=session_id, payload=payload,  # type: ignore[arg-type]
+        created=created, transaction_id=transaction_id, attempts=attempts, parked=parked,  # type: ignore[arg-type]
+    )
+
+
+def append(db: sqlite3.Connection, row: OutboxRow) -> bool:
+    """Store a row at the end; return False when its session has one already or is stopped (nothing is stored).
+
+    The session must be stored before (same transaction).
+    """
+    found = db.execute(
+        "SELECT start_uid, stop_uid, transaction_id FROM session WHERE session_id = ?", (row.session_id,)
+    ).fetchone()
+    check(found is not None, f"outbox: {row.action} for session {row.session_id!r} that is not stored")
+    start_uid, stop_uid, transaction_id = found
+    if stop_uid is not None or (row.action == START and start_uid is not None):
+        return False
+    if row.action == METER and start_uid is None:
+        return False  # the transaction never went to this CSMS (OCPP was off when it began)
+    inserted = db.execute(
+        "INSERT OR IGNORE INTO outbox (unique_id, action, session_id, payload, created, transaction_id) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (row.unique_id, row.action, row.session_id, row.payload, row.created, transaction_id),
+    ).rowcount
+    if row.action == START:
+        db.execute("UPDATE session SET start_uid = ? WHERE session_id = ?", (row.unique_id, row.session_id))
+    elif row.action == STOP:
+        db.execute("UPDATE session SET stop_uid = ? WHERE session_id = ?", (row.unique_id, row.session_id))
+    else:
+        _thin(db)
+    return inserted > 0
+
+
+def _thin(db: sqlite3.Connection) -> None:
+    count = int(db.execute("SELECT count(*) FROM outbox WHERE action = ?", (METER,)).fetchone()[0])
+    if count > METER_ROWS_MAX:
+        db.execute(
+            "DELETE FROM outbox WHERE row_id IN (SELECT row_id FROM "
+            "(SELECT row_id, row_number() OVER (ORDER BY row_id) n FROM outbox WHERE action = ?) "
+            "WHERE n % 2 = 0 AND n <= ?)",
+            (METER, METER_ROWS_MAX // 2),
+        )
+
+
+def head(db: sqlite3.Connection) -> OutboxRow | None:
+    """Return the first row that is not parked."""
+    found = db.execute(f"SELECT {_COLUMNS} FROM outbox WHERE parked = '' ORDER BY row_id LIMIT 1").fetchone()
+    return None if found is None else _row(found)
+
+
+def rows(db: sqlite3.Connection, limit: int) -> list[OutboxRow]:
+    """Return the first rows, parked ones included, in order."""
+    return [_row(found) for found in db.execute(f"SELECT {_COLUMNS} FROM outbox ORDER BY row_id LIMIT ?", (limit,))]
+
+
+def counts(db: sqlite3.Connection) -> tuple[int, int]:
+    """Return (waiting, parked)."""
+    total, parked = db.execute("SELECT count(*), coalesce(sum(parked <> ''), 0) FROM outbox").fetchone()
+    return int(total) - int(parked), int(parked)
+
+
+def start_waits(db: sqlite3.Connection, session_id: str) -> bool:
+    """Tell whether the start row of a session is still there (waiting or parked)."""
+    return db.execute(
+        "SELECT 1 FROM outbox WHERE session_id = ? AND action = ? LIMIT 1", (session_id, START)
+    ).fetchone() is not None
+
+
+def done(db: sqlite3.Connection, row_id: int) -> None:
+    """Remove a row whose answer arrived."""
+    db.execute("DELETE FROM outbox WHERE row_id = ?", (row_id,))
+
+
+def started(db: sqlite3.Connection, row_id: int, session_id: str, transaction_id: int) -> None:
+    """The CSMS answered StartTransaction: number the session and all its waiting rows, and remove the start row."""
+    db.execute("UPDATE session SET transaction_id = ? WHERE session_id = ?", (transaction_id, session_id))
+    db.execute("UPDATE outbox SET transaction_id = ? WHERE session_id = ?", (transaction_id, session_id))
+    db.execute("DELETE FROM outbox WHERE row_id = ?", (row_id,))
+
+
+def attempted(db: sqlite3.Connection, row_id: int, attempts: int) -> None:
+    """Record how often the CSMS has refused a row."""
+    db.execute("UPDATE outbox SET attempts = ? WHERE row_id = ?", (attempts, row_id))
+
+
+def park(db: sqlite3.Connection, row_id: int, reason: str) -> None:
+    """Give up on a row for now; it stays stored with the reason."""
+    check(reason != "", "outbox: a row is parked with a reason")
+    db.execute("UPDATE outbox SET parked = ? WHERE row_id = ?", (reason[:200], row_id))
+
+
+def unpark(db: sqlite3.Connection) -> int:
+    """Let all parked rows wait again with fresh attempts, at their old places; return how many."""
+    return db.execute("UPDATE outbox SET parked = '', attempts = 0 WHERE parked <> ''").rowcount
