@@ -2,7 +2,8 @@
 
 A call that returns has committed with WAL + FULL (docs/storage.md has the reasoning and the tests). A call that
 raises `StorageError` stored nothing, or its acknowledgement got lost after the commit; all calls may be repeated:
-sessions are upserts, outbox rows exist once per session and kind, events are skipped by number.
+sessions are upserts, outbox rows exist once per session and kind, events are skipped by number (only an audit row
+whose acknowledgement got lost is there twice).
 
 The one exception is named as such: `add_points` keeps samples in memory for up to `POINTS_FLUSH_NS`.
 """
@@ -303,4 +304,6 @@ class Store:
         return await self._write(outbox.unpark)
 
 
-__all__ = ["Executor", "InlineExecutor", "StorageError", "Store", "ThreadExecutor"]
+Point = PointRecord
+
+__all__ = ["Executor", "InlineExecutor", "Point", "StorageError", "Store", "ThreadExecutor"]
