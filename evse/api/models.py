@@ -5,7 +5,10 @@ Everything a front end shows comes from here or from `evse.domain` (views, sessi
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta
 
 from evse.domain.faults import FaultRecord
 from evse.domain.limits import LimitEntry, Plan
@@ -14,6 +17,15 @@ from evse.domain.view import Event, EvseView, StationView
 from evse.units import WallNs
 
 API_VERSION = "evse/v1"
+
+# Ranges of request fields: refused with 422 by the server, in the OpenAPI document, never checked in answers.
+EvseId = Annotated[int, Meta(ge=1, le=48)]
+EvseIdOrAll = Annotated[int, Meta(ge=0, le=48)]
+PageLimit = Annotated[int, Meta(ge=1, le=1000)]
+PageOffset = Annotated[int, Meta(ge=0, le=100_000_000)]
+ShortText = Annotated[str, Meta(max_length=128)]
+LimitW = Annotated[int, Meta(ge=0, le=10_000_000)]
+Secret = Annotated[str, Meta(max_length=64)]
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +115,12 @@ class Doctor(Model, frozen=True, kw_only=True):
 # -- streams ------------------------------------------------------------------------------------------------------
 
 
+class StreamQuery(Model, frozen=True, kw_only=True):
+    """``since`` = seq of the last item the reader has seen; None = begin with a snapshot."""
+
+    since: Annotated[int, Meta(ge=0)] | None = None
+
+
 class StreamItem(Model, frozen=True, kw_only=True):
     """One NDJSON line. ``seq`` is the last event that the item contains: resume with ``since=seq``.
 
@@ -123,20 +141,20 @@ class Connectors(Model, frozen=True, kw_only=True):
 
 
 class EvseRef(Model, frozen=True, kw_only=True):
-    evse_id: int
+    evse_id: EvseId
 
 
 class StartRequest(Model, frozen=True, kw_only=True):
-    evse_id: int
-    id_token: str = "API"
+    evse_id: EvseId
+    id_token: Annotated[str, Meta(min_length=1, max_length=36)] = "API"
 
 
 class StopRequest(Model, frozen=True, kw_only=True):
-    evse_id: int
+    evse_id: EvseId
 
 
 class AvailabilityRequest(Model, frozen=True, kw_only=True):
-    evse_id: int  # 0 = the whole station
+    evse_id: EvseIdOrAll  # 0 = the whole station
 
 
 class Done(Model, frozen=True, kw_only=True):
@@ -151,11 +169,11 @@ class Done(Model, frozen=True, kw_only=True):
 
 
 class SessionQuery(Model, frozen=True, kw_only=True):
-    state: str = "all"  # all, active, completed
-    evse_id: int = 0  # 0 = all
-    text: str = ""  # matches id_token, evcc_id, session_id, stop reason, fault
-    limit: int = 50
-    offset: int = 0
+    state: Literal["all", "active", "completed"] = "all"  # all, active, completed
+    evse_id: EvseIdOrAll = 0  # 0 = all
+    text: ShortText = ""  # matches id_token, evcc_id, session_id, stop reason, fault
+    limit: PageLimit = 50
+    offset: PageOffset = 0
 
 
 class Sessions(Model, frozen=True, kw_only=True):
@@ -165,7 +183,7 @@ class Sessions(Model, frozen=True, kw_only=True):
 
 
 class SessionRef(Model, frozen=True, kw_only=True):
-    session_id: str
+    session_id: ShortText
 
 
 class SessionPoint(Model, frozen=True, kw_only=True):
@@ -206,15 +224,15 @@ class Faults(Model, frozen=True, kw_only=True):
 
 
 class FaultRef(Model, frozen=True, kw_only=True):
-    code: str  # F1 ...
-    evse_id: int = 0
+    code: ShortText  # F1 ...
+    evse_id: EvseIdOrAll = 0
 
 
 class HistoryQuery(Model, frozen=True, kw_only=True):
-    limit: int = 50
-    offset: int = 0
-    kind: str = ""  # prefix of the event kind, "" = all
-    evse_id: int = -1  # -1 = all
+    limit: PageLimit = 50
+    offset: PageOffset = 0
+    kind: ShortText = ""  # prefix of the event kind, "" = all
+    evse_id: Annotated[int, Meta(ge=-1, le=48)] = -1  # -1 = all
 
 
 class Events(Model, frozen=True, kw_only=True):
@@ -265,10 +283,10 @@ class PlannerSettings(Model, frozen=True, kw_only=True):
 class PlannerChange(Model, frozen=True, kw_only=True):
     """None = leave as it is; ``reset`` True = back to the configuration file first."""
 
-    limit_w: int | None = None
-    ocpp_limit_w: int | None = None
-    group_power_w: int | None = None
-    max_groups: int | None = None
+    limit_w: LimitW | None = None
+    ocpp_limit_w: LimitW | None = None
+    group_power_w: LimitW | None = None
+    max_groups: Annotated[int, Meta(ge=0, le=64)] | None = None
     allow_cross: bool | None = None
     reset: bool = False
 
@@ -347,8 +365,8 @@ class OcppKeys(Model, frozen=True, kw_only=True):
 
 
 class OcppKeySet(Model, frozen=True, kw_only=True):
-    key: str
-    value: str
+    key: Annotated[str, Meta(min_length=1, max_length=50)]
+    value: Annotated[str, Meta(max_length=500)]
 
 
 class OcppKeyResult(Model, frozen=True, kw_only=True):
@@ -356,8 +374,8 @@ class OcppKeyResult(Model, frozen=True, kw_only=True):
 
 
 class OcppMessageQuery(Model, frozen=True, kw_only=True):
-    limit: int = 50
-    action: str = ""
+    limit: PageLimit = 50
+    action: ShortText = ""
 
 
 # -- configuration ------------------------------------------------------------------------------------------------
@@ -435,11 +453,11 @@ class Meters(Model, frozen=True, kw_only=True):
 
 
 class MeterRef(Model, frozen=True, kw_only=True):
-    name: str = ""  # "" = all
+    name: ShortText = ""  # "" = all
 
 
 class ProbeRequest(Model, frozen=True, kw_only=True):
-    name: str  # configured meter
+    name: ShortText  # configured meter
 
 
 class ProbeRegister(Model, frozen=True, kw_only=True):
@@ -485,8 +503,8 @@ class TraceDump(Model, frozen=True, kw_only=True):
 
 
 class SignIn(Model, frozen=True, kw_only=True):
-    pin: str
-    totp: str = ""
+    pin: Secret
+    totp: Secret = ""
 
 
 class Token(Model, frozen=True, kw_only=True):
@@ -506,8 +524,8 @@ class WhoAmI(Model, frozen=True, kw_only=True):
 class SetPin(Model, frozen=True, kw_only=True):
     """First PIN: ``old`` empty, only over the Unix socket of the device by root or the daemon's own user."""
 
-    old: str = ""
-    new: str
+    old: Secret = ""
+    new: Secret
 
 
 class AuditRow(Model, frozen=True, kw_only=True):
@@ -533,3 +551,5 @@ class ErrorBody(Model, frozen=True, kw_only=True):
     message: str
     hint: str = ""
     request_id: str = ""
+    field: str = ""  # request field at fault, "" when none
+    value: str = ""  # what was sent for it, shortened, "" for secrets

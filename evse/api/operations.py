@@ -6,16 +6,8 @@ import enum
 
 import msgspec
 
+from evse.access.roles import Role as Role  # re-exported: part of the registry
 from evse.api import models as m
-
-
-class Role(enum.IntEnum):
-    """Roles in rising order of rights."""
-
-    GUEST = 0  # kiosk, anybody who can open the socket
-    USER = 1
-    OPERATOR = 2
-    MANUFACTURER = 3
 
 
 class Risk(enum.Enum):
@@ -56,10 +48,10 @@ def _post(name: str, path: str, request: type[m.Model], response: type[m.Model],
 OPERATIONS: tuple[Operation, ...] = (
     _get("version.get", "/v1/version", m.Version, "Version of the daemon and of the API"),
     _get("status.get", "/v1/status", m.Status, "The whole station as it stands now"),
-    _get("status.stream", "/v1/status/stream", m.StreamItem, "Snapshot, then changes of the view at most twice a second, then heartbeats", stream=True),
+    _get("status.stream", "/v1/status/stream", m.StreamItem, "Snapshot, then changes of the view at most twice a second, heartbeats every 10 s", m.StreamQuery, stream=True),
     _get("doctor.run", "/v1/doctor", m.Doctor, "Check devices, back end, storage, configuration and clock"),
     _get("events.list", "/v1/events", m.Events, "Event history, newest first", m.HistoryQuery),
-    _get("events.stream", "/v1/events/stream", m.StreamItem, "Events as they happen; resume with since", stream=True),
+    _get("events.stream", "/v1/events/stream", m.StreamItem, "Events as they happen; resume with since", m.StreamQuery, stream=True),
     _get("connector.list", "/v1/connectors", m.Connectors, "All connectors"),
     _get("connector.get", "/v1/connectors/get", m.Connectors, "One connector", m.EvseRef),
     _post("connector.start", "/v1/connectors/start", m.StartRequest, m.Done, "Authorise a connector and start charging", Role.USER, Risk.ENERGISE),
