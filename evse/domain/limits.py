@@ -86,3 +86,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[GroupAssignment, ...]
     site_limit_w: int  # the smallest site-side cap the plan was made for
     reason: str = ""
+    regrouped_at: Instant = 0  # when module groups last moved between vehicles (dwell of the planner)

@@ -226,3 +226,40 @@ def evaluate(problem: DcProblem, owner: dict[str, str | None]) -> dict[str, int]
     cap = site_cap_w(problem)
     level = None if cap is None else water_level(value.values(), cap)
     return value if level is None else {c: min(v, level) for c, v in value.items()}
+
+
+def headroom(problem: DcProblem, solution: DcSolution, name: str) -> tuple[int, tuple[str, ...]]:
+    """What ``name`` could get if it asked for all it may and everybody else kept what they have: W and its groups.
+
+    The caps lend what the others leave, the bus or matrix lends what is idle next to its own groups.
+    """
+    connector = next(c for c in problem.connectors if c.id == name)
+    cabinet = next(c for c in problem.cabinets if c.id == connector.cabinet)
+    here = {c.id for c in problem.connectors if c.cabinet == cabinet.id}
+    room = [connector.limit_w] if connector.limit_w is not None else []
+    if problem.group_power_w:
+        room.append(problem.group_power_w)
+    for cap, names in ((cabinet_cap_w(problem, cabinet), here), (site_cap_w(problem), set(solution.power_w))):
+        if cap is not None:
+            room.append(max(0, cap - sum(solution.power_w[other] for other in names if other != name)))
+    powers = [group_power_w(group, connector.voltage_mv) for group in cabinet.groups]
+    ceiling = min([*room, sum(powers)])
+    eager = msgspec.structs.replace(connector, request_w=ceiling)
+    part = _part(
+        problem, cabinet, {c.id: ceiling if c.id == name else -1 for c in problem.connectors}, max(1, problem.min_w)
+    )
+    if eager.id not in {c.id for c in part.candidates}:
+        return 0, ()
+    task = _task(problem, part, [eager], [ceiling], max(1, problem.min_w))
+    for g, group in enumerate(cabinet.groups):
+        if solution.owner.get(group.id) not in (None, name):
+            task.allowed[0][g] = False
+    answer = solve_matrix(task) if cabinet.topology is Topology.MATRIX else solve_bus(task)
+    if answer is None or (task.home[0] != NOBODY and cabinet.topology is not Topology.MATRIX and not _may_own(task)):
+        return 0, ()
+    return answer.value_w[0], tuple(group.id for group, o in zip(cabinet.groups, answer.owner, strict=True) if o == 0)
+
+
+def _may_own(task: Task) -> bool:
+    """The home of the only connector is not taken by another."""
+    return task.allowed[0][task.home[0]]

@@ -1,0 +1,149 @@
+"""Why a connector gets what it gets, in one sentence and a table with the binding limit first."""
+
+from __future__ import annotations
+
+from evse.domain.base import Frozen
+from evse.domain.limits import Allocation, LimitEntry, LimitSource, Plan, PowerLimit
+from evse.domain.session import SessionPhase
+from evse.domain.view import EvseView
+from evse.planner.live import PlannerSettingsW, cap_name
+from evse.units import NS_PER_S, Instant
+
+SITE_SOURCES = (LimitSource.SITE, LimitSource.OCPP_STATIC, LimitSource.CSMS)
+
+
+class ExplanationText(Frozen, frozen=True, kw_only=True):
+    """Same fields as the API's Explanation: DC-side W offered now, the sentence, and all limits, the binding one
+    first."""
+
+    evse_id: int
+    offered_w: int
+    text: str
+    limits: tuple[LimitEntry, ...]
+
+
+def age_words(age_s: int) -> str:
+    """An age as people say it: "just now", "40 s ago", "12 min ago", "5 h ago", "3 days ago"."""
+    if age_s < 5:
+        return "just now"
+    if age_s < 90:
+        return f"{age_s} s ago"
+    if age_s < 90 * 60:
+        return f"{(age_s + 30) // 60} min ago"
+    if age_s < 36 * 3600:
+        return f"{(age_s + 1800) // 3600} h ago"
+    return f"{(age_s + 43_200) // 86_400} days ago"
+
+
+_QUIET = {
+    SessionPhase.IDLE: "no vehicle is plugged in",
+    SessionPhase.UNAVAILABLE: "it is out of service",
+    SessionPhase.FINISHED: "charging has ended",
+    SessionPhase.WAIT_AUTH: "it waits for authorisation",
+    SessionPhase.PLUGGED: "the vehicle has not started to talk",
+    SessionPhase.SLAC: "the vehicle has not started to talk",
+    SessionPhase.HLC_SETUP: "the vehicle has not asked for power yet",
+}
+
+_CORE_WORDS = {
+    LimitSource.CABLE: "cable limit",
+    LimitSource.HARDWARE: "connector limit",
+    LimitSource.MODULES: "power of its module groups",
+    LimitSource.THERMAL: "temperature limit",
+    LimitSource.EV: "demand of the vehicle",
+    LimitSource.USER: "limit of the user",
+    LimitSource.FAILSAFE: "failsafe limit",
+    LimitSource.SITE: "site limit",
+    LimitSource.OCPP_STATIC: "static OCPP limit",
+    LimitSource.CSMS: "CSMS limit",
+    LimitSource.PLAN: "planner's share",
+}
+
+
+def _origin(settings: PlannerSettingsW, source: LimitSource, now: Instant | None) -> tuple[int | None, str]:
+    """Age in s and detail of the site-wide limit that set ``source``, as far as they are known."""
+    found: PowerLimit | None = None
+    for limit in settings.limits:
+        if limit.source is source and limit.evse_id == 0 and (found is None or limit.power_w < found.power_w):
+            found = limit
+    if found is None:
+        return None, "from the configuration" if source in (LimitSource.SITE, LimitSource.OCPP_STATIC) else ""
+    return (None if now is None else max(0, now - found.set_at) // NS_PER_S), found.detail
+
+
+def _bracket(age_s: int | None, detail: str) -> str:
+    words = " ".join(part for part in (detail, "" if age_s is None else age_words(age_s)) if part)
+    return f" ({words})" if words else ""
+
+
+def _rows(
+    view: EvseView, row: Allocation | None, settings: PlannerSettingsW, binding: LimitSource, now: Instant | None
+) -> list[LimitEntry]:
+    """All limits that are known for this EVSE: what the core reports, what the plan says, and the site-side caps."""
+    rows: dict[LimitSource, LimitEntry] = {}
+    for entry in view.limits:
+        rows.setdefault(entry.source, entry)
+    if row is not None:
+        rows.setdefault(
+            LimitSource.EV, LimitEntry(source=LimitSource.EV, power_w=row.requested_w, binds=False, detail="requested")
+        )
+        chain = ", ".join(str(g) for g in row.chain)
+        rows.setdefault(
+            LimitSource.PLAN,
+            LimitEntry(
+                source=LimitSource.PLAN,
+                power_w=row.assigned_w,
+                binds=False,
+                detail=f"groups {chain}" if chain else "no group",
+            ),
+        )
+    for source, power_w in settings.site_caps():
+        age_s, detail = _origin(settings, source, now)
+        words = "AC side, all connectors together"
+        rows[source] = LimitEntry(
+            source=source, power_w=power_w, binds=False, age_s=age_s, detail=f"{words}; {detail}" if detail else words
+        )
+    marked = [
+        LimitEntry(source=e.source, power_w=e.power_w, binds=e.source is binding, age_s=e.age_s, detail=e.detail)
+        for e in rows.values()
+    ]
+    marked.sort(key=lambda e: (not e.binds, e.power_w))
+    return marked
+
+
+def explain(
+    view: EvseView, plan: Plan | None, settings: PlannerSettingsW, now: Instant | None = None
+) -> ExplanationText:
+    """Explain one EVSE. ``now`` lets limits show their age.
+
+    The limit that the core reports as binding counts first; where that is the plan, the plan's own reason is told.
+    """
+    row = next((a for a in plan.allocations if a.evse_id == view.evse_id), None) if plan is not None else None
+    core = view.limits[0] if view.limits and view.limits[0].binds else None
+    binding = core.source if core is not None else (row.binding if row is not None else LimitSource.PLAN)
+    if binding in (LimitSource.PLAN, *SITE_SOURCES, LimitSource.MODULES) and row is not None:
+        core, binding = None, row.binding
+    limits = tuple(_rows(view, row, settings, binding, now))
+    who = f"Connector {view.evse_id}"
+    gets = f"gets {view.offered_w / 1000:.1f} kW" if view.offered_w > 0 else "gets nothing"
+    if view.phase is SessionPhase.FAULTED and view.faults:
+        reason = f"fault {view.faults[0].code.value}: {view.faults[0].detail}"
+    elif view.offered_w <= 0 and view.phase in _QUIET:
+        reason = _QUIET[view.phase]
+    elif core is not None:
+        what = _CORE_WORDS[core.source]
+        reason = f"the {what} of {core.power_w / 1000:.1f} kW binds" + _bracket(core.age_s, core.detail)
+    elif row is None:
+        reason = "there is no plan yet"
+    else:
+        reason = row.detail or f"the {_CORE_WORDS[row.binding]} binds"
+        if row.binding in SITE_SOURCES:
+            reason += _bracket(*_origin(settings, row.binding, now))
+    return ExplanationText(
+        evse_id=view.evse_id, offered_w=view.offered_w, text=f"{who} {gets}: {reason}", limits=limits
+    )
+
+
+def site_words(settings: PlannerSettingsW) -> str:
+    """The site-side caps in words: "site limit of 60.0 kW, CSMS limit of 40.0 kW", or "no site limit"."""
+    return ", ".join(cap_name(source, w) for source, w in settings.site_caps()) or "no site limit"

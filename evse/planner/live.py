@@ -1,0 +1,382 @@
+"""The planner of a running station: from requests and module readings to the `Plan` that the core follows.
+
+Pure: the runtime calls `make_plan` when a request, a limit or a module changes, and at least every few seconds so
+that a
+dwell can end. What the planner remembers is in the prior plan. A group without a reading gives nothing: unknown is
+not power.
+
+Regrouping costs relay operations and a ramp, so the prior grouping stays unless some connector gains more than
+`GAIN_MIN_W` at its place in the sorted order and the last regrouping is `REGROUP_DWELL_NS` ago. No dwell applies when a
+connector cannot be served with the prior grouping (a home is needed back) or when a limit fell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from evse.domain.base import Frozen
+from evse.domain.limits import Allocation, GroupAssignment, LimitSource, Plan, PowerLimit, PowerRequest
+from evse.domain.readings import GroupStatus, NoData, Sample
+from evse.domain.station import StationSpec
+from evse.planner.dc import evaluate, headroom, solve
+from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem, DcSolution, ceiling_w
+from evse.planner.share import water_level
+from evse.planner.verify import structure
+from evse.units import NS_PER_S, DurationNs, Instant
+
+GroupReading = Sample[GroupStatus] | NoData
+
+GAIN_MIN_W = 1_000
+"""A connector must gain more than this before groups move."""
+
+REGROUP_DWELL_NS: DurationNs = 30 * NS_PER_S
+"""Time between two voluntary regroupings."""
+
+ASSUMED_MV = 400_000
+"""Voltage to plan with before the vehicle has named one: the lower battery class, which gives the lower group power."""
+
+CHANGE_MIN_W = 100
+"""Plans that differ by less in every number are the same plan for people and for the log."""
+
+
+class PlannerSettingsW(Frozen, frozen=True, kw_only=True):
+    """Limits in force. Site-side (AC) W for the first three: 0 = none, but ``csms_limit_w`` None = none and 0 = stop.
+
+    ``group_power_w`` cap per owner (DC W, 0 = none), ``max_groups`` groups per owner with its own (0 = no cap),
+    ``min_power_w`` a vehicle gets nothing or at least this, ``efficiency_permille`` DC output over AC input.
+    ``limits`` = where the site-side caps come from, for explanations.
+    """
+
+    site_limit_w: int = 0
+    ocpp_limit_w: int = 0
+    csms_limit_w: int | None = None
+    group_power_w: int = 0
+    max_groups: int = 0
+    allow_cross: bool = True
+    min_power_w: int = 3_000
+    efficiency_permille: int = 950
+    limits: tuple[PowerLimit, ...] = ()
+
+    def site_caps(self) -> tuple[tuple[LimitSource, int], ...]:
+        """Return the site-side caps in force, AC W, smallest first."""
+        caps: list[tuple[LimitSource, int]] = []
+        if self.site_limit_w > 0:
+            caps.append((LimitSource.SITE, self.site_limit_w))
+        if self.ocpp_limit_w > 0:
+            caps.append((LimitSource.OCPP_STATIC, self.ocpp_limit_w))
+        if self.csms_limit_w is not None:
+            caps.append((LimitSource.CSMS, max(0, self.csms_limit_w)))
+        return tuple(sorted(caps, key=lambda cap: cap[1]))
+
+
+def settings_for(spec: StationSpec, limits: Sequence[PowerLimit] = (), now: Instant = 0) -> PlannerSettingsW:
+    """Settings from the station's own numbers and the site-wide limits that have not expired at ``now``.
+
+    A SITE limit replaces ``spec.site_limit_w`` (the operator's override; 0 = none); the smallest CSMS or FAILSAFE limit
+    counts as the CSMS limit.
+    """
+    alive = tuple(x for x in limits if x.evse_id == 0 and (x.expires_at is None or now < x.expires_at))
+    site = [x.power_w for x in alive if x.source is LimitSource.SITE]
+    static = [x.power_w for x in alive if x.source is LimitSource.OCPP_STATIC]
+    csms = [x.power_w for x in alive if x.source in (LimitSource.CSMS, LimitSource.FAILSAFE)]
+    return PlannerSettingsW(
+        site_limit_w=min(site) if site else spec.site_limit_w,
+        ocpp_limit_w=min(static) if static else 0,
+        csms_limit_w=min(csms) if csms else None,
+        group_power_w=spec.group_power_w,
+        max_groups=spec.max_groups,
+        allow_cross=spec.allow_cross,
+        min_power_w=spec.min_power_w,
+        efficiency_permille=spec.efficiency_permille,
+        limits=alive,
+    )
+
+
+def group_share_ppm(spec_modules: int, module_power_w: int, reading: GroupReading) -> tuple[int, int]:
+    """Usable modules of a group and the share (ppm) of their rating that they offer, from its last reading."""
+    if isinstance(reading, NoData):
+        return 0, 0
+    status = reading.value
+    usable = max(0, min(spec_modules, status.modules_present - status.modules_faulty))
+    rated = usable * module_power_w
+    if rated <= 0 or status.available_w <= 0:
+        return usable, 0
+    return usable, min(PPM, status.available_w * PPM // rated)
+
+
+def build_problem(
+    spec: StationSpec,
+    settings: PlannerSettingsW,
+    requests: Sequence[PowerRequest],
+    groups: Sequence[GroupReading],
+    prior: Plan | None,
+    now: Instant,
+) -> DcProblem:
+    """Write the station down as one cabinet. A small request counts as the minimum, so that a full battery is not cut
+    off."""
+    names = {e.evse_id: str(e.evse_id) for e in spec.evses}
+    rows: list[DcGroup] = []
+    for group, reading in zip(spec.groups, groups, strict=True):
+        usable, share = group_share_ppm(group.modules, group.module_power_w, reading)
+        home = None if group.home_evse is None else names.get(group.home_evse)
+        rows.append(
+            DcGroup(
+                id=str(group.group_id),
+                home=home,
+                modules=usable,
+                module_w=group.module_power_w,
+                module_ma=group.module_current_max_ma,
+                derate_ppm=share,
+            )
+        )
+    before: dict[str, str | None] = {}
+    if prior is not None:
+        before = {str(a.group_id): None if a.owner is None else names.get(a.owner) for a in prior.groups}
+    known = {row.id for row in rows}
+    cabinet = DcCabinet(
+        id="cabinet",
+        topology=spec.topology,
+        groups=tuple(rows),
+        prior={group: owner for group, owner in before.items() if group in known},
+    )
+    site = min((w for _, w in settings.site_caps()), default=None)
+    return DcProblem(
+        cabinets=(cabinet,),
+        connectors=tuple(_connector(spec, settings, request, now) for request in requests),
+        site_limit_w=site,
+        efficiency_ppm=settings.efficiency_permille * 1000,
+        min_w=settings.min_power_w,
+        group_power_w=settings.group_power_w,
+        max_groups=settings.max_groups,
+        allow_cross=settings.allow_cross,
+    )
+
+
+def _connector(spec: StationSpec, settings: PlannerSettingsW, request: PowerRequest, now: Instant) -> DcConnector:
+    evse = next(e for e in spec.evses if e.evse_id == request.evse_id)
+    wanted = max(request.request_w, settings.min_power_w) if request.request_w > 0 else 0
+    voltage_mv = request.voltage_mv if request.voltage_mv > 0 else ASSUMED_MV
+    # The V*A of planner.md is a cap of the vehicle and the cable; the ramp down of a nearly full battery must not fall
+    # below the minimum, and a vehicle that has not named a current yet is bound by the connector alone.
+    current_ma = min(request.current_ma if request.current_ma > 0 else evse.current_max_ma, evse.current_max_ma)
+    if wanted:
+        current_ma = max(current_ma, -(-settings.min_power_w * 1_000_000 // voltage_mv))
+        current_ma = min(current_ma, evse.current_max_ma)
+    since = request.charging_since
+    return DcConnector(
+        id=str(request.evse_id),
+        cabinet="cabinet",
+        request_w=wanted,
+        voltage_mv=voltage_mv,
+        current_ma=current_ma,
+        limit_w=max(0, min(request.limit_w, evse.power_max_w)),
+        charging_s=0 if since is None else max(0, now - since) // NS_PER_S,
+    )
+
+
+def _kept(problem: DcProblem, fresh: DcSolution) -> DcSolution | None:
+    """The prior grouping for the connectors of ``fresh``, or None when it breaks a rule or starves one of them."""
+    cabinet = problem.cabinets[0]
+    delivering = {name for name, w in fresh.power_w.items() if w > 0}
+    owner = {g.id: o if (o := cabinet.prior.get(g.id)) in delivering else None for g in cabinet.groups}
+    if structure(problem, cabinet, owner, delivering):
+        return None
+    power = evaluate(problem, owner)
+    if any(power[name] < max(1, problem.min_w) for name in delivering):
+        return None
+    return msgspec.structs.replace(fresh, power_w=power, owner=owner)
+
+
+def _choose(problem: DcProblem, prior: Plan | None, site_w: int | None, now: Instant) -> tuple[DcSolution, bool, str]:
+    """Return the solution to use, whether groups move between live connectors, and the reason in words."""
+    fresh = solve(problem)
+    if prior is None:
+        return fresh, True, "first plan"
+    kept = _kept(problem, fresh)
+    if kept is None:
+        return fresh, True, "regrouped: the prior grouping cannot serve everybody"
+    if kept.owner == fresh.owner:
+        return fresh, False, ""
+    before = sorted(kept.power_w.values())
+    gain = max((b - a for a, b in zip(before, sorted(fresh.power_w.values()), strict=True)), default=0)
+    if gain <= GAIN_MIN_W:
+        return kept, False, ""
+    fell = site_w is not None and (prior.site_limit_w == 0 or site_w < prior.site_limit_w)
+    waited = now - prior.regrouped_at
+    if not fell and waited < REGROUP_DWELL_NS:
+        return kept, False, f"regrouping waits {-(-(REGROUP_DWELL_NS - waited) // NS_PER_S)} s"
+    return fresh, True, f"regrouped: gains {gain / 1000:.1f} kW"
+
+
+def make_plan(
+    spec: StationSpec,
+    settings: PlannerSettingsW,
+    requests: Sequence[PowerRequest],
+    groups: Sequence[GroupReading],
+    prior: Plan | None,
+    now: Instant,
+    version: int,
+) -> Plan:
+    """Plan the station. ``groups`` in the order of ``spec.groups``; ``prior`` None = from scratch (recompute).
+
+    Every EVSE of ``requests`` gets an `Allocation`; every group of ``spec`` an owner or None.
+    ``site_limit_w`` of the plan is the smallest site-side cap, 0 = none in force (a CSMS cap of 0 W shows as a plan
+    of zeros).
+    """
+    problem = build_problem(spec, settings, requests, groups, prior, now)
+    site_w = problem.site_limit_w
+    solution, moved, reason = _choose(problem, prior, site_w, now)
+    level = site_level(solution, problem)
+    rows = tuple(_allocation(problem, settings, solution, request, level) for request in requests)
+    regrouped_at = now if moved or prior is None else prior.regrouped_at
+    return Plan(
+        version=version,
+        allocations=rows,
+        groups=tuple(
+            GroupAssignment(group_id=int(g), owner=None if o is None else int(o)) for g, o in solution.owner.items()
+        ),
+        site_limit_w=site_w or 0,
+        reason=reason,
+        regrouped_at=regrouped_at,
+    )
+
+
+def site_level(solution: DcSolution, problem: DcProblem) -> int | None:
+    """Common level at which the site cap truncates ``solution``; None when it does not bind."""
+    if problem.site_limit_w is None:
+        return None
+    used = sum(solution.power_w.values())
+    cap = problem.site_limit_w * problem.efficiency_ppm // PPM
+    if not solution.power_w or cap - used > len(solution.power_w):
+        return None
+    return max(solution.power_w.values())
+
+
+def _allocation(
+    problem: DcProblem, settings: PlannerSettingsW, solution: DcSolution, request: PowerRequest, level: int | None
+) -> Allocation:
+    name = str(request.evse_id)
+    connector = next(c for c in problem.connectors if c.id == name)
+    ceiling = ceiling_w(problem, connector)
+    assigned = solution.power_w[name]
+    chain = tuple(int(g.id) for g in problem.cabinets[0].groups if solution.owner[g.id] == name)
+    allowed = ceiling if level is None else min(ceiling, level)
+    if name in solution.waiting:
+        allowed = 0
+    offered_w, offered = headroom(problem, solution, name) if request.request_w > 0 else (0, ())
+    binding, detail = _binding(problem, settings, connector, request, solution, allowed)
+    return Allocation(
+        evse_id=request.evse_id,
+        requested_w=request.request_w,
+        offered_w=max(offered_w, assigned),
+        allowed_w=allowed,
+        assigned_w=assigned,
+        chain=chain,
+        offered_chain=tuple(int(g) for g in offered) or chain,
+        binding=binding,
+        detail=detail,
+    )
+
+
+def _kw(watts: int) -> str:
+    return f"{watts / 1000:.1f} kW"
+
+
+def _binding(
+    problem: DcProblem,
+    settings: PlannerSettingsW,
+    connector: DcConnector,
+    request: PowerRequest,
+    solution: DcSolution,
+    allowed: int,
+) -> tuple[LimitSource, str]:
+    """Name the limit that decides and say it in one clause."""
+    caps = settings.site_caps()
+    assigned = solution.power_w[connector.id]
+    least = _kw(problem.min_w)
+    if request.request_w <= 0:
+        return LimitSource.EV, "the vehicle asks for nothing"
+    if connector.limit_w is not None and connector.limit_w < problem.min_w:
+        return LimitSource.HARDWARE, f"the connector limit of {_kw(connector.limit_w)} is below the minimum of {least}"
+    if connector.id in solution.waiting:
+        served = sum(w > 0 for w in solution.power_w.values())
+        if caps and caps[0][1] * settings.efficiency_permille // 1000 < problem.min_w * (served + 1):
+            return caps[0][0], f"the {cap_name(*caps[0])} has no room for another {least}; the longest charging waits"
+        return LimitSource.MODULES, f"no free module group gives {least}"
+    ceiling = ceiling_w(problem, connector)
+    if assigned < allowed or (assigned == 0 and ceiling > 0):
+        return LimitSource.MODULES, f"its module groups give {_kw(assigned)} at {connector.voltage_mv // 1000} V"
+    if assigned < ceiling and caps:
+        return caps[0][0], f"the {cap_name(*caps[0])} binds"
+    if problem.group_power_w and assigned == problem.group_power_w:
+        return LimitSource.MODULES, f"the cap of {_kw(problem.group_power_w)} per owner of module groups binds"
+    if connector.limit_w is not None and assigned == connector.limit_w and assigned < request.request_w:
+        return LimitSource.HARDWARE, f"the connector limit of {_kw(connector.limit_w)} binds"
+    return LimitSource.EV, "the vehicle gets what it asks for"
+
+
+_CAP_NAMES = {
+    LimitSource.SITE: "site limit",
+    LimitSource.OCPP_STATIC: "static OCPP limit",
+    LimitSource.CSMS: "CSMS limit",
+}
+
+
+def cap_name(source: LimitSource, power_w: int) -> str:
+    """Words for a site-side cap: "site limit of 60.0 kW"."""
+    return f"{_CAP_NAMES[source]} of {_kw(power_w)}"
+
+
+def truncate(plan: Plan, site_limit_w: int, efficiency_permille: int) -> Plan:
+    """Lower the assignments of ``plan`` to one common level so that their sum fits ``site_limit_w`` (AC side; 0 =
+    stop).
+
+    For the tick in which a limit falls, before anybody plans again: nothing ever rises, groups stay where they are. A
+    level
+    below the minimum power is left to the next plan, which pauses connectors.
+    """
+    cap = max(0, site_limit_w) * efficiency_permille // 1000
+    level = water_level((row.assigned_w for row in plan.allocations), cap)
+    if level is None:
+        return plan
+    rows = tuple(
+        msgspec.structs.replace(
+            row,
+            assigned_w=min(row.assigned_w, level),
+            allowed_w=min(row.allowed_w, level),
+            offered_w=min(row.offered_w, level),
+            binding=LimitSource.SITE if row.assigned_w > level else row.binding,
+            detail=f"cut to the {cap_name(LimitSource.SITE, site_limit_w)}" if row.assigned_w > level else row.detail,
+        )
+        for row in plan.allocations
+    )
+    limit = site_limit_w if plan.site_limit_w == 0 else min(plan.site_limit_w, site_limit_w)
+    return msgspec.structs.replace(plan, allocations=rows, site_limit_w=limit, reason="truncated at a lower site limit")
+
+
+def plan_changed(a: Plan | None, b: Plan | None) -> bool:
+    """Return True when the plans differ in owners, binding limits or any power by `CHANGE_MIN_W` or more; versions
+    are ignored.
+
+    A power that reaches or leaves zero, and every assignment that got smaller, counts whatever its size.
+    """
+    if a is None or b is None:
+        return a is not b
+    if a.groups != b.groups or a.site_limit_w != b.site_limit_w or len(a.allocations) != len(b.allocations):
+        return True
+    for x, y in zip(a.allocations, b.allocations, strict=True):
+        if x.evse_id != y.evse_id or x.binding is not y.binding or y.assigned_w < x.assigned_w:
+            return True
+        if (x.assigned_w == 0) != (y.assigned_w == 0) or (x.requested_w == 0) != (y.requested_w == 0):
+            return True
+        pairs = (
+            (x.requested_w, y.requested_w),
+            (x.offered_w, y.offered_w),
+            (x.allowed_w, y.allowed_w),
+            (x.assigned_w, y.assigned_w),
+        )
+        if any(abs(p - q) >= CHANGE_MIN_W for p, q in pairs):
+            return True
+    return False

@@ -1,0 +1,111 @@
+"""Problem documents: the worked example, round trips, and errors that name key and value."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evse.domain.base import ConfigError
+from evse.planner.dc import solve
+from evse.planner.document import allocation_document, parse_problem, problem_document
+from evse.planner.problem import DcProblem
+from evse.planner.verify import check
+from tests.planner.strategies import problems
+
+GROUP = {"id": "g", "home": "c", "modules": 3, "module_kw": 20.0, "module_a": 50.0, "derate": 1.0}
+CAR = {
+    "id": "c",
+    "cabinet": "k",
+    "request_kw": 29.3,
+    "voltage": 682.0,
+    "current_a": 147.0,
+    "limit_kw": 60.0,
+    "charging_s": 3762,
+}
+SITE = {
+    "kind": "dc",
+    "name": "t",
+    "site_limit_kw": 119.5,
+    "csms_limit_kw": None,
+    "efficiency": 0.95,
+    "min_kw": 5.0,
+    "group_power_kw": 0,
+    "max_groups": 0,
+    "allow_cross": True,
+    "cabinets": [{"id": "k", "topology": "chain", "groups": [GROUP], "limit_kw": None, "prior": {"g": "c"}}],
+    "connectors": [CAR],
+}
+
+
+def test_a_document_becomes_an_allocation() -> None:
+    document = allocation_document(solve(parse_problem(json.dumps(SITE))))
+    assert document == {"power_kw": {"c": 29.3}, "owner": {"g": "c"}}
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(problems(max_groups=8, max_connectors=4, max_cabinets=2))
+def test_documents_round_trip(problem: DcProblem) -> None:
+    assert parse_problem(json.dumps(problem_document(problem))) == problem
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    wrong = json.loads(json.dumps(SITE))
+    wrong["min_kw"] = "5 kW"
+    wrong["efficiency"] = 1.2
+    wrong["sitelimit"] = 3
+    wrong["cabinets"][0]["topology"] = "star"
+    wrong["cabinets"][0]["groups"][0]["home"] = "nobody"
+    wrong["connectors"][0]["voltage"] = -1
+    del wrong["connectors"][0]["current_a"]
+    with pytest.raises(ConfigError) as caught:
+        parse_problem(json.dumps(wrong))
+    text = str(caught.value)
+    for part in (
+        "min_kw = '5 kW': must be a number",
+        "efficiency = 1.2",
+        "sitelimit = 3: unknown key",
+        "cabinets[0].topology = 'star'",
+        "cabinets[0].groups[0].home = 'nobody'",
+        "connectors[0].voltage = -1",
+        "connectors[0].current_a is missing",
+    ):
+        assert part in text
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(list(SITE)), x, max_size=5),
+        max_leaves=10,
+    )
+)
+def test_garbage_is_refused_and_never_crashes(raw: object) -> None:
+    try:
+        problem = parse_problem(json.dumps(raw))
+    except ConfigError as error:
+        assert error.problems
+    else:
+        assert check(problem, solve(problem)) == []
+
+
+def test_command_reads_stdin_and_prints_the_allocation() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "evse.planner"],
+        input=json.dumps(SITE),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, json.loads(done.stdout)["power_kw"]) == (0, {"c": 29.3})
+    failed = subprocess.run(
+        [sys.executable, "-m", "evse.planner"], input="[]", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert failed.returncode == 9
+    assert "is not an object" in failed.stderr

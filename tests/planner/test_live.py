@@ -1,0 +1,325 @@
+"""Live planning: terms of the planner screen, dwell, losses of modules, truncation, explanations."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evse.domain.limits import LimitEntry, LimitSource, Plan, PowerLimit, PowerRequest
+from evse.domain.readings import NEVER, GroupStatus, NoData, Sample
+from evse.domain.session import ChargingState, OperationalStatus, SessionPhase
+from evse.domain.station import EvseSpec, GroupSpec, StationSpec, Topology
+from evse.domain.view import EvseView
+from evse.planner.explain import age_words, explain
+from evse.planner.live import (
+    GAIN_MIN_W,
+    PlannerSettingsW,
+    build_problem,
+    make_plan,
+    plan_changed,
+    settings_for,
+    truncate,
+)
+from evse.planner.problem import DcSolution
+from evse.planner.verify import check
+from evse.units import NS_PER_S, s
+
+Groups = list[Sample[GroupStatus] | NoData]
+
+
+def station(count: int = 2, topology: Topology = Topology.CHAIN, **changes: object) -> StationSpec:
+    spec = StationSpec(
+        station_id="T",
+        evses=tuple(EvseSpec(evse_id=i + 1, home_group=i + 1, power_max_w=120_000) for i in range(count)),
+        groups=tuple(
+            GroupSpec(group_id=i + 1, home_evse=i + 1, modules=2, module_power_w=30_000, module_current_max_ma=100_000)
+            for i in range(count)
+        ),
+        topology=topology,
+    )
+    return msgspec.structs.replace(spec, **changes)
+
+
+def healthy(count: int = 2, available_w: int = 60_000, faulty: int = 0) -> Groups:
+    status = GroupStatus(
+        modules_expected=2,
+        modules_present=2,
+        modules_faulty=faulty,
+        on=False,
+        voltage_mv=0,
+        current_ma=0,
+        available_w=available_w,
+    )
+    return [Sample(value=status, at=0)] * count
+
+
+def request(
+    evse_id: int, watts: int, since: int | None = 0, limit_w: int = 120_000, voltage_mv: int = 700_000
+) -> PowerRequest:
+    return PowerRequest(
+        evse_id=evse_id,
+        request_w=watts,
+        voltage_mv=voltage_mv,
+        current_ma=200_000,
+        limit_w=limit_w,
+        charging_since=since,
+    )
+
+
+def assigned(plan: Plan) -> dict[int, int]:
+    return {a.evse_id: a.assigned_w for a in plan.allocations}
+
+
+def owners(plan: Plan) -> dict[int, int | None]:
+    return {g.group_id: g.owner for g in plan.groups}
+
+
+def plan_of(
+    requests: list[PowerRequest],
+    site_w: int = 0,
+    prior: Plan | None = None,
+    now: int = 0,
+    groups: Groups | None = None,
+    **more: object,
+) -> Plan:
+    spec = station(len(requests))
+    values = PlannerSettingsW(site_limit_w=site_w, **more)  # type: ignore[arg-type]
+    return make_plan(spec, values, requests, groups or healthy(len(requests)), prior, now, 1)
+
+
+def test_terms_of_the_planner_screen() -> None:
+    """Offered is the headroom of the whole site, allowed and assigned follow the request."""
+    plan = plan_of([request(1, 30_000), request(2, 0)], site_w=60_000)
+    first, second = plan.allocations
+    assert (first.requested_w, first.offered_w, first.allowed_w, first.assigned_w) == (30_000, 57_000, 30_000, 30_000)
+    assert first.chain == (1,)
+    assert first.binding is LimitSource.EV
+    assert (second.requested_w, second.offered_w, second.assigned_w) == (0, 0, 0)
+
+
+def test_offered_chain_names_the_idle_neighbour() -> None:
+    plan = plan_of([request(1, 30_000), request(2, 0)])
+    assert plan.allocations[0].offered_w == 120_000
+    assert plan.allocations[0].offered_chain == (1, 2)
+
+
+def test_site_limit_binds_and_is_named() -> None:
+    plan = plan_of([request(1, 60_000), request(2, 60_000)], site_w=60_000)
+    assert assigned(plan) == {1: 28_500, 2: 28_500}
+    assert plan.allocations[0].binding is LimitSource.SITE
+    assert plan.allocations[0].detail == "the site limit of 60.0 kW binds"
+    assert plan.site_limit_w == 60_000
+
+
+def test_csms_limit_of_zero_stops_everybody_and_is_named() -> None:
+    plan = plan_of([request(1, 60_000), request(2, 60_000)], csms_limit_w=0)
+    assert assigned(plan) == {1: 0, 2: 0}
+    assert {a.binding for a in plan.allocations} == {LimitSource.CSMS}
+    assert set(owners(plan).values()) == {None}
+
+
+def test_a_nearly_full_battery_is_not_cut_off_by_the_minimum() -> None:
+    tail = PowerRequest(
+        evse_id=1, request_w=1_200, voltage_mv=800_000, current_ma=1_500, limit_w=120_000, charging_since=0
+    )
+    plan = plan_of([tail, request(2, 0)])
+    assert plan.allocations[0].requested_w == 1_200
+    assert plan.allocations[0].assigned_w == 3_000
+
+
+def test_a_group_without_reading_gives_nothing() -> None:
+    plan = plan_of([request(1, 60_000), request(2, 60_000)], groups=[NEVER, NEVER])
+    assert assigned(plan) == {1: 0, 2: 0}
+    assert plan.allocations[0].binding is LimitSource.MODULES
+    one = plan_of([request(1, 120_000), request(2, 0)], groups=[NEVER, healthy(1)[0]])
+    assert assigned(one) == {1: 60_000, 2: 0}
+
+
+def test_a_faulty_module_halves_its_group() -> None:
+    plan = plan_of([request(1, 60_000), request(2, 60_000)], groups=[healthy(1, 30_000, faulty=1)[0], healthy(1)[0]])
+    assert assigned(plan) == {1: 30_000, 2: 60_000}
+    assert plan.allocations[0].binding is LimitSource.MODULES
+
+
+def test_derated_modules_give_their_share() -> None:
+    plan = plan_of([request(1, 60_000), request(2, 60_000)], groups=[healthy(1, 45_000)[0], healthy(1)[0]])
+    assert assigned(plan)[1] == 45_000
+
+
+def test_home_group_returns_at_once_but_borrowing_waits_for_the_dwell() -> None:
+    alone = plan_of([request(1, 110_000), request(2, 0)])
+    assert owners(alone) == {1: 1, 2: 1}
+    both = plan_of([request(1, 110_000), request(2, 40_000)], prior=alone, now=s(1))
+    assert owners(both) == {1: 1, 2: 2}
+    gone = plan_of([request(1, 110_000), request(2, 0)], prior=both, now=s(10))
+    assert owners(gone) == {1: 1, 2: None}
+    assert gone.reason == "regrouping waits 21 s"
+    later = plan_of([request(1, 110_000), request(2, 0)], prior=gone, now=s(31))
+    assert owners(later) == {1: 1, 2: 1}
+    assert later.regrouped_at == s(31)
+
+
+def test_a_small_gain_moves_no_relay() -> None:
+    alone = plan_of([request(1, 60_000), request(2, 0)])
+    assert owners(alone) == {1: 1, 2: None}
+    more = plan_of([request(1, 60_000 + GAIN_MIN_W), request(2, 0)], prior=alone, now=s(100))
+    assert owners(more) == {1: 1, 2: None}
+    much = plan_of([request(1, 60_001 + GAIN_MIN_W), request(2, 0)], prior=more, now=s(100))
+    assert owners(much) == {1: 1, 2: 1}
+
+
+def test_the_longest_charging_is_paused() -> None:
+    plan = plan_of([request(1, 60_000, since=0), request(2, 60_000, since=s(50))], site_w=4_000, now=s(100))
+    assert assigned(plan) == {1: 0, 2: 3_800}
+    assert (
+        plan.allocations[0].detail
+        == "the site limit of 4.0 kW has no room for another 3.0 kW; the longest charging waits"
+    )
+
+
+def test_a_connector_limit_is_named() -> None:
+    plan = plan_of([request(1, 60_000, limit_w=25_000), request(2, 0)])
+    assert plan.allocations[0].assigned_w == 25_000
+    assert plan.allocations[0].binding is LimitSource.HARDWARE
+
+
+def test_settings_take_the_overrides_that_are_alive() -> None:
+    limits = (
+        PowerLimit(source=LimitSource.SITE, evse_id=0, power_w=60_000, set_at=0, detail="set by operator"),
+        PowerLimit(source=LimitSource.CSMS, evse_id=0, power_w=40_000, set_at=0, expires_at=s(10)),
+        PowerLimit(source=LimitSource.CSMS, evse_id=2, power_w=10_000, set_at=0),
+    )
+    spec = station(site_limit_w=90_000)
+    assert settings_for(spec, limits, s(5)).site_caps() == ((LimitSource.CSMS, 40_000), (LimitSource.SITE, 60_000))
+    assert settings_for(spec, limits, s(10)).site_caps() == ((LimitSource.SITE, 60_000),)
+    assert settings_for(spec).site_caps() == ((LimitSource.SITE, 90_000),)
+
+
+def test_truncation_is_monotonic_and_fits() -> None:
+    plan = plan_of([request(1, 60_000), request(2, 20_000)], site_w=100_000)
+    lower = truncate(plan, 50_000, 950)
+    assert assigned(lower) == {1: 27_500, 2: 20_000}
+    assert owners(lower) == owners(plan)
+    assert truncate(plan, 1_000_000, 950) is plan
+    assert assigned(truncate(plan, 0, 950)) == {1: 0, 2: 0}
+
+
+def test_plan_changed_ignores_noise_but_not_a_fall() -> None:
+    plan = plan_of([request(1, 60_000), request(2, 20_000)])
+    assert not plan_changed(plan, msgspec.structs.replace(plan, version=9, reason="x"))
+    assert not plan_changed(plan, plan_of([request(1, 60_000), request(2, 20_050)], prior=plan))
+    assert plan_changed(plan, plan_of([request(1, 60_000), request(2, 19_990)], prior=plan))
+    assert plan_changed(None, plan)
+    assert not plan_changed(None, None)
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[tuple[list[int], int, list[int]]]:
+    count = draw(st.integers(1, 4))
+    power = st.sampled_from([0, 1_500, 20_000, 60_000, 110_000])
+    row = st.tuples(
+        st.lists(power, min_size=count, max_size=count),
+        st.sampled_from([0, 4_000, 30_000, 90_000, 250_000]),
+        st.lists(st.sampled_from([60_000, 60_000, 30_000, 0]), min_size=count, max_size=count),
+    )
+    return draw(st.lists(row, min_size=1, max_size=6))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(steps(), st.sampled_from(list(Topology)))
+def test_every_plan_of_a_history_respects_every_limit(
+    history: list[tuple[list[int], int, list[int]]], topology: Topology
+) -> None:
+    count = len(history[0][0])
+    spec = station(count, topology)
+    prior: Plan | None = None
+    for version, (powers, site_w, available) in enumerate(history):
+        now = version * 7 * NS_PER_S
+        requests = [request(i + 1, w) for i, w in enumerate(powers)]
+        groups = [healthy(1, w)[0] for w in available]
+        values = PlannerSettingsW(site_limit_w=site_w)
+        problem = build_problem(spec, values, requests, groups, prior, now)
+        plan = make_plan(spec, values, requests, groups, prior, now, version)
+        solution = DcSolution(
+            power_w={str(a.evse_id): a.assigned_w for a in plan.allocations},
+            owner={str(g.group_id): None if g.owner is None else str(g.owner) for g in plan.groups},
+        )
+        assert check(problem, solution) == []
+        for row in plan.allocations:
+            assert row.assigned_w <= row.allowed_w
+            assert row.assigned_w <= row.offered_w
+            assert row.chain == tuple(g.group_id for g in plan.groups if g.owner == row.evse_id)
+        prior = plan
+
+
+def view(**changes: object) -> EvseView:
+    base = EvseView(
+        evse_id=1,
+        connector_id=1,
+        phase=SessionPhase.CHARGING,
+        charging_state=ChargingState.CHARGING,
+        step=None,
+        plugged=True,
+        operational=OperationalStatus.OPERATIVE,
+        operational_backend=OperationalStatus.OPERATIVE,
+        operational_local=OperationalStatus.OPERATIVE,
+        reserved=False,
+        power_w=None,
+        voltage_mv=None,
+        current_ma=None,
+        soc_pct=None,
+        demand_mv=None,
+        demand_ma=None,
+        demand_w=None,
+        temperature_dc=None,
+        offered_w=57_000,
+        limits=(),
+        chain=(1,),
+        isolation_kohm=None,
+        contactor_closed=None,
+        locked=None,
+        bms_stale=False,
+        auth_state="granted",
+        stop_reason=None,
+        session=None,
+        faults=(),
+    )
+    return msgspec.structs.replace(base, **changes)
+
+
+def test_explanation_names_limit_origin_and_age() -> None:
+    limit = PowerLimit(source=LimitSource.SITE, evse_id=0, power_w=60_000, set_at=0, detail="set by operator")
+    values = settings_for(station(), (limit,), s(720))
+    plan = make_plan(station(), values, [request(1, 110_000), request(2, 0)], healthy(), None, s(720), 1)
+    told = explain(view(), plan, values, s(720))
+    assert told.text == "Connector 1 gets 57.0 kW: the site limit of 60.0 kW binds (set by operator 12 min ago)"
+    assert told.limits[0].source is LimitSource.SITE
+    assert told.limits[0].binds
+    assert told.limits[0].age_s == 720
+    assert sum(entry.binds for entry in told.limits) == 1
+
+
+def test_explanation_prefers_what_the_core_says_binds() -> None:
+    hot = LimitEntry(source=LimitSource.THERMAL, power_w=20_000, binds=True, detail="connector at 85.0 °C")
+    plan = plan_of([request(1, 60_000), request(2, 0)])
+    told = explain(view(limits=(hot,), offered_w=20_000), plan, PlannerSettingsW())
+    assert told.text == "Connector 1 gets 20.0 kW: the temperature limit of 20.0 kW binds (connector at 85.0 °C)"
+
+
+def test_explanation_without_vehicle_or_plan() -> None:
+    assert (
+        explain(view(phase=SessionPhase.IDLE, offered_w=0), None, PlannerSettingsW()).text
+        == "Connector 1 gets nothing: no vehicle is plugged in"
+    )
+    assert explain(view(offered_w=0), None, PlannerSettingsW()).text == "Connector 1 gets nothing: there is no plan yet"
+
+
+def test_ages_in_words() -> None:
+    assert [age_words(x) for x in (0, 40, 720, 18_000, 260_000)] == [
+        "just now",
+        "40 s ago",
+        "12 min ago",
+        "5 h ago",
+        "3 days ago",
+    ]
