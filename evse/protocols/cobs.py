@@ -37,7 +37,7 @@ def encode(message: bytes) -> bytes:
 
 
 def decode(block: bytes) -> bytes:
-    """Return the message of one block (without delimiter); `ProtocolError` for an empty or cut block or a 0x00 inside."""
+    """Return the message of one block (without delimiter); `ProtocolError` when it is empty, cut or holds a 0x00."""
     size = len(block)
     if not size:
         raise ProtocolError("COBS: empty block")
@@ -49,7 +49,7 @@ def decode(block: bytes) -> bytes:
         code = block[at]
         end = at + code
         if end > size:
-            raise ProtocolError(f"COBS: code 0x{code:02X} at byte {at} points {end - size} bytes past the end of {size}")
+            raise ProtocolError(f"COBS: code 0x{code:02X} at byte {at} points {end - size} bytes past the end")
         parts.append(block[at + 1 : end])
         if end == size:
             return b"".join(parts)

@@ -6,4 +6,4 @@ from evse.domain.base import DeviceError
 
 
 class ProtocolError(DeviceError):
-    """Bytes that are not a valid message, or a value that its field cannot carry. Every decoder raises this and nothing else."""
+    """Bytes that are not a valid message, or a value that its field cannot carry. Decoders raise nothing else."""
