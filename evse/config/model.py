@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, UNSET, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from evse.domain.base import Frozen
 
@@ -18,125 +18,242 @@ Live = {"x-apply": "live"}
 Restart = {"x-apply": "restart"}
 
 
-class StationSection(Frozen, kw_only=True):
-    id: Annotated[str, Meta(title="Name of the station towards the back end and people", min_length=1, max_length=48, extra_json_schema=Restart)]
+class StationSection(Frozen, frozen=True, kw_only=True):
+    id: Annotated[
+        str,
+        Meta(
+            title="Name of the station towards the back end and people",
+            min_length=1,
+            max_length=48,
+            extra_json_schema=Restart,
+        ),
+    ]
     vendor: Annotated[str, Meta(title="chargePointVendor", max_length=20, extra_json_schema=Restart)] = "Example"
     model: Annotated[str, Meta(title="chargePointModel", max_length=20, extra_json_schema=Restart)] = "DC station"
     serial_number: Annotated[str, Meta(title="chargePointSerialNumber", max_length=25, extra_json_schema=Restart)] = ""
-    support_phone: Annotated[str, Meta(title="Phone number shown on the kiosk", max_length=32, extra_json_schema=Live)] = ""
-    language: Annotated[Literal["en", "de", "fr"], Meta(title="First language of the kiosk", extra_json_schema=Live)] = "en"
-    data_dir: Annotated[str, Meta(title="Directory for the database and traces; empty = platform default", extra_json_schema=Restart)] = ""
+    support_phone: Annotated[
+        str, Meta(title="Phone number shown on the kiosk", max_length=32, extra_json_schema=Live)
+    ] = ""
+    language: Annotated[
+        Literal["en", "de", "fr"], Meta(title="First language of the kiosk", extra_json_schema=Live)
+    ] = "en"
+    data_dir: Annotated[
+        str, Meta(title="Directory for the database and traces; empty = platform default", extra_json_schema=Restart)
+    ] = ""
 
 
-class BoardSection(Frozen, kw_only=True):
+class BoardSection(Frozen, frozen=True, kw_only=True):
     """How the board of an EVSE is reached."""
 
     port: Annotated[str, Meta(title="Serial port, best /dev/serial/by-id/...", min_length=1, extra_json_schema=Restart)]
     baud: Annotated[int, Meta(title="Baud rate", ge=9600, le=3_000_000, extra_json_schema=Restart)] = 115_200
 
 
-class MeterSection(Frozen, kw_only=True):
+class MeterSection(Frozen, frozen=True, kw_only=True):
     """One meter: a profile of profiles/meters, and how it is reached."""
 
     profile: Annotated[str, Meta(title="Meter profile, e.g. eastron/sdm630", min_length=1, extra_json_schema=Restart)]
-    port: Annotated[str, Meta(title="Serial port of the RS-485 bus, or tcp://host:port", min_length=1, extra_json_schema=Restart)]
+    port: Annotated[
+        str, Meta(title="Serial port of the RS-485 bus, or tcp://host:port", min_length=1, extra_json_schema=Restart)
+    ]
     address: Annotated[int, Meta(title="Modbus unit", ge=1, le=247, extra_json_schema=Restart)] = 1
-    baud: Annotated[int | UnsetType, Meta(title="Baud rate; default from the profile", ge=1200, le=115_200, extra_json_schema=Restart)] = UNSET
-    parity: Annotated[Literal["N", "E", "O"] | UnsetType, Meta(title="Parity; default from the profile", extra_json_schema=Restart)] = UNSET
+    baud: (
+        Annotated[
+            int, Meta(title="Baud rate; default from the profile", ge=1200, le=115_200, extra_json_schema=Restart)
+        ]
+        | UnsetType
+    ) = UNSET
+    parity: (
+        Annotated[Literal["N", "E", "O"], Meta(title="Parity; default from the profile", extra_json_schema=Restart)]
+        | UnsetType
+    ) = UNSET
     echo: Annotated[bool, Meta(title="The adapter hears its own bytes", extra_json_schema=Restart)] = False
     poll_ms: Annotated[int, Meta(title="Poll period in ms", ge=100, le=60_000, extra_json_schema=Restart)] = 1000
 
 
-class ReaderSection(Frozen, kw_only=True):
+class ReaderSection(Frozen, frozen=True, kw_only=True):
     """An RFID reader; may serve several EVSEs."""
 
     name: Annotated[str, Meta(title="Name of the reader", min_length=1, extra_json_schema=Restart)]
     driver: Annotated[Literal["sl032"], Meta(title="Reader family", extra_json_schema=Restart)] = "sl032"
     port: Annotated[str, Meta(title="Serial port", min_length=1, extra_json_schema=Restart)]
     baud: Annotated[int, Meta(title="Baud rate", ge=9600, le=115_200, extra_json_schema=Restart)] = 9600
-    evses: Annotated[tuple[int, ...], Meta(title="EVSEs that the reader serves", min_length=1, extra_json_schema=Restart)] = (1,)
+    evses: Annotated[
+        tuple[int, ...], Meta(title="EVSEs that the reader serves", min_length=1, extra_json_schema=Restart)
+    ] = (1,)
     byte_order: Annotated[Literal["big", "little"], Meta(title="Byte order of the UID", extra_json_schema=Live)] = "big"
 
 
-class EvseSection(Frozen, kw_only=True):
+class EvseSection(Frozen, frozen=True, kw_only=True):
     """One EVSE with its connector."""
 
     id: Annotated[int, Meta(title="EVSE number, 1..n", ge=1, le=48, extra_json_schema=Restart)]
     kind: Annotated[Literal["dc"], Meta(title="Current type (AC joins later)", extra_json_schema=Restart)] = "dc"
-    voltage_max_v: Annotated[int, Meta(title="Highest output voltage, V", ge=200, le=1000, extra_json_schema=Restart)] = 1000
-    current_max_a: Annotated[int, Meta(title="Highest output current, A (cable)", ge=1, le=600, extra_json_schema=Restart)] = 250
-    power_max_w: Annotated[int, Meta(title="Highest output power, W", ge=1000, le=400_000, extra_json_schema=Restart)] = 180_000
-    home_group: Annotated[int, Meta(title="Module group of this EVSE, 0 = none", ge=0, le=64, extra_json_schema=Restart)] = 0
+    voltage_max_v: Annotated[
+        int, Meta(title="Highest output voltage, V", ge=200, le=1000, extra_json_schema=Restart)
+    ] = 1000
+    current_max_a: Annotated[
+        int, Meta(title="Highest output current, A (cable)", ge=1, le=600, extra_json_schema=Restart)
+    ] = 250
+    power_max_w: Annotated[
+        int, Meta(title="Highest output power, W", ge=1000, le=400_000, extra_json_schema=Restart)
+    ] = 180_000
+    home_group: Annotated[
+        int, Meta(title="Module group of this EVSE, 0 = none", ge=0, le=64, extra_json_schema=Restart)
+    ] = 0
     free_charging: Annotated[bool, Meta(title="Charge without authorisation", extra_json_schema=Live)] = False
-    free_id_token: Annotated[str, Meta(title="idTag used while charging is free", max_length=20, extra_json_schema=Live)] = ""
-    derate_start_c: Annotated[int, Meta(title="Connector temperature at which power begins to fall, °C", ge=30, le=120, extra_json_schema=Live)] = 80
-    derate_end_c: Annotated[int, Meta(title="Connector temperature at which charging ends, °C", ge=31, le=130, extra_json_schema=Live)] = 90
+    free_id_token: Annotated[
+        str, Meta(title="idTag used while charging is free", max_length=20, extra_json_schema=Live)
+    ] = ""
+    derate_start_c: Annotated[
+        int,
+        Meta(title="Connector temperature at which power begins to fall, °C", ge=30, le=120, extra_json_schema=Live),
+    ] = 80
+    derate_end_c: Annotated[
+        int, Meta(title="Connector temperature at which charging ends, °C", ge=31, le=130, extra_json_schema=Live)
+    ] = 90
     board: BoardSection
     meter: MeterSection | None = None
 
 
-class GroupSection(Frozen, kw_only=True):
+class GroupSection(Frozen, frozen=True, kw_only=True):
     """A group of power modules, in bus order."""
 
     id: Annotated[int, Meta(title="Group number, 1..n in bus order", ge=1, le=64, extra_json_schema=Restart)]
-    addresses: Annotated[tuple[int, ...], Meta(title="CAN addresses of the modules", min_length=1, extra_json_schema=Restart)]
-    module_power_w: Annotated[int, Meta(title="Rated power of one module, W", ge=1000, le=100_000, extra_json_schema=Restart)] = 30_000
-    module_current_a: Annotated[int, Meta(title="Rated current of one module, A", ge=1, le=200, extra_json_schema=Restart)] = 100
+    addresses: Annotated[
+        tuple[int, ...], Meta(title="CAN addresses of the modules", min_length=1, extra_json_schema=Restart)
+    ]
+    module_power_w: Annotated[
+        int, Meta(title="Rated power of one module, W", ge=1000, le=100_000, extra_json_schema=Restart)
+    ] = 30_000
+    module_current_a: Annotated[
+        int, Meta(title="Rated current of one module, A", ge=1, le=200, extra_json_schema=Restart)
+    ] = 100
 
 
-class ModulesSection(Frozen, kw_only=True):
+class ModulesSection(Frozen, frozen=True, kw_only=True):
     """The power modules of the cabinet."""
 
     driver: Annotated[Literal["infypower"], Meta(title="Module family", extra_json_schema=Restart)] = "infypower"
-    interface: Annotated[Literal["socketcan", "udp_multicast", "slcan", "virtual"], Meta(title="python-can interface", extra_json_schema=Restart)] = "socketcan"
+    interface: Annotated[
+        Literal["socketcan", "udp_multicast", "slcan", "virtual"],
+        Meta(title="python-can interface", extra_json_schema=Restart),
+    ] = "socketcan"
     channel: Annotated[str, Meta(title="CAN channel, e.g. can0", min_length=1, extra_json_schema=Restart)] = "can0"
     bitrate: Annotated[int, Meta(title="Bit rate", ge=10_000, le=1_000_000, extra_json_schema=Restart)] = 125_000
-    topology: Annotated[Literal["chain", "ring", "matrix"], Meta(title="How the groups are connected", extra_json_schema=Restart)] = "chain"
+    topology: Annotated[
+        Literal["chain", "ring", "matrix"], Meta(title="How the groups are connected", extra_json_schema=Restart)
+    ] = "chain"
     groups: Annotated[tuple[GroupSection, ...], Meta(title="Groups in bus order", min_length=1)] = ()
 
 
-class SiteSection(Frozen, kw_only=True):
+class SiteSection(Frozen, frozen=True, kw_only=True):
     """Limits of the site. Live: the planner follows within two ticks."""
 
-    limit_w: Annotated[int, Meta(title="Transformer or grid cap at the AC side, W; 0 = none", ge=0, le=10_000_000, extra_json_schema=Live)] = 0
-    ocpp_limit_w: Annotated[int, Meta(title="Static cap beside the CSMS profiles, W; 0 = none", ge=0, le=10_000_000, extra_json_schema=Live)] = 0
-    group_power_w: Annotated[int, Meta(title="Cap per owner of module groups, W; 0 = none", ge=0, le=10_000_000, extra_json_schema=Live)] = 0
-    max_groups: Annotated[int, Meta(title="Groups per owner with its own; 0 = no cap", ge=0, le=64, extra_json_schema=Live)] = 0
+    limit_w: Annotated[
+        int,
+        Meta(title="Transformer or grid cap at the AC side, W; 0 = none", ge=0, le=10_000_000, extra_json_schema=Live),
+    ] = 0
+    ocpp_limit_w: Annotated[
+        int, Meta(title="Static cap beside the CSMS profiles, W; 0 = none", ge=0, le=10_000_000, extra_json_schema=Live)
+    ] = 0
+    group_power_w: Annotated[
+        int, Meta(title="Cap per owner of module groups, W; 0 = none", ge=0, le=10_000_000, extra_json_schema=Live)
+    ] = 0
+    max_groups: Annotated[
+        int, Meta(title="Groups per owner with its own; 0 = no cap", ge=0, le=64, extra_json_schema=Live)
+    ] = 0
     allow_cross: Annotated[bool, Meta(title="Borrow module groups of other EVSEs", extra_json_schema=Live)] = True
-    min_power_w: Annotated[int, Meta(title="A vehicle is admitted with at least this power, W", ge=500, le=50_000, extra_json_schema=Live)] = 3000
-    efficiency_permille: Annotated[int, Meta(title="DC output over AC input, permille", ge=500, le=1000, extra_json_schema=Live)] = 950
+    min_power_w: Annotated[
+        int, Meta(title="A vehicle is admitted with at least this power, W", ge=500, le=50_000, extra_json_schema=Live)
+    ] = 3000
+    efficiency_permille: Annotated[
+        int, Meta(title="DC output over AC input, permille", ge=500, le=1000, extra_json_schema=Live)
+    ] = 950
     meter: MeterSection | None = None
 
 
-class OcppSection(Frozen, kw_only=True):
+class OcppSection(Frozen, frozen=True, kw_only=True):
     """The back end (OCPP 1.6J)."""
 
     enabled: Annotated[bool, Meta(title="Connect to a CSMS", extra_json_schema=Restart)] = False
     url: Annotated[str, Meta(title="ws:// or wss:// URL without the station name", extra_json_schema=Restart)] = ""
-    charge_point_id: Annotated[str, Meta(title="Identity in the URL; empty = station.id", max_length=48, extra_json_schema=Restart)] = ""
-    heartbeat_s: Annotated[int, Meta(title="Heartbeat interval until the CSMS sets one, s", ge=1, le=86_400, extra_json_schema={**Live, "x-ocpp": "HeartbeatInterval"})] = 300
-    ping_s: Annotated[int, Meta(title="WebSocket ping interval, s; 0 = off", ge=0, le=3600, extra_json_schema={**Live, "x-ocpp": "WebSocketPingInterval"})] = 30
+    charge_point_id: Annotated[
+        str, Meta(title="Identity in the URL; empty = station.id", max_length=48, extra_json_schema=Restart)
+    ] = ""
+    heartbeat_s: Annotated[
+        int,
+        Meta(
+            title="Heartbeat interval until the CSMS sets one, s",
+            ge=1,
+            le=86_400,
+            extra_json_schema={**Live, "x-ocpp": "HeartbeatInterval"},
+        ),
+    ] = 300
+    ping_s: Annotated[
+        int,
+        Meta(
+            title="WebSocket ping interval, s; 0 = off",
+            ge=0,
+            le=3600,
+            extra_json_schema={**Live, "x-ocpp": "WebSocketPingInterval"},
+        ),
+    ] = 30
     call_timeout_s: Annotated[int, Meta(title="Wait for an answer, s", ge=1, le=300, extra_json_schema=Live)] = 30
-    sample_interval_s: Annotated[int, Meta(title="Sampled meter values, s; 0 = off", ge=0, le=86_400, extra_json_schema={**Live, "x-ocpp": "MeterValueSampleInterval"})] = 60
-    aligned_interval_s: Annotated[int, Meta(title="Clock-aligned meter values, s; 0 = off", ge=0, le=86_400, extra_json_schema={**Live, "x-ocpp": "ClockAlignedDataInterval"})] = 0
-    connection_timeout_s: Annotated[int, Meta(title="Authorised but nobody plugs in, s", ge=5, le=3600, extra_json_schema={**Live, "x-ocpp": "ConnectionTimeOut"})] = 60
-    offline_policy: Annotated[Literal["deny", "cache", "allow"], Meta(title="Unknown cards while offline", extra_json_schema=Live)] = "cache"
+    sample_interval_s: Annotated[
+        int,
+        Meta(
+            title="Sampled meter values, s; 0 = off",
+            ge=0,
+            le=86_400,
+            extra_json_schema={**Live, "x-ocpp": "MeterValueSampleInterval"},
+        ),
+    ] = 60
+    aligned_interval_s: Annotated[
+        int,
+        Meta(
+            title="Clock-aligned meter values, s; 0 = off",
+            ge=0,
+            le=86_400,
+            extra_json_schema={**Live, "x-ocpp": "ClockAlignedDataInterval"},
+        ),
+    ] = 0
+    connection_timeout_s: Annotated[
+        int,
+        Meta(
+            title="Authorised but nobody plugs in, s",
+            ge=5,
+            le=3600,
+            extra_json_schema={**Live, "x-ocpp": "ConnectionTimeOut"},
+        ),
+    ] = 60
+    offline_policy: Annotated[
+        Literal["deny", "cache", "allow"], Meta(title="Unknown cards while offline", extra_json_schema=Live)
+    ] = "cache"
 
 
-class ApiSection(Frozen, kw_only=True):
+class ApiSection(Frozen, frozen=True, kw_only=True):
     """The local API."""
 
     socket: Annotated[str, Meta(title="Unix socket; empty = platform default", extra_json_schema=Restart)] = ""
-    operator_group: Annotated[str, Meta(title="Unix group whose members are operators", extra_json_schema=Live)] = "evse-operator"
-    manufacturer_group: Annotated[str, Meta(title="Unix group whose members are manufacturers", extra_json_schema=Live)] = "evse-manufacturer"
-    token_minutes: Annotated[int, Meta(title="Minutes until a signed-in role ends", ge=1, le=240, extra_json_schema=Live)] = 30
+    operator_group: Annotated[str, Meta(title="Unix group whose members are operators", extra_json_schema=Live)] = (
+        "evse-operator"
+    )
+    manufacturer_group: Annotated[
+        str, Meta(title="Unix group whose members are manufacturers", extra_json_schema=Live)
+    ] = "evse-manufacturer"
+    token_minutes: Annotated[
+        int, Meta(title="Minutes until a signed-in role ends", ge=1, le=240, extra_json_schema=Live)
+    ] = 30
 
 
-class StationConfig(Frozen, kw_only=True):
+class StationConfig(Frozen, frozen=True, kw_only=True):
     """The whole file."""
 
     schema_version: Annotated[Literal[1], Meta(title="Version of this file format")] = 1
-    profile: Annotated[str, Meta(title="Hardware profile of profiles/stations that this file overrides; empty = none")] = ""
+    profile: Annotated[
+        str, Meta(title="Hardware profile of profiles/stations that this file overrides; empty = none")
+    ] = ""
     station: StationSection
     evse: Annotated[tuple[EvseSection, ...], Meta(title="EVSEs", min_length=1)]
     modules: ModulesSection | None = None
