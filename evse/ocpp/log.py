@@ -1,0 +1,55 @@
+"""The last messages of the link, both ways, for people who look at it live."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from evse.units import WallNs
+
+LOG_MAX = 500
+"""Messages kept; the oldest goes first."""
+
+PAYLOAD_MAX = 4096
+"""Characters kept of one payload."""
+
+
+class LoggedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One message. A result or error carries the action of the call that it answers."""
+
+    seq: int
+    wall: WallNs
+    direction: str  # sent, received
+    type: str  # call, result, error, malformed
+    action: str
+    unique_id: str
+    payload: str  # JSON text
+
+
+class MessageLog:
+    """A ring of `LOG_MAX` messages with counters of all there ever were."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.received = 0
+        self._ring: deque[LoggedMessage] = deque(maxlen=LOG_MAX)
+
+    def add(self, wall: WallNs, direction: str, kind: str, action: str, unique_id: str, payload: str) -> None:
+        """Append a message; control characters of the peer do not reach a terminal."""
+        if direction == "sent":
+            self.sent += 1
+        else:
+            self.received += 1
+        text = payload[:PAYLOAD_MAX]
+        if not text.isprintable():
+            text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+        self._ring.append(LoggedMessage(
+            seq=self.sent + self.received, wall=wall, direction=direction, type=kind, action=action,
+            unique_id=unique_id, payload=text,
+        ))
+
+    def last(self, limit: int, action: str = "") -> list[LoggedMessage]:
+        """Return up to ``limit`` messages, newest last; ``action`` "" = all."""
+        found = [entry for entry in self._ring if not action or entry.action == action]
+        return found[-limit:] if limit > 0 else []

@@ -1,0 +1,134 @@
+"""OCPP 1.6 messages: the dataclasses and JSON schemas of the ``ocpp`` package, without its engine.
+
+The package is imported on first use: it costs a third of a second and only a station with a CSMS needs it.
+Free-form fields (DataTransfer ``data``) pass through untouched; only the field names of the dataclass are renamed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from evse.units import NS_PER_MS, NS_PER_S, WallNs
+
+Payload = dict[str, Any]
+
+CALL, CALLRESULT, CALLERROR = 2, 3, 4
+
+NS_PER_DAY = 86_400 * NS_PER_S
+
+
+class CallError(Exception):
+    """An error answer: ``code`` is one of the words of OCPP-J 1.6 section 4.2.3."""
+
+    def __init__(self, code: str, description: str, details: Payload | None = None) -> None:
+        super().__init__(f"{code}: {description}")
+        self.code = code
+        self.description = description[:255]
+        self.details = details or {}
+
+
+def timestamp(wall: WallNs) -> str:
+    """Return RFC 3339 UTC with milliseconds, e.g. ``2026-01-01T00:00:00.000Z``."""
+    days, rest = divmod(wall, NS_PER_DAY)
+    year, month, day = _civil(days)
+    seconds, part = divmod(rest, NS_PER_S)
+    return (
+        f"{year:04}-{month:02}-{day:02}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        f".{part // NS_PER_MS:03}Z"
+    )
+
+
+def _civil(days: int) -> tuple[int, int, int]:
+    """Return (year, month, day) of a count of days since 1970-01-01 (proleptic Gregorian calendar)."""
+    era, day_of_era = divmod(days + 719_468, 146_097)
+    year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted = (5 * day_of_year + 2) // 153
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    return year_of_era + era * 400 + (month <= 2), month, day_of_year - (153 * shifted + 2) // 5 + 1
+
+
+def parse_timestamp(text: str) -> WallNs | None:
+    """Return UTC ns of an RFC 3339 time; None when it is none. A time without zone counts as UTC."""
+    from datetime import UTC, datetime
+
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    try:
+        return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000) * NS_PER_MS
+    except OverflowError:
+        return None
+
+
+@functools.cache
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+def payload_of(message: Any) -> Payload:
+    """Return the JSON object of a dataclass of ``ocpp.v16``: None is left out, values are not touched."""
+    values = ((field.name, getattr(message, field.name)) for field in fields(message))
+    return {_camel(name): value for name, value in values if value is not None}
+
+
+@functools.cache
+def _schema_dir() -> Path:
+    import ocpp.v16
+
+    return Path(str(ocpp.v16.__file__)).parent / "schemas"
+
+
+@functools.cache
+def known_actions() -> frozenset[str]:
+    """Return the actions that OCPP 1.6 (with its security whitepaper) defines."""
+    names = {path.stem for path in _schema_dir().glob("*.json")}
+    return frozenset(name for name in names if not name.endswith("Response"))
+
+
+@functools.cache
+def _validator(name: str) -> Any:
+    from jsonschema import Draft4Validator
+
+    text = (_schema_dir() / f"{name}.json").read_text(encoding="utf-8-sig")
+    return Draft4Validator(json.loads(text))
+
+
+_CODE_OF = {
+    "type": "TypeConstraintViolation",
+    "required": "ProtocolError",
+    "additionalProperties": "FormationViolation",
+    "minItems": "OccurenceConstraintViolation",
+    "maxItems": "OccurenceConstraintViolation",
+}
+
+
+def check_call(action: str, payload: object) -> CallError | None:
+    """Return what is wrong with a request, None when its schema accepts it. ``action`` must be known."""
+    return _problem(action, payload, lenient=False)
+
+
+def check_result(action: str, payload: object) -> CallError | None:
+    """Return what is wrong with an answer. Additional fields are tolerated: what matters has arrived."""
+    return _problem(f"{action}Response", payload, lenient=True)
+
+
+def _problem(schema: str, payload: object, *, lenient: bool) -> CallError | None:
+    for error in _validator(schema).iter_errors(payload):
+        rule = str(error.validator)
+        if lenient and rule == "additionalProperties":
+            continue
+        if rule == "multipleOf":  # binary floats are not exact multiples of 0.1
+            continue
+        where = "/".join(str(part) for part in error.absolute_path) or "payload"
+        code = _CODE_OF.get(rule, "PropertyConstraintViolation")
+        return CallError(code, f"{where}: {str(error.message)[:160]}")
+    return None

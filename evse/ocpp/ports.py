@@ -1,0 +1,121 @@
+"""What the OCPP client needs from the rest of the station. `evse.runtime` passes the real things in."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from evse.domain.readings import MeterValues
+from evse.domain.records import CachedToken, OutboxRow
+from evse.domain.view import StationView
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the station says it is in BootNotification. ``charge_point_id`` is the last part of the URL."""
+
+    charge_point_id: str
+    vendor: str = "Example"
+    model: str = "DC station"
+    serial: str = ""
+    firmware: str = ""
+
+
+class AuthResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to "may this token charge?". ``reason`` says why not, or where the yes comes from."""
+
+    accepted: bool
+    parent: str = ""
+    reason: str = ""
+
+
+class StationPort(Protocol):
+    """The station as the CSMS may see and touch it. Requests may be refused; nothing here waits for the vehicle."""
+
+    def view(self) -> StationView:
+        """The station as seen now."""
+        ...
+
+    def meter(self, evse_id: int) -> MeterValues | None:
+        """Latest meter values (0 = site); None without a fresh reading."""
+        ...
+
+    async def remote_start(self, evse_id: int | None, id_token: str) -> bool:
+        """Authorise an EVSE (None = any that is plugged and free); False = refused."""
+        ...
+
+    async def remote_stop(self, evse_id: int) -> bool:
+        """End the transaction of an EVSE; False = refused."""
+        ...
+
+    async def set_availability(self, evse_id: int, operative: bool) -> str:
+        """Change availability (0 = station): "Accepted", "Scheduled" or "Rejected"."""
+        ...
+
+    async def unlock(self, evse_id: int) -> bool:
+        """Unlock the connector; False = it could not be unlocked."""
+        ...
+
+    async def reset(self, hard: bool) -> bool:
+        """End transactions and restart; called after the answer is on its way."""
+        ...
+
+    def transaction_numbered(self, evse_id: int, session_id: str, transaction_id: int, accepted: bool) -> None:
+        """The CSMS gave a transaction its number; ``accepted`` False = the token may not charge."""
+        ...
+
+
+class StorePort(Protocol):
+    """What must be durable. Each call has committed when it returns; `DeviceError` means that it has not."""
+
+    async def get_all(self, namespace: str) -> dict[str, str]:
+        """All settings of a namespace."""
+        ...
+
+    async def put(self, namespace: str, key: str, value: str | None) -> None:
+        """Set one; None removes it."""
+        ...
+
+    async def cache_put(self, token: CachedToken) -> None:
+        """Remember what the CSMS said about a token."""
+        ...
+
+    async def cache_get(self, id_token: str) -> CachedToken | None:
+        """What it said last."""
+        ...
+
+    async def cache_clear(self) -> int:
+        """Forget all; return how many."""
+        ...
+
+    async def outbox_append(self, row: OutboxRow) -> bool:
+        """Queue a message of a transaction; False = its session is stopped or never started here."""
+        ...
+
+    async def outbox_head(self) -> OutboxRow | None:
+        """The next message to deliver."""
+        ...
+
+    async def outbox_counts(self) -> tuple[int, int]:
+        """(waiting, parked)."""
+        ...
+
+    async def outbox_done(self, row_id: int) -> None:
+        """Answered: remove."""
+        ...
+
+    async def outbox_started(self, row_id: int, session_id: str, transaction_id: int) -> None:
+        """StartTransaction answered: number everything of the session, remove the row."""
+        ...
+
+    async def outbox_attempted(self, row_id: int, attempts: int) -> None:
+        """Record a refusal."""
+        ...
+
+    async def outbox_park(self, row_id: int, reason: str) -> None:
+        """Set aside, keep."""
+        ...
+
+    async def outbox_unpark(self) -> int:
+        """Let all parked ones wait again."""
+        ...

@@ -1,0 +1,156 @@
+"""StatusNotification: what OCPP 1.6 calls the state of a connector, and when it may be said.
+
+`connector_status` and `station_status` derive the words; `StatusBoard` keeps what is wanted and what was said, holds
+`MinimumStatusDuration` per connector without losing the last state, and lets faults go first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from evse.domain.faults import FaultCode, FaultRecord, FaultSpec, Severity
+from evse.domain.session import ChargingState, OperationalStatus, SessionPhase
+from evse.domain.view import EvseView, StationView
+from evse.units import NS_PER_S, Instant, WallNs
+
+INFO_MAX = 50
+VENDOR_ERROR_MAX = 50
+
+_BY_PHASE = {
+    SessionPhase.IDLE: "Available",
+    SessionPhase.PLUGGED: "Preparing",
+    SessionPhase.SLAC: "Preparing",
+    SessionPhase.HLC_SETUP: "Preparing",
+    SessionPhase.WAIT_AUTH: "Preparing",
+    SessionPhase.CABLE_CHECK: "Preparing",
+    SessionPhase.PRE_CHARGE: "Preparing",
+    SessionPhase.CHARGING: "Charging",
+    SessionPhase.SUSPENDED: "SuspendedEV",
+    SessionPhase.STOPPING: "Finishing",
+    SessionPhase.FINISHED: "Finishing",
+    SessionPhase.FAULTED: "Faulted",
+    SessionPhase.UNAVAILABLE: "Unavailable",
+}
+
+_SEVERITY_RANK = {Severity.CRITICAL: 0, Severity.FAULT: 1, Severity.WARNING: 2}
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What a StatusNotification says, without its time."""
+
+    status: str
+    error_code: str = "NoError"
+    info: str = ""
+    vendor_error: str = ""  # our fault code, e.g. "F4"
+
+
+def _worst(faults: tuple[FaultRecord, ...], specs: Mapping[FaultCode, FaultSpec]) -> FaultRecord | None:
+    return min(faults, key=lambda f: (_SEVERITY_RANK[specs[f.code].severity], f.first_seen), default=None)
+
+
+def _with_fault(status: str, faults: tuple[FaultRecord, ...], specs: Mapping[FaultCode, FaultSpec]) -> Status:
+    """Name the worst fault; one above a warning makes the connector Faulted, a warning goes along with the state."""
+    fault = _worst(faults, specs)
+    if fault is None:
+        error = "OtherError" if status == "Faulted" else "NoError"
+        return Status(status=status, error_code=error)
+    spec = specs[fault.code]
+    faulted = status == "Faulted" or spec.severity is not Severity.WARNING
+    return Status(
+        status="Faulted" if faulted else status, error_code=spec.ocpp16, info=spec.name[:INFO_MAX],
+        vendor_error=fault.code.value[:VENDOR_ERROR_MAX],
+    )
+
+
+def connector_status(evse: EvseView, specs: Mapping[FaultCode, FaultSpec]) -> Status:
+    """Derive the 1.6 status of a connector (OCPP 1.6 section 4.9, table of states)."""
+    status = _BY_PHASE[evse.phase]
+    if evse.phase in (SessionPhase.CHARGING, SessionPhase.SUSPENDED):
+        if evse.charging_state is ChargingState.SUSPENDED_EVSE:
+            status = "SuspendedEVSE"
+        elif evse.charging_state is ChargingState.SUSPENDED_EV:
+            status = "SuspendedEV"
+    elif evse.phase is SessionPhase.IDLE:
+        if evse.operational is OperationalStatus.INOPERATIVE:
+            status = "Unavailable"
+        elif evse.plugged or evse.auth_state == "granted":
+            status = "Preparing"
+        elif evse.reserved:
+            status = "Reserved"
+    return _with_fault(status, evse.faults, specs)
+
+
+def station_status(view: StationView, specs: Mapping[FaultCode, FaultSpec]) -> Status:
+    """Derive the status of connector 0: Available, Unavailable or Faulted only."""
+    status = "Available" if view.operational is OperationalStatus.OPERATIVE else "Unavailable"
+    return _with_fault(status, tuple(f for f in view.faults if f.evse_id == 0), specs)
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """A notification to send now. ``wall`` = when the state began."""
+
+    connector_id: int
+    status: Status
+    wall: WallNs
+
+
+class StatusBoard:
+    """What each connector should say and has said. Times are monotonic ns."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[int, tuple[Status, WallNs]] = {}
+        self._said: dict[int, Status] = {}
+        self._said_at: dict[int, Instant] = {}
+        self._forced: set[int] = set()
+
+    def want(self, connector_id: int, status: Status, wall: WallNs) -> bool:
+        """Set the state of a connector; return True when it is another than before."""
+        known = self._wanted.get(connector_id)
+        if known is not None and known[0] == status:
+            return False
+        self._wanted[connector_id] = (status, wall)
+        return True
+
+    def force(self, connector_id: int | None = None) -> None:
+        """Say a connector (None = all) again at once: after boot, or when the CSMS asks."""
+        self._forced.update(self._wanted if connector_id is None else (connector_id,))
+
+    def due(self, now: Instant, spacing_s: int) -> list[Due]:
+        """Return what may be said now, faults first, then in the order of the connectors."""
+        found = [
+            Due(connector_id=number, status=status, wall=wall)
+            for number, (status, wall) in self._wanted.items()
+            if self._at(number, status, spacing_s) <= now
+        ]
+        return sorted(found, key=lambda due: (due.status.status != "Faulted", due.connector_id))
+
+    def next_at(self, spacing_s: int) -> Instant | None:
+        """Return when the next notification may be said; None = all is said."""
+        times = [self._at(number, status, spacing_s) for number, (status, _) in self._wanted.items()]
+        return min((at for at in times if at < NEVER), default=None)
+
+    def said(self, due: Due, now: Instant) -> None:
+        """The CSMS has it (or refused it: repeating would not help)."""
+        self._said[due.connector_id] = due.status
+        self._said_at[due.connector_id] = now
+        self._forced.discard(due.connector_id)
+
+    def not_said(self, due: Due, now: Instant) -> None:
+        """No answer came: try again after the spacing."""
+        self._said.pop(due.connector_id, None)
+        self._said_at[due.connector_id] = now
+        self._forced.discard(due.connector_id)
+
+    def _at(self, number: int, status: Status, spacing_s: int) -> Instant:
+        if number in self._forced:
+            return 0
+        if self._said.get(number) == status:
+            return NEVER
+        said_at = self._said_at.get(number)
+        return 0 if said_at is None else said_at + spacing_s * NS_PER_S
+
+
+NEVER: Instant = 1 << 62
+"""Later than any instant."""
