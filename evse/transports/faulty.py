@@ -20,7 +20,9 @@ HELD_MAX: Final = 64 * 1024
 class LineFaults:
     """What is wrong with one direction. Chances are per chunk (one read or write), in permille; all off by default."""
 
-    __slots__ = ("corrupt_permille", "delay_ms", "drop_permille", "duplicate_permille", "jitter_ms", "truncate_permille")
+    __slots__ = (
+        "corrupt_permille", "delay_ms", "drop_permille", "duplicate_permille", "jitter_ms", "truncate_permille",
+    )
 
     def __init__(self) -> None:
         self.drop_permille = 0  # the chunk is lost
