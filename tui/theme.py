@@ -32,6 +32,9 @@ def _theme(name: str, accent: str, warning: str, error: str) -> Theme:
         boost="ansi_default",
         dark=True,
         variables={
+            "ansi-background": "ansi_black",
+            "ansi-foreground": "ansi_white",
+            "border-blurred": "ansi_black",
             "block-cursor-foreground": "ansi_black",
             "block-cursor-background": "ansi_white",
             "input-cursor-background": "ansi_white",

@@ -1,0 +1,75 @@
+"""A screen on the terminal against the fake station, for tests over a pty and for looking at it.
+
+``python -m tests.tui.run_fake kiosk|admin [--guest] [--frozen] [--crash] [--drift] [the options of the program]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+
+from evse.access.roles import Role
+from tests._support.fake_service import FakeStation, LocalClient
+from tui.app_base import ScreenApp, options, profile_from, run_app, start_log
+from tui.state.store import Store
+
+
+def make(args: argparse.Namespace) -> ScreenApp:
+    """Return the app that the arguments ask for."""
+    station = FakeStation()
+    client = LocalClient(station, Role.GUEST if args.guest or args.what == "kiosk" else Role.OPERATOR)
+    now = (lambda: 10**12) if args.frozen else time.monotonic_ns
+    store = Store(client, now=now)
+    profile = profile_from(args, show_cursor=args.what == "admin")
+    if args.what == "kiosk":
+        from tui.kiosk.app import KioskApp
+
+        class Kiosk(KioskApp):
+            def on_mount(self) -> None:
+                super().on_mount()
+                start(self, station, args)
+
+        return Kiosk(store, profile, now=now, language=args.lang)
+    from tui.admin.app import AdminApp
+
+    class Admin(AdminApp):
+        def on_mount(self) -> None:
+            super().on_mount()
+            start(self, station, args)
+
+    return Admin(store, profile, now=now, token_holder=client, readonly=args.readonly)
+
+
+def start(app: ScreenApp, station: FakeStation, args: argparse.Namespace) -> None:
+    """Begin what the arguments want to happen while the app runs."""
+    if args.drift:
+        app.run_worker(drift(station), exit_on_error=False)
+    if args.crash:
+        app.set_timer(0.5, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+
+
+async def drift(station: FakeStation) -> None:
+    """Values move once a second like in a real session."""
+    number = 0
+    while True:
+        await asyncio.sleep(1.0)
+        number += 1
+        watt = 17_600 + number * 137 % 900
+        station.set_evse(1, power_w=watt, current_ma=watt * 1_000_000 // 391_200, voltage_mv=391_200 + number * 731 % 9000)
+
+
+def main() -> int:
+    """Run until the program ends."""
+    parser = options("run_fake", "screens against a fake station")
+    parser.add_argument("what", choices=["kiosk", "admin"])
+    parser.add_argument("--lang", default="")
+    for name in ("--readonly", "--guest", "--frozen", "--crash", "--drift"):
+        parser.add_argument(name, action="store_true")
+    args = parser.parse_args()
+    return run_app(make(args), start_log("fake", args.log))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+"""Section 4, Planner: site limits with a form, analytics, assignments and the reason for each connector's power."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from textual.binding import BindingType
+
+from evse.api.models import Explanation, Explanations, PlannerChange, PlannerSettings, PlannerState
+from tui import format as fmt
+from tui.admin.registry import register
+from tui.admin.section import SectionScreen, list_bindings
+from tui.driver.glyphs import Glyphs
+from tui.keymap import bind
+from tui.widgets.dialogs import ConfirmDialog, Field, FormDialog
+from tui.widgets.frame import Frame
+from tui.widgets.parts import rule, values
+from tui.widgets.table import Column, TableState, put_table
+
+POWER_MAX_W: Final = 10_000_000
+"""Largest limit that the form takes (10 MW); the daemon checks against the station."""
+GROUPS_MAX: Final = 64
+
+COLUMNS = (
+    Column(title="Group", width=5, right=True),
+    Column(title="Home", width=4, right=True, priority=2),
+    Column(title="Owner", width=5, right=True),
+    Column(title="Role", width=6),
+    Column(title="On", width=3),
+    Column(title="Relay2", width=7),
+    Column(title="kW", width=6, right=True),
+    Column(title="V", width=5, right=True, priority=3),
+    Column(title="A", width=5, right=True, priority=3),
+    Column(title="Modules", width=7, right=True),
+    Column(title="Temp", width=5, right=True, priority=4),
+    Column(title="Faults", width=6, priority=5, grow=True),
+)
+
+
+@register
+class PlannerScreen(SectionScreen):
+    """Limits are hot: a change reaches the outputs within two ticks, no restart."""
+
+    SECTION = "planner"
+    WRITES = frozenset({"edit", "reset", "recompute"})
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("planner.edit", "e", "edit", "Edit limits"),
+        bind("planner.reset", "R", "reset", "Reset to file"),
+        bind("planner.recompute", "C", "recompute", "Recompute"),
+        *list_bindings("planner"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = TableState()
+        self.state: PlannerState | None = None
+        self.why: tuple[Explanation, ...] = ()
+        self._for_version = -1
+
+    async def load(self) -> None:
+        """Fetch state and explanations."""
+        self.state = await self.admin.store.call("planner.get")
+        answer: Explanations = await self.admin.store.call("planner.explain")
+        self.why = answer.items
+
+    def paint(self, frame: Frame) -> None:
+        """Paint; a new plan in the stream fetches again."""
+        status = self.admin.store.status
+        if status is not None and status.view.plan_version != self._for_version:
+            first, self._for_version = self._for_version < 0, status.view.plan_version
+            if not first:
+                self.reload()
+        if self.state is None:
+            frame.put(1, 1, "Loading planner ...")
+            return
+        paint_planner(frame, self.state, self.why, self.table, self.admin.profile.glyphs)
+
+    def action_move(self, delta: int) -> None:
+        """Move the cursor of the assignments."""
+        if self.state is not None:
+            self.table.move(delta, [str(row.group_id) for row in self.state.groups])
+            self.paint_all()
+
+    def action_recompute(self) -> None:
+        """Plan again."""
+        self.confirm(
+            "Recompute", "Recompute the plan", ["The plan is made from scratch; power may move between vehicles."],
+            lambda: self.admin.store.call("planner.recompute"), done="Plan recomputed", cli="evsectl planner recompute",
+        )  # fmt: skip
+
+    def action_reset(self) -> None:
+        """Back to the configuration file."""
+        if self.state is None:
+            return
+        now = self.state.settings
+        lines = ["These overrides end:"] if now.override else ["Nothing is overridden: the file is in force."]
+        lines += [f"{f.label}: {f.value} > {f.base} {f.unit}" for f in form_fields(now) if f.value != file_value(now, f.name)]
+        self.confirm(
+            "Reset", "Reset site limits to the configuration file", lines,
+            lambda: self.admin.store.call("planner.set", PlannerChange(reset=True)), done="Limits as in the file",
+            cli="evsectl planner set --reset",
+        )  # fmt: skip
+
+    def action_edit(self) -> None:
+        """Form, then the plan of the change, then apply."""
+        if self.state is None:
+            return
+        settings = self.state.settings
+
+        def answered(changed: dict[str, str] | None) -> None:
+            if changed:
+                self._ask_apply(settings, changed)
+
+        self.admin.push_screen(FormDialog("Site limits", form_fields(settings), "Review"), answered)
+
+    def _ask_apply(self, settings: PlannerSettings, changed: dict[str, str]) -> None:
+        labels = {f.name: f for f in form_fields(settings)}
+        lines = [f"{labels[n].label}: {labels[n].base} > {v} {labels[n].unit}" for n, v in changed.items()]
+        lines.append("Takes effect at once, without restart. Running sessions follow.")
+        change = change_from(changed)
+        self.confirm(
+            "Apply", "Change site limits", lines,
+            lambda: self.admin.store.call("planner.set", change), done="Site limits changed",
+        )  # fmt: skip
+
+
+def kw_text(value_w: int) -> str:
+    """56000 -> ``56``, 56500 -> ``56.5``."""
+    return f"{value_w / 1000:g}"
+
+
+def parse_kw(text: str) -> int:
+    """``56.5`` -> 56500 W. Raises ValueError with a text for the form."""
+    try:
+        value_w = round(float(text.replace(",", ".")) * 1000)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number of kW") from None
+    if not 0 <= value_w <= POWER_MAX_W:
+        raise ValueError(f"0 to {POWER_MAX_W // 1000} kW")
+    return value_w
+
+
+def _check_kw(text: str) -> str:
+    try:
+        parse_kw(text)
+    except (ValueError, OverflowError) as error:
+        return str(error)
+    return ""
+
+
+def _check_groups(text: str) -> str:
+    return "" if text.isdecimal() and int(text) <= GROUPS_MAX else f"0 to {GROUPS_MAX}, whole number"
+
+
+_FIELDS: Final[tuple[tuple[str, str, str, str, Callable[[str], str]], ...]] = (
+    ("limit_w", "Site limit", "kW", "0 = no limit", _check_kw),
+    ("ocpp_limit_w", "OCPP smart charging limit", "kW", "0 = no static cap; CSMS profiles still apply", _check_kw),
+    ("group_power_w", "Group power per owner", "kW", "0 = no cap", _check_kw),
+    ("max_groups", "Groups per owner", "", "0 = no cap", _check_groups),
+    ("allow_cross", "Borrow between connectors", "", "Space switches", lambda _: ""),
+)
+
+
+def _text(value: int | bool) -> str:  # noqa: FBT001
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def file_value(settings: PlannerSettings, name: str) -> str:
+    """Value of the configuration file as the form shows it."""
+    value = getattr(settings, f"file_{name}")
+    return kw_text(value) if name.endswith("_w") else _text(value)
+
+
+def form_fields(settings: PlannerSettings) -> list[Field]:
+    """Return the draft of the form: values in force, with range and value of the file as a note."""
+    fields = []
+    for name, label, unit, note, check in _FIELDS:
+        value = getattr(settings, name)
+        text = kw_text(value) if unit == "kW" else _text(value)
+        fields.append(
+            Field(
+                name=name,
+                label=label,
+                value=text,
+                base=text,
+                unit=unit,
+                note=f"file {file_value(settings, name)}; {note}",
+                check=check,
+                choices=("yes", "no") if name == "allow_cross" else (),
+            )
+        )
+    return fields
+
+
+def change_from(changed: dict[str, str]) -> PlannerChange:
+    """Return the request for changed fields (already valid)."""
+    return PlannerChange(
+        limit_w=parse_kw(changed["limit_w"]) if "limit_w" in changed else None,
+        ocpp_limit_w=parse_kw(changed["ocpp_limit_w"]) if "ocpp_limit_w" in changed else None,
+        group_power_w=parse_kw(changed["group_power_w"]) if "group_power_w" in changed else None,
+        max_groups=int(changed["max_groups"]) if "max_groups" in changed else None,
+        allow_cross=changed["allow_cross"] == "yes" if "allow_cross" in changed else None,
+    )
+
+
+def paint_planner(
+    frame: Frame, state: PlannerState, why: tuple[Explanation, ...], table: TableState, glyphs: Glyphs
+) -> None:
+    """Paint limits and analytics, assignments, explanations."""
+    half, now = frame.width // 2, state.settings
+    frame.put(1, 0, "SITE LIMITS", "title")
+    if now.override:
+        frame.right(half - 2, 0, "* overrides the file", "warn")
+    rows = []
+    for field in form_fields(now):
+        file = file_value(now, field.name)
+        star = "" if file == field.value else f"  [file {file}]"
+        rows.append(((field.label + (f" {field.unit}" if field.unit else "")), field.value + star))
+    left = values(frame, 1, 1, half - 3, rows)
+    frame.put(half, 0, "ANALYTICS", "title")
+    version = state.plan.version if state.plan is not None else None
+    pair = (frame.width - half - 3) // 2
+    values(
+        frame, half, 1, pair,
+        [
+            ("Requested kW", fmt.kw(state.requested_w)), ("Offered kW", fmt.kw(state.offered_w)),
+            ("Allowed kW", fmt.kw(state.allowed_w)), ("Assigned kW", fmt.kw(state.assigned_w)),
+            ("Site kW", fmt.kw(state.site_power_w)),
+        ],
+    )  # fmt: skip
+    offered = sum(1 for a in state.plan.allocations if len(a.offered_chain) > 1) if state.plan is not None else 0
+    right = values(
+        frame, half + pair + 2, 1, frame.width - half - pair - 3,
+        [
+            ("Plan version", fmt.percent(version)), ("Shared chains", str(state.shared_chains)),
+            ("Offered chains", str(offered)), ("BMS stale", str(state.bms_stale)),
+        ],
+    )  # fmt: skip
+    y = max(left, right)
+    rule(frame, y, glyphs)
+    frame.put(1, y, " Assignments ", "title")
+    y = _assignments(frame, state, table, y + 1, glyphs)
+    rule(frame, y, glyphs)
+    frame.put(1, y, " Why each connector gets what it gets ", "title")
+    y += 1
+    for item in why:
+        if y >= frame.height:
+            break
+        frame.put(1, y, f"Connector {item.evse_id}: {fmt.kw(item.offered_w)} kW", "value")
+        y = frame.wrap(25, y, item.text, frame.width - 26, rows=2)
+        for entry in item.limits[: 2 if frame.height < 30 else 6]:
+            if y < frame.height:
+                word = "binds" if entry.binds else ""
+                text = f"{word:<6}{entry.source.value:<12}{fmt.kw(entry.power_w):>8} kW  {entry.detail}"
+                frame.put(3, y, text, "value" if entry.binds else "", limit=frame.width - 4)
+                y += 1
+
+
+def _assignments(frame: Frame, state: PlannerState, table: TableState, y: int, glyphs: Glyphs) -> int:
+    data = []
+    marks = {}
+    for row in state.groups:
+        marks[str(row.group_id)] = "fault" if row.faults else "ok" if row.on else ""
+        cells = (
+            str(row.group_id), str(row.home_evse or "--"), str(row.owner or "--"), row.role, "yes" if row.on else "no",
+            row.tie, fmt.kw(row.contribution_w), fmt.volt(row.voltage_mv), fmt.ampere(row.current_ma),
+            f"{row.modules_present}/{row.modules}", fmt.celsius(row.temperature_dc), "; ".join(row.faults) or "none",
+        )  # fmt: skip
+        data.append((str(row.group_id), cells))
+    rows = min(len(data) + 1, max(3, frame.height - y - 6))
+    return put_table(
+        frame, 0, y, frame.width, rows, COLUMNS, data, table, glyphs, empty="No module groups configured", marks=marks
+    )
