@@ -1,0 +1,236 @@
+"""Every option of ``station.toml`` as data, read from the declarations in `evse.config.model`.
+
+Documentation, man page, JSON Schema, error messages and the list of changes come from here. A key is written with its
+tables and dots; ``[]`` marks an array of tables: ``evse[].board.port``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, cast
+
+import msgspec
+from msgspec import inspect
+
+from evse.config.model import StationConfig
+from evse.domain.base import Frozen
+
+UNITS = {
+    "w": "W",
+    "wh": "Wh",
+    "v": "V",
+    "mv": "mV",
+    "a": "A",
+    "ma": "mA",
+    "c": "°C",
+    "s": "s",
+    "ms": "ms",
+    "minutes": "min",
+    "permille": "permille",
+    "pct": "%",
+    "baud": "baud",
+    "bitrate": "bit/s",
+}
+"""Unit by the last word of a name."""
+
+HIDDEN = "***"
+
+
+class Option(Frozen, frozen=True, kw_only=True):
+    """One option. ``kind``: integer, text, yes/no, choice, list of integers. ``default`` None = none (see
+    ``required``)."""
+
+    key: str
+    kind: str
+    unit: str = ""
+    low: int | None = None
+    high: int | None = None
+    length_min: int | None = None
+    length_max: int | None = None
+    choices: tuple[str | int, ...] = ()
+    required: bool = False
+    default: str | int | bool | tuple[int, ...] | None = None
+    apply: str = "restart"  # live | idle | restart
+    ocpp: str = ""
+    secret: bool = False
+    help: str = ""
+
+    @property
+    def name(self) -> str:
+        """Last part of the key."""
+        return self.key.rsplit(".", 1)[-1]
+
+
+class Table(Frozen, frozen=True, kw_only=True):
+    """A table or an array of tables (``many``), with what may stand in it."""
+
+    key: str
+    help: str
+    required: bool
+    many: bool
+    length_min: int
+    options: dict[str, Option]
+    tables: dict[str, Table]
+
+
+def unit_of(name: str) -> str:
+    """Unit of an option by its name: "limit_w" -> "W"; "" when it has none."""
+    return UNITS.get(name.rsplit("_", 1)[-1], "")
+
+
+def _unwrap(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any], bool]:
+    """Remove metadata and ``| None`` / ``| UNSET``: the type, its metadata, and whether it may be absent."""
+    extra: dict[str, Any] = {}
+    optional = False
+    while True:
+        if isinstance(kind, inspect.Metadata):
+            extra.update(kind.extra_json_schema or {})
+            kind = kind.type
+        elif isinstance(kind, inspect.UnionType):
+            optional = True
+            kind = next(t for t in kind.types if not isinstance(t, inspect.NoneType))
+        else:
+            return kind, extra, optional
+
+
+def _leaf(key: str, name: str, field: inspect.Field, kind: inspect.Type, extra: dict[str, Any]) -> Option:
+    default = None if field.default is msgspec.NODEFAULT or field.default is msgspec.UNSET else field.default
+    common: dict[str, Any] = {
+        "key": key,
+        "required": field.required,
+        "default": default,
+        "apply": extra.get("x-apply", "restart"),
+        "ocpp": extra.get("x-ocpp", ""),
+        "secret": extra.get("x-secret", False),
+        "help": extra.get("title", ""),
+    }
+    if isinstance(kind, inspect.IntType):
+        return Option(kind="integer", unit=unit_of(name), low=kind.ge, high=kind.le, **common)
+    if isinstance(kind, inspect.BoolType):
+        return Option(kind="yes/no", **common)
+    if isinstance(kind, inspect.StrType):
+        return Option(kind="text", length_min=kind.min_length, length_max=kind.max_length, **common)
+    if isinstance(kind, inspect.LiteralType):
+        return Option(kind="choice", choices=tuple(v for v in kind.values if isinstance(v, str | int)), **common)
+    if isinstance(kind, inspect.VarTupleType) and isinstance(kind.item_type, inspect.IntType):
+        return Option(kind="list of integers", length_min=kind.min_length, **common)
+    raise TypeError(f"{key}: no rendering for {kind}; add it to evse.config.options")
+
+
+def _table(key: str, kind: inspect.StructType, help_: str, required: bool, many: bool, length_min: int) -> Table:
+    options: dict[str, Option] = {}
+    tables: dict[str, Table] = {}
+    for field in kind.fields:
+        below = f"{key}.{field.name}" if key else field.name
+        inner, extra, optional = _unwrap(field.type)
+        title = extra.get("title", "")
+        needed = field.required and not optional
+        if isinstance(inner, inspect.StructType):
+            tables[field.name] = _table(below, inner, title or _doc(inner), needed, False, 0)
+        elif isinstance(inner, inspect.VarTupleType) and isinstance(inner.item_type, inspect.StructType):
+            item = inner.item_type
+            least = inner.min_length or 0
+            tables[field.name] = _table(f"{below}[]", item, _doc(item) or title, needed, True, least)
+        else:
+            options[field.name] = _leaf(below, field.name, field, inner, extra)
+    return Table(
+        key=key, help=help_, required=required, many=many, length_min=length_min, options=options, tables=tables
+    )
+
+
+def _doc(kind: inspect.StructType) -> str:
+    own = kind.cls.__dict__.get("__doc__") or ""
+    return own.strip().split("\n")[0]
+
+
+@cache
+def tree() -> Table:
+    """The whole file as nested tables."""
+    return _table("", cast(inspect.StructType, inspect.type_info(StationConfig)), "", True, False, 0)
+
+
+def _walk(table: Table) -> Iterator[Option]:
+    yield from table.options.values()
+    for below in table.tables.values():
+        yield from _walk(below)
+
+
+def tables() -> tuple[Table, ...]:
+    """Every table in the order of the declarations, the whole file first."""
+
+    def walk(table: Table) -> Iterator[Table]:
+        yield table
+        for below in table.tables.values():
+            yield from walk(below)
+
+    return tuple(walk(tree()))
+
+
+@cache
+def options() -> tuple[Option, ...]:
+    """Every option in the order of the declarations."""
+    return tuple(_walk(tree()))
+
+
+def option(key: str) -> Option | None:
+    """The option of a concrete or general key: ``evse[2].board.port`` and ``evse[].board.port`` are the same option."""
+    general = "".join("[]" if part.startswith("[") else part for part in _split_brackets(key))
+    return next((o for o in options() if o.key == general), None)
+
+
+def _split_brackets(key: str) -> list[str]:
+    parts: list[str] = []
+    rest = key
+    while "[" in rest:
+        before, _, after = rest.partition("[")
+        inside, _, rest = after.partition("]")
+        parts += [before, f"[{inside}]"]
+    return [*parts, rest]
+
+
+def _flat(value: object, key: str) -> Iterator[tuple[str, object]]:
+    """(key, value) of every leaf of a configuration; array elements are named by their id or name where they have
+    one."""
+    if isinstance(value, msgspec.Struct):
+        for field in value.__struct_fields__:
+            inner = getattr(value, field)
+            if inner is None or inner is msgspec.UNSET:
+                continue
+            yield from _flat(inner, f"{key}.{field}" if key else field)
+    elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
+        for index, item in enumerate(value):
+            name = getattr(item, "id", getattr(item, "name", index + 1))
+            yield from _flat(item, f"{key}[{name}]")
+    elif not (isinstance(value, tuple) and not value):
+        yield key, value
+
+
+def shown(value: object, secret: bool = False) -> str:
+    """A value as people see it: TOML spelling, secrets hidden, "" for none."""
+    if value is None:
+        return ""
+    if secret and value != "":
+        return HIDDEN
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(shown(v) for v in value) + "]"
+    return str(value)
+
+
+def diff(old: StationConfig, new: StationConfig) -> list[tuple[str, str, str, str]]:
+    """Changes as (key, old, new, apply): "" = absent, apply = live | idle | restart. An added or removed table lists
+    its keys."""
+    before, after = dict(_flat(old, "")), dict(_flat(new, ""))
+    changes: list[tuple[str, str, str, str]] = []
+    for key in [*before, *(k for k in after if k not in before)]:
+        if before.get(key) == after.get(key) and key in before and key in after:
+            continue
+        found = option(key)
+        secret = found.secret if found else False
+        apply = found.apply if found else "restart"
+        if key not in before or key not in after:
+            apply = "restart" if "[" in key or "meter." in key or key.startswith("modules.") else apply
+        changes.append((key, shown(before.get(key), secret), shown(after.get(key), secret), apply))
+    return changes

@@ -1,0 +1,64 @@
+"""From the configuration to what the core and the planner need: all unit conversions are here and nowhere else."""
+
+from __future__ import annotations
+
+from evse.config.model import EvseSection, GroupSection, StationConfig
+from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec, Topology
+
+INSULATION_OHM_PER_V = 100
+"""IEC 61851-23: at least 100 ohm per volt of the rated output voltage."""
+
+CABLE_CHECK_V_MAX = 500
+METER_AGE_MS_MIN = 5_000
+METER_AGE_POLLS = 3
+"""A meter is stale after three missed polls, but not before five seconds."""
+
+
+def _evse(section: EvseSection) -> EvseSpec:
+    return EvseSpec(
+        evse_id=section.id,
+        kind=EvseKind(section.kind),
+        home_group=section.home_group,
+        voltage_max_mv=section.voltage_max_v * 1000,
+        current_max_ma=section.current_max_a * 1000,
+        power_max_w=section.power_max_w,
+        derate_start_dc=section.derate_start_c * 10,
+        derate_end_dc=section.derate_end_c * 10,
+        insulation_min_kohm=-(-section.voltage_max_v * INSULATION_OHM_PER_V // 1000),
+        cable_check_mv=min(section.voltage_max_v, CABLE_CHECK_V_MAX) * 1000,
+        has_meter=section.meter is not None,
+        free_charging=section.free_charging,
+        free_id_token=section.free_id_token,
+    )
+
+
+def _group(section: GroupSection, homes: dict[int, int]) -> GroupSpec:
+    return GroupSpec(
+        group_id=section.id,
+        home_evse=homes.get(section.id),
+        modules=len(section.addresses),
+        module_power_w=section.module_power_w,
+        module_current_max_ma=section.module_current_a * 1000,
+    )
+
+
+def station_spec(config: StationConfig) -> StationSpec:
+    """Return the station that ``config`` describes: integers in the units of the names."""
+    homes = {e.home_group: e.id for e in config.evse if e.home_group}
+    modules, site = config.modules, config.site
+    polls = [m.poll_ms for m in (site.meter, *(e.meter for e in config.evse)) if m is not None]
+    return StationSpec(
+        station_id=config.station.id,
+        evses=tuple(_evse(e) for e in config.evse),
+        groups=tuple(_group(g, homes) for g in modules.groups) if modules is not None else (),
+        topology=Topology(modules.topology) if modules is not None else Topology.CHAIN,
+        site_limit_w=site.limit_w,
+        has_site_meter=site.meter is not None,
+        efficiency_permille=site.efficiency_permille,
+        min_power_w=site.min_power_w,
+        allow_cross=site.allow_cross,
+        max_groups=site.max_groups,
+        group_power_w=site.group_power_w,
+        connection_timeout_s=config.ocpp.connection_timeout_s,
+        meter_max_age_ms=max([METER_AGE_MS_MIN, *(METER_AGE_POLLS * p for p in polls)]),
+    )
