@@ -35,6 +35,9 @@ EVENT_RETRY_NS: Final = ms(200)
 EVENT_TRIES: Final = 3
 EVENTS_MAX: Final = 8
 OUTBOX_MAX: Final = 64
+REFUSE_FLAGS: Final = m.ErrorFlag.CONTACTOR_FEEDBACK | m.ErrorFlag.IMD_SELF_TEST | m.ErrorFlag.IMD_LOST
+"""With one of these the board does not close (docs/board-link.md, section 5)."""
+
 SAFE_TOUCH_MV: Final = 60_000  # plc-serial.md section 2: unlock when the voltage is below 60 V
 SIM_CAPABILITIES: Final = (
     m.Capability.DC | m.Capability.LOCK | m.Capability.IMD | m.Capability.TIE_RELAY | m.Capability.TEMPERATURE
@@ -75,8 +78,6 @@ class SimBoard:
         self.frames_bad = 0
         self.lease_expiries = 0
         self.boots = 1
-        self.fw_next = 0
-        self.fw_size: int | None = None
         self._rng = rng
         self._reset_cause = 1
         self._now: Instant = 0
@@ -97,6 +98,8 @@ class SimBoard:
         self._rearm = False
         self._lease_expired = False
         self._restart_slac = False
+        self.fw_next = 0
+        self.fw_size: int | None = None  # a number while an image is coming in
         self._frozen: BoardStatus | None = None
         self._next_status: Instant = 0
         self._next_hello: Instant = now
@@ -186,7 +189,7 @@ class SimBoard:
 
     def _apply(self, levels: BoardCommand) -> None:
         plant, out = self.plant, self.plant.out
-        out.permit = levels.permit
+        out.permit = levels.permit and self.fw_size is None
         out.authorization = levels.authorization
         out.isolation_test = levels.isolation_test
         out.cable_check_done = levels.cable_check_done
@@ -202,8 +205,8 @@ class SimBoard:
         if not levels.contactor_lease:
             out.contactor_wanted = False
             self._rearm = self._lease_expired = False
-        elif not self._rearm and not plant.estop and plant.cp in (CpState.C, CpState.D):
-            out.contactor_wanted = True
+        elif out.contactor_wanted or not (self._rearm or plant.error_flags & REFUSE_FLAGS):
+            out.contactor_wanted = not plant.estop and plant.cp in (CpState.C, CpState.D)
         # A plug that was live stays locked until the voltage is safe to touch, whatever is commanded.
         out.lock = levels.lock or (out.lock and (out.contactor_wanted or plant.output_mv >= SAFE_TOUCH_MV))
 
@@ -246,13 +249,14 @@ class SimBoard:
 
     def _on_firmware(self, message: m.FwBegin | m.FwBlock | m.FwEnd) -> None:
         """Count an image in; this board has no flash to write it to, so the end is refused as not fitted."""
+        number = {m.FwBegin: m.MsgId.FW_BEGIN, m.FwBlock: m.MsgId.FW_BLOCK}.get(type(message), m.MsgId.FW_END)
         if isinstance(message, m.FwBegin):
             if self.lease_active:
-                self._nak(m.MsgId.FW_BEGIN, message.seq, m.NakReason.NOT_NOW)
+                self._nak(number, message.seq, m.NakReason.NOT_NOW)
                 return
             self.fw_size, self.fw_next = message.size, 0
         elif self.fw_size is None:
-            self._nak(m.MsgId.FW_BLOCK, message.seq, m.NakReason.NOT_NOW)
+            self._nak(number, message.seq, m.NakReason.NOT_NOW)
             return
         elif isinstance(message, m.FwBlock) and message.offset == self.fw_next:
             self.fw_next += len(message.data)
