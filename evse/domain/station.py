@@ -72,3 +72,4 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     meter_max_age_ms: int = 5_000
     bms_max_age_ms: int = 2_000
     board_max_age_ms: int = 300  # three heartbeats of 100 ms
+    charge_without_storage: bool = False  # policy while the database refuses writes

@@ -1,0 +1,311 @@
+"""Module groups and ties: who holds which group, in which order relays move, what each group is told.
+
+A group changes hands in the order ramp down, open, (idle), join: a tie opens only without current; it closes only
+without current and at equal voltage, so the joining group is brought to bus voltage first, then both ramp up. Each
+waiting step has a deadline; a tie that does not move is left open and tried again later. A group whose home EVSE is
+energised, or whose output contactors are not confirmed open, belongs to its home EVSE whatever the plan says.
+Relays exist on chains and rings; in a matrix (no relay in the board link yet) each EVSE has its home group only.
+"""
+
+from __future__ import annotations
+
+from evse.core.context import Conn, Tick, uses_energy
+from evse.core.state import ENERGY_STAGES, Stage, TieStage, TieState
+from evse.domain.readings import GroupStatus
+from evse.domain.signals import GroupCommand
+from evse.units import s
+
+TIE_QUIET_MA = 1_000
+TIE_BAND_MV = 20_000
+JOIN_MA = 2_000
+RAMP_LIMIT = s(5)
+PREPARE_LIMIT = s(10)
+RELAY_LIMIT = s(2)
+RETRY_AFTER = s(30)
+
+_JOIN_STAGES = frozenset({Stage.AUTHORISED, Stage.CURRENT})
+_MOVING = frozenset({TieStage.PREPARE, TieStage.CLOSING, TieStage.RAMP_DOWN, TieStage.OPENING})
+
+
+def sides(t: Tick, tie: int) -> tuple[int, int]:
+    """Return the indices of the two groups of a tie."""
+    return tie, (tie + 1) % len(t.spec.groups)
+
+
+def measure(t: Tick) -> None:
+    """Find the groups connected to each EVSE and their summed current."""
+    for conn in t.conns:
+        conn.contactor_open = conn.b is not None and conn.b.contactor.value == "open"
+        if conn.home < 0:
+            continue
+        conn.chain = _chain(t, conn)
+        total, known = 0, bool(conn.chain)
+        for i in conn.chain:
+            group = t.groups[i]
+            if group is None:
+                known = False
+            else:
+                total += group.current_ma
+        if not known and conn.m is not None and conn.m.current_ma is not None:
+            total, known = abs(conn.m.current_ma), True
+        conn.present_ma, conn.present_known = max(0, total), known
+
+
+def _chain(t: Tick, conn: Conn) -> tuple[int, ...]:
+    """Home group first, then what hangs on it through closed ties and is held by the same EVSE."""
+    evse_id, home = conn.spec.evse_id, conn.home
+    if t.owners[home] != evse_id:
+        return ()
+    found = [home]
+    if t.ties:
+        grown = True
+        while grown:
+            grown = False
+            for tie, state in enumerate(t.ties):
+                if state.stage is TieStage.CLOSED:
+                    a, b = sides(t, tie)
+                    for x, y in ((a, b), (b, a)):
+                        if x in found and y not in found and t.owners[y] == evse_id:
+                            found.append(y)
+                            grown = True
+    return tuple(found)
+
+
+def wanted(t: Tick) -> list[int]:
+    """Return the owner that each group shall have: the plan's, as far as it is safe and contiguous."""
+    n = len(t.spec.groups)
+    want = [0] * n
+    if t.inputs.plan is not None:
+        for assignment in t.inputs.plan.groups:
+            i = t.group_index(assignment.group_id)
+            owner = t.by_id.get(assignment.owner or 0)
+            if i >= 0 and owner is not None and owner.home >= 0 and owner.w.tx_open and owner.w.stage is not Stage.DISCHARGE:
+                want[i] = owner.spec.evse_id
+    for conn in t.conns:
+        i = conn.home
+        if i < 0:
+            continue
+        if uses_energy(conn) or (want[i] == 0 and conn.w.stage is Stage.AUTHORISED):
+            want[i] = conn.spec.evse_id
+    if not any(want):
+        return want
+    for conn in t.conns:  # only what hangs together with home counts
+        if conn.home >= 0:
+            reach = _reach(t, conn, want)
+            for i in range(n):
+                if want[i] == conn.spec.evse_id and i not in reach:
+                    want[i] = 0
+    return want
+
+
+def _reach(t: Tick, conn: Conn, want: list[int]) -> set[int]:
+    evse_id = conn.spec.evse_id
+    if want[conn.home] != evse_id:
+        return set()
+    reach, todo = {conn.home}, [conn.home]
+    while todo:
+        x = todo.pop()
+        for tie in range(len(t.ties)):
+            a, b = sides(t, tie)
+            y = b if a == x else (a if b == x else -1)
+            if y >= 0 and y not in reach and want[y] == evse_id and _relay(t, tie) is not None:
+                reach.add(y)
+                todo.append(y)
+    return reach
+
+
+def _relay(t: Tick, tie: int) -> Conn | None:
+    """Return the EVSE whose board carries the relay; None = there is no relay."""
+    home = t.spec.groups[tie].home_evse
+    return t.by_id.get(home) if home is not None else None
+
+
+def step(t: Tick) -> None:
+    """Advance owners and ties by one tick and find who has to hold still."""
+    if not t.owners:
+        return
+    want = wanted(t)
+    for i, owner in enumerate(t.owners):
+        if owner == want[i]:
+            continue
+        free = all(t.ties[tie].stage is TieStage.OPEN or _relay(t, tie) is None for tie in range(len(t.ties)) if i in sides(t, tie))
+        if owner == 0:
+            if free:
+                t.owners[i] = want[i]
+        elif free and _quiet(t.groups[i]):
+            t.owners[i] = 0
+    for tie in range(len(t.ties)):
+        if _relay(t, tie) is not None:
+            t.ties[tie] = _advance_tie(t, tie, want)
+    for tie, state in enumerate(t.ties):
+        if state.stage in _MOVING and _relay(t, tie) is not None:
+            for conn in t.conns:
+                if any(i in conn.chain for i in sides(t, tie)):
+                    conn.hold = True
+
+
+def _quiet(group: GroupStatus | None) -> bool:
+    return group is None or group.current_ma < TIE_QUIET_MA
+
+
+def _advance_tie(t: Tick, tie: int, want: list[int]) -> TieState:
+    state, now = t.ties[tie], t.now
+    a, b = sides(t, tie)
+    relay = _relay(t, tie)
+    closed = relay.b.tie_closed if relay is not None and relay.b is not None else None
+    owner = t.owners[a]
+    join = owner != 0 and owner == t.owners[b] == want[a] == want[b] and not _loop(t, tie)
+    quiet = _quiet(t.groups[a]) and _quiet(t.groups[b])
+    match state.stage:
+        case TieStage.OPEN:
+            if closed:
+                return _to(t, tie, TieStage.OPENING, RELAY_LIMIT, "tie.unexpected", "feedback closed, commanded open")
+            if join and now >= state.retry_at and _may_join(t, a, b, owner):
+                return _to(t, tie, TieStage.PREPARE, PREPARE_LIMIT)
+        case TieStage.PREPARE:
+            if not join:
+                return _to(t, tie, TieStage.OPEN, 0)
+            if quiet and _matched(t.groups[a], t.groups[b]):
+                return _to(t, tie, TieStage.CLOSING, RELAY_LIMIT)
+            if now >= state.deadline:
+                return _fail(t, tie, "voltages or currents of both groups did not match")
+        case TieStage.CLOSING:
+            if closed:
+                return _to(t, tie, TieStage.CLOSED, 0, "tie.closed", "")
+            if not join or now >= state.deadline:
+                return _to(t, tie, TieStage.OPENING, RELAY_LIMIT, "tie.failed", "relay did not report closed")
+        case TieStage.CLOSED:
+            if closed is False:
+                return _to(t, tie, TieStage.OPENING, RELAY_LIMIT, "tie.unexpected", "feedback open, commanded closed")
+            if not join:
+                return _to(t, tie, TieStage.RAMP_DOWN, RAMP_LIMIT)
+        case TieStage.RAMP_DOWN:
+            if quiet or now >= state.deadline:
+                return _to(t, tie, TieStage.OPENING, RELAY_LIMIT)
+        case TieStage.OPENING:
+            if closed is False:
+                return TieState(stage=TieStage.OPEN, retry_at=state.retry_at)
+    return state
+
+
+def _to(t: Tick, tie: int, stage: TieStage, limit: int, kind: str = "", detail: str = "") -> TieState:
+    old = t.ties[tie]
+    if kind:
+        a, b = sides(t, tie)
+        t.event(kind, t.owners[a], group_a=t.spec.groups[a].group_id, group_b=t.spec.groups[b].group_id, detail=detail)
+    retry = t.now + RETRY_AFTER if kind in ("tie.failed", "tie.unexpected") else old.retry_at
+    return TieState(stage=stage, deadline=t.now + limit if limit else 0, retry_at=retry)
+
+
+def _fail(t: Tick, tie: int, detail: str) -> TieState:
+    return _to(t, tie, TieStage.OPEN, 0, "tie.failed", detail)
+
+
+def _loop(t: Tick, tie: int) -> bool:
+    """On a ring one tie stays open when one EVSE holds all groups: a closed ring has no use."""
+    n = len(t.spec.groups)
+    return len(t.ties) == n and tie == n - 1 and len(set(t.owners)) == 1
+
+
+def _may_join(t: Tick, a: int, b: int, owner: int) -> bool:
+    conn = t.by_id.get(owner)
+    return conn is not None and conn.w.stage in _JOIN_STAGES and ((a in conn.chain) is not (b in conn.chain)) and _others_open(t, a, b, conn)
+
+
+def _others_open(t: Tick, a: int, b: int, conn: Conn) -> bool:
+    """The home EVSE of a group to be joined must have its contactors confirmed open."""
+    return all(x is conn or x.home not in (a, b) or x.contactor_open for x in t.conns)
+
+
+def _matched(a: GroupStatus | None, b: GroupStatus | None) -> bool:
+    return a is not None and b is not None and abs(a.voltage_mv - b.voltage_mv) <= TIE_BAND_MV
+
+
+def tie_close(t: Tick, conn: Conn) -> bool:
+    """Return the relay level for the board of ``conn``."""
+    return any(
+        state.stage in (TieStage.CLOSING, TieStage.CLOSED, TieStage.RAMP_DOWN) and _relay(t, tie) is conn
+        for tie, state in enumerate(t.ties)
+    )
+
+
+def available(t: Tick) -> None:
+    """What the connected groups of each EVSE can give at its present voltage, in W."""
+    for conn in t.conns:
+        conn.chain = _chain(t, conn) if conn.home >= 0 else ()
+        conn.modules_w = 0
+        for i in conn.chain:
+            conn.modules_w += group_power_w(t, i, conn.voltage_mv)
+
+
+def group_power_w(t: Tick, i: int, voltage_mv: int) -> int:
+    """Return what group ``i`` can give: its modules' own figure, less at a low voltage because of their current limit."""
+    group = t.groups[i]
+    if group is None:
+        return 0
+    power = max(0, group.available_w)
+    if voltage_mv >= t.spec.groups[i].voltage_min_mv:
+        power = min(power, voltage_mv * group_current_ma(t, i) // 1_000_000)
+    return power
+
+
+def group_current_ma(t: Tick, i: int) -> int:
+    """Return the rated current of the modules of group ``i`` that work, in mA."""
+    group = t.groups[i]
+    if group is None:
+        return 0
+    return max(0, group.modules_present - group.modules_faulty) * t.spec.groups[i].module_current_max_ma
+
+
+def commands(t: Tick) -> tuple[GroupCommand, ...]:
+    """Return the levels of all groups: the wish of the owner, shared by what each group can give."""
+    result = []
+    shares: dict[int, int] = {}
+    for conn in t.conns:
+        _remember(conn)
+        if conn.want_on and conn.chain:
+            _share(t, conn, shares)
+    for i, spec in enumerate(t.spec.groups):
+        owner = t.owners[i]
+        holder = t.by_id.get(owner)
+        if holder is None or not holder.w.lease or not holder.want_on:
+            result.append(GroupCommand(group_id=spec.group_id, owner=owner))
+        elif i in shares:
+            voltage = min(holder.want_mv, spec.voltage_max_mv)
+            result.append(GroupCommand(group_id=spec.group_id, owner=owner, on=True, voltage_mv=voltage, current_ma=shares[i]))
+        elif _joining(t, i):  # unloaded, up to the voltage of the bus it will join
+            voltage = min(_bus_mv(t, holder), spec.voltage_max_mv)
+            on = voltage >= spec.voltage_min_mv
+            result.append(GroupCommand(group_id=spec.group_id, owner=owner, on=on, voltage_mv=voltage if on else 0, current_ma=JOIN_MA if on else 0))
+        else:
+            result.append(GroupCommand(group_id=spec.group_id, owner=owner))
+    return tuple(result)
+
+
+def _remember(conn: Conn) -> None:
+    w = conn.w
+    w.cmd_on = conn.want_on and bool(conn.chain) and w.lease
+    w.cmd_mv = conn.want_mv if w.cmd_on else (w.cmd_mv if w.stage in ENERGY_STAGES else 0)
+    w.cmd_ma = conn.want_ma if w.cmd_on else 0
+
+
+def _share(t: Tick, conn: Conn, shares: dict[int, int]) -> None:
+    weights = [group_power_w(t, i, conn.voltage_mv) for i in conn.chain]
+    total = sum(weights)
+    left = conn.want_ma
+    for i, weight in zip(conn.chain, weights, strict=True):
+        share = conn.want_ma * weight // total if total else 0
+        shares[i] = min(share, group_current_ma(t, i))
+        left -= shares[i]
+    first = conn.chain[0]
+    if 0 < left <= len(conn.chain):  # the rest of the division
+        shares[first] = min(shares[first] + left, group_current_ma(t, first))
+
+
+def _joining(t: Tick, i: int) -> bool:
+    return any(state.stage in (TieStage.PREPARE, TieStage.CLOSING) and i in sides(t, tie) for tie, state in enumerate(t.ties))
+
+
+def _bus_mv(t: Tick, conn: Conn) -> int:
+    home = t.groups[conn.chain[0]] if conn.chain else None
+    return home.voltage_mv if home is not None and home.on and home.voltage_mv > 0 else conn.voltage_mv

@@ -1,0 +1,217 @@
+"""Who may charge: cards, remote starts, the API, free charging; reservation; the same card stops.
+
+Plug first or card first; a permission without a vehicle ends after ``connection_timeout_s``. One reader may serve
+several EVSEs: a card goes to the vehicle that was plugged in last, and without a vehicle to whichever is plugged in
+first. A refused card keeps the board at "ongoing", so that the driver may try another one.
+"""
+
+from __future__ import annotations
+
+from evse.core.context import TEXT_MAX, Conn, Tick
+from evse.core.inputs import (
+    AuthorizeResult,
+    ReserveEvse,
+    StartSession,
+    StopSession,
+    TokenPresented,
+    TransactionNumbered,
+)
+from evse.core.outputs import RequestAuthorization, SaveSession
+from evse.core.state import AuthState, Stage, session_record
+from evse.domain.session import AuthSource, StopReason
+from evse.units import Instant, s
+
+AUTH_ANSWER_LIMIT = s(60)
+"""CSMS, list and cache must answer within this time; afterwards the card counts as refused."""
+
+DENIED_SHOWN = s(10)
+"""So long a refusal is shown."""
+
+TOKEN_MAX = 64
+"""Longest identifier taken from outside (OCPP 2.0.1 idToken has 36 characters)."""
+
+FREE_STAGES = frozenset({Stage.PLUGGED, Stage.FINISHED})
+
+
+def refuse(t: Tick, evse_id: int, command: str, seq: int, why: str) -> None:
+    """Answer a command that is not carried out."""
+    t.event("command.refused", evse_id, command=command, seq=seq, why=why)
+
+
+def token_presented(t: Tick, c: TokenPresented) -> None:
+    """A card: stop its own session, or ask for permission for the EVSE it most likely means."""
+    token = c.id_token[:TOKEN_MAX]
+    served = [t.by_id[i] for i in c.evse_ids if i in t.by_id]
+    if not token or not served:
+        refuse(t, 0, "token", c.seq, f"reader {c.reader[:TEXT_MAX]!r} serves no EVSE of this station" if token else "empty token")
+        return
+    for conn in served:
+        if conn.w.tx_open and conn.w.id_token == token:
+            t.event("token.presented", conn.spec.evse_id, reader=c.reader[:TEXT_MAX], id_token=token, purpose="stop")
+            conn.stop_wanted = StopReason.LOCAL
+            return
+    for conn in served:
+        if conn.w.auth in (AuthState.WAITING, AuthState.GRANTED) and conn.w.auth_token == token and not conn.w.tx_open:
+            refuse(t, conn.spec.evse_id, "token", c.seq, "this card is already being asked about or has permission")
+            return
+    plugged = [x for x in served if _free_for(x, token) and x.w.stage in FREE_STAGES and x.w.plugged]
+    empty = [x for x in served if _free_for(x, token) and x.w.stage is Stage.EMPTY]
+    if plugged:
+        conn = max(plugged, key=lambda x: x.w.plugged_since)
+        group: tuple[int, ...] = ()
+    elif empty:
+        conn = empty[0]
+        group = tuple(x.spec.evse_id for x in empty)
+    else:
+        refuse(t, served[0].spec.evse_id, "token", c.seq, "no EVSE of this reader is free for this card")
+        return
+    w = conn.w
+    w.auth, w.auth_token, w.auth_source, w.auth_reason = AuthState.WAITING, token, AuthSource.RFID, ""
+    w.auth_deadline, w.auth_evses = t.now + AUTH_ANSWER_LIMIT, group
+    t.event("token.presented", conn.spec.evse_id, reader=c.reader[:TEXT_MAX], id_token=token, purpose="start")
+    t.effects.append(RequestAuthorization(evse_id=conn.spec.evse_id, id_token=token))
+
+
+def _free_for(conn: Conn, token: str) -> bool:
+    w = conn.w
+    reserved = w.reserved_deadline and w.reserved_token != token
+    return conn.operative and not conn.blocked and not w.tx_open and not reserved and w.auth in (AuthState.NONE, AuthState.DENIED)
+
+
+def authorize_result(t: Tick, c: AuthorizeResult) -> None:
+    """The answer to `RequestAuthorization`; a late or foreign answer is refused."""
+    conn = t.by_id.get(c.evse_id)
+    if conn is None or conn.w.auth is not AuthState.WAITING or conn.w.auth_token != c.id_token[:TOKEN_MAX]:
+        refuse(t, c.evse_id, "authorize_result", c.seq, "nobody waits for this answer (any more)")
+    elif c.accepted:
+        grant(t, conn, conn.w.auth_token, conn.w.auth_source)
+    else:
+        deny(t, conn, c.reason[:TEXT_MAX] or "not accepted")
+
+
+def start_session(t: Tick, c: StartSession) -> None:
+    """Permission from outside: remote start, API, autocharge."""
+    conn = t.by_id.get(c.evse_id)
+    token = c.id_token[:TOKEN_MAX]
+    why = ""
+    if conn is None:
+        why = f"there is no DC EVSE {c.evse_id}"
+    elif not conn.operative:
+        why = "the EVSE is out of service"
+    elif conn.blocked:
+        why = f"fault {conn.blocked}"
+    elif conn.w.tx_open:
+        why = "a transaction is running"
+    elif conn.w.auth is AuthState.GRANTED:
+        why = "the EVSE already has permission"
+    elif conn.w.reserved_deadline and conn.w.reserved_token != token:
+        why = "the EVSE is reserved for another card"
+    elif not token:
+        why = "the identifier is empty"
+    if why or conn is None:
+        refuse(t, c.evse_id, "start", c.seq, why)
+        return
+    conn.w.auth_evses = ()
+    grant(t, conn, token, c.source)
+
+
+def stop_session(t: Tick, c: StopSession) -> None:
+    """End the transaction in order; a permission without a transaction is withdrawn."""
+    conn = t.by_id.get(c.evse_id)
+    if conn is not None and conn.w.tx_open:
+        conn.stop_wanted = c.reason
+    elif conn is not None and conn.w.auth in (AuthState.WAITING, AuthState.GRANTED):
+        forget(conn)
+        t.event("session.auth_withdrawn", c.evse_id, reason=c.reason.value)
+    else:
+        refuse(t, c.evse_id, "stop", c.seq, "no transaction is running")
+
+
+def reserve(t: Tick, c: ReserveEvse) -> None:
+    """Reservation seam. The calendar time is turned into a deadline once; an empty token cancels."""
+    conn = t.by_id.get(c.evse_id)
+    if conn is None or (c.id_token and (conn.w.stage is not Stage.EMPTY or not conn.operative or bool(conn.blocked))):
+        refuse(t, c.evse_id, "reserve", c.seq, "the EVSE is occupied, faulted, out of service or unknown")
+        return
+    if not c.id_token or c.until <= t.wall:
+        conn.w.reserved_token, conn.w.reserved_deadline = "", 0
+        t.event("reservation.ended", c.evse_id, why="cancelled")
+        return
+    conn.w.reserved_token, conn.w.reserved_deadline = c.id_token[:TOKEN_MAX], t.now + (c.until - t.wall)
+    t.event("reservation.made", c.evse_id, id_token=conn.w.reserved_token)
+
+
+def transaction_numbered(t: Tick, c: TransactionNumbered) -> None:
+    """The back end's number arrived (may be late); not accepted ends the transaction."""
+    conn = t.by_id.get(c.evse_id)
+    if conn is None or conn.w.session_id != c.session_id:
+        refuse(t, c.evse_id, "transaction_numbered", c.seq, f"session {c.session_id[:TOKEN_MAX]} is not the running one")
+        return
+    conn.w.transaction_id = c.transaction_id
+    t.event("transaction.numbered", c.evse_id, session_id=conn.w.session_id, transaction_id=c.transaction_id, accepted=c.accepted)
+    t.effects.append(SaveSession(evse_id=c.evse_id, session=session_record(conn.w)))
+    if not c.accepted and conn.w.tx_open:
+        conn.stop_wanted = StopReason.DE_AUTHORIZED
+
+
+def grant(t: Tick, conn: Conn, token: str, source: AuthSource) -> None:
+    """Give permission; without a vehicle it ends after the connection timeout."""
+    w = conn.w
+    w.auth, w.auth_token, w.auth_source, w.auth_reason = AuthState.GRANTED, token, source, ""
+    w.auth_deadline = t.now + s(t.spec.connection_timeout_s)
+    t.event("session.authorised", conn.spec.evse_id, id_token=token, source=source.value)
+
+
+def deny(t: Tick, conn: Conn, why: str) -> None:
+    """Refuse; shown for a while, then forgotten."""
+    w = conn.w
+    t.event("session.denied", conn.spec.evse_id, id_token=w.auth_token, why=why)
+    w.auth, w.auth_reason, w.auth_deadline = AuthState.DENIED, why, t.now + DENIED_SHOWN
+
+
+def forget(conn: Conn) -> None:
+    """No permission."""
+    w = conn.w
+    w.auth, w.auth_token, w.auth_source, w.auth_reason = AuthState.NONE, "", AuthSource.NONE, ""
+    w.auth_deadline, w.auth_evses = 0, ()
+
+
+def expire(t: Tick, conn: Conn) -> None:
+    """Deadlines of permission and reservation; a card given first moves to the EVSE that was plugged in."""
+    w, now = conn.w, t.now
+    if w.reserved_deadline and _over(now, w.reserved_deadline):
+        w.reserved_token, w.reserved_deadline = "", 0
+        t.event("reservation.ended", conn.spec.evse_id, why="expired")
+    if w.auth is AuthState.NONE:
+        return
+    if w.auth is AuthState.WAITING and _over(now, w.auth_deadline):
+        deny(t, conn, "no answer within 60 s")
+    elif w.auth is AuthState.DENIED and _over(now, w.auth_deadline):
+        forget(conn)
+    elif w.auth is AuthState.GRANTED and not w.tx_open:
+        if w.auth_evses and w.stage is Stage.EMPTY:
+            _hand_over(t, conn)
+        if w.auth is AuthState.GRANTED and _over(now, w.auth_deadline):
+            t.event("session.auth_expired", conn.spec.evse_id, id_token=w.auth_token)
+            forget(conn)
+
+
+def _hand_over(t: Tick, conn: Conn) -> None:
+    w = conn.w
+    for evse_id in w.auth_evses:
+        other = t.by_id.get(evse_id)
+        if other is not None and other is not conn and other.w.stage is Stage.PLUGGED and _free_for(other, w.auth_token):
+            grant(t, other, w.auth_token, w.auth_source)
+            other.w.auth_evses = ()
+            forget(conn)
+            return
+
+
+def free(t: Tick, conn: Conn) -> None:
+    """Free charging: a vehicle that has just been plugged in gets permission by itself."""
+    if conn.spec.free_charging and conn.w.auth is AuthState.NONE and conn.operative and not conn.blocked:
+        grant(t, conn, conn.spec.free_id_token or "FREE", AuthSource.FREE)
+
+
+def _over(now: Instant, deadline: Instant) -> bool:
+    return now >= deadline

@@ -1,0 +1,212 @@
+"""The laws of the charging core, checked on every tick of every suite. Ids are used in docs/safety.md.
+
+`check_laws` looks at one tick; `LawBook` adds what needs memory (a transaction ends once, event numbers).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from evse.core.gate import gate
+from evse.core.inputs import Inputs
+from evse.core.outputs import CloseTransaction, OpenTransaction, Outputs
+from evse.core.state import StationState
+from evse.core.tick import tick
+from evse.domain.fault_table import FAULTS
+from evse.domain.faults import FaultCode, LatchRule, Reaction
+from evse.domain.limits import LimitSource
+from evse.domain.readings import Sample
+from evse.domain.signals import BoardStatus, ContactorFeedback, CpState, LockState
+from evse.domain.station import StationSpec
+from evse.units import NS_PER_MS, Instant
+
+TIE_MA = 2_000
+TIE_MV = 20_000
+
+
+def law(condition: bool, number: int, text: str) -> None:  # noqa: FBT001
+    """Raise AssertionError "Lnn: text" unless ``condition``."""
+    if not condition:
+        raise AssertionError(f"L{number:02d}: {text}")
+
+
+def fresh_board(spec: StationSpec, inputs: Inputs, evse_id: int, now: Instant) -> BoardStatus | None:
+    """Return the status of a board that may be believed, else None."""
+    for given in inputs.evses:
+        if given.evse_id == evse_id:
+            reading = given.board
+            if isinstance(reading, Sample) and now - reading.at <= spec.board_max_age_ms * NS_PER_MS:
+                return reading.value
+            return None
+    return None
+
+
+def check_laws(
+    spec: StationSpec, before: StationState, inputs: Inputs, outputs: Outputs, gated: Outputs, after: StationState, now: Instant,
+    *, deep: bool = True,
+) -> None:
+    """Check one tick. ``deep`` adds determinism and the round trip of the state (slower)."""
+    _lease_laws(spec, inputs, gated, now)
+    _reduction_laws(outputs, gated)
+    _emergency_laws(spec, after, outputs)
+    _power_laws(spec, inputs, gated, now)
+    _tie_laws(spec, inputs, gated, now)
+    _memory_laws(spec, before, inputs, outputs, after)
+    if deep:
+        again = tick(spec, before, inputs, now)
+        law(again == (after, outputs), 13, "tick called twice with equal arguments gives different results")
+        law(gate(spec, outputs, inputs, now) == gated, 13, "gate called twice with equal arguments gives different results")
+        raw = msgspec.msgpack.encode(after)
+        law(msgspec.msgpack.decode(raw, type=StationState) == after, 14, "state does not survive encode and decode")
+        law(len(raw) < 3_000 * (1 + len(spec.evses) + len(spec.groups)), 15, f"state has {len(raw)} bytes: not bounded")
+
+
+def _lease_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -> None:
+    pressed = [e.evse_id for e in spec.evses if (b := fresh_board(spec, inputs, e.evse_id, now)) is not None and b.estop]
+    leased: set[int] = set()
+    for out in gated.evses:
+        b = fresh_board(spec, inputs, out.evse_id, now)
+        if not out.board.contactor_lease:
+            continue
+        leased.add(out.evse_id)
+        law(not pressed, 1, f"EVSE {out.evse_id}: lease although the emergency stop of {pressed} is pressed")
+        law(b is not None, 2, f"EVSE {out.evse_id}: lease without a fresh board")
+        if b is None:
+            continue
+        law(b.cp in (CpState.C, CpState.D), 3, f"EVSE {out.evse_id}: lease in pilot state {b.cp.value}")
+        law(b.lock is not LockState.UNLOCKED, 4, f"EVSE {out.evse_id}: lease with an unlocked connector")
+        law(b.contactor is not ContactorFeedback.UNKNOWN, 5, f"EVSE {out.evse_id}: lease with unknown feedback")
+        law(b.contactor is ContactorFeedback.OPEN or b.lease_active, 5, f"EVSE {out.evse_id}: lease on a welded contactor")
+        law(not inputs.loop_fault, 6, f"EVSE {out.evse_id}: lease although the loop has a fault")
+        stored = inputs.storage_ok or spec.charge_without_storage
+        law(stored or b.contactor is ContactorFeedback.CLOSED, 7, f"EVSE {out.evse_id}: closes without storage")
+    for group in gated.groups:
+        law(not group.on or group.owner in leased, 8, f"group {group.group_id} is on for {group.owner}, which has no lease")
+
+
+def _reduction_laws(outputs: Outputs, gated: Outputs) -> None:
+    law(len(outputs.evses) == len(gated.evses) and len(outputs.groups) == len(gated.groups), 9, "the gate drops outputs")
+    for a, b in zip(outputs.evses, gated.evses, strict=True):
+        less = (
+            b.board.contactor_lease <= a.board.contactor_lease and b.board.tie_close <= a.board.tie_close
+            and b.board.isolation_test <= a.board.isolation_test and b.board.offered_w <= a.board.offered_w
+            and b.board.offered_ma <= a.board.offered_ma and b.board.offered_mv <= a.board.offered_mv
+        )
+        law(less, 9, f"EVSE {a.evse_id}: the gate added energy")
+        same = a.board.lock == b.board.lock and a.board.stop == b.board.stop and a.board.emergency == b.board.emergency
+        law(same, 9, f"EVSE {a.evse_id}: the gate changed lock or stop")
+    for x, y in zip(outputs.groups, gated.groups, strict=True):
+        law(y.on <= x.on and y.voltage_mv <= x.voltage_mv and y.current_ma <= x.current_ma, 9, f"group {x.group_id}: the gate added energy")
+    law(outputs.events == gated.events and outputs.effects == gated.effects, 9, "the gate changed events or effects")
+
+
+def _emergency_laws(spec: StationSpec, after: StationState, outputs: Outputs) -> None:
+    station = any(_emergency(r.code) and r.present for r in after.faults)
+    for evse, out in zip(after.evses, outputs.evses, strict=True):
+        if station or any(_emergency(r.code) and r.present for r in evse.faults):
+            law(not out.board.contactor_lease, 10, f"EVSE {evse.evse_id}: lease on the tick of an EMERGENCY fault")
+            on = [g.group_id for g in outputs.groups if g.on and g.owner == evse.evse_id]
+            law(not on, 10, f"EVSE {evse.evse_id}: groups {on} on during an EMERGENCY fault")
+
+
+def _emergency(code: FaultCode) -> bool:
+    return FAULTS[code].reaction is Reaction.EMERGENCY
+
+
+def site_budget_w(spec: StationSpec, inputs: Inputs, now: Instant) -> int | None:
+    """Smallest site cap in force at the DC side, in W."""
+    live = [x for x in inputs.limits if x.evse_id == 0 and not (x.expires_at is not None and x.expires_at <= now)]
+    values = [x.power_w for x in live]
+    if spec.site_limit_w and LimitSource.SITE not in {x.source for x in live}:
+        values.append(spec.site_limit_w)
+    return max(0, min(values)) * spec.efficiency_permille // 1000 if values else None
+
+
+def _power_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -> None:
+    budget = site_budget_w(spec, inputs, now)
+    total = sum(o.board.offered_w for o in gated.evses if o.board.contactor_lease)
+    law(budget is None or total <= budget, 11, f"offered {total} W, site allows {budget} W")
+    for e in spec.evses:
+        b = fresh_board(spec, inputs, e.evse_id, now)
+        mine = [g for g in gated.groups if g.on and g.owner == e.evse_id]
+        current = sum(g.current_ma for g in mine)
+        law(current <= e.current_max_ma, 12, f"EVSE {e.evse_id}: {current} mA commanded, rated {e.current_max_ma} mA")
+        for g in mine:
+            law(0 <= g.voltage_mv <= e.voltage_max_mv, 12, f"EVSE {e.evse_id}: {g.voltage_mv} mV commanded, rated {e.voltage_max_mv} mV")
+        if b is not None and mine and current > TIE_MA:
+            offered = next(o.board.offered_w for o in gated.evses if o.evse_id == e.evse_id)
+            power = b.output_mv * current // 1_000_000
+            law(power <= offered, 11, f"EVSE {e.evse_id}: {power} W commanded, {offered} W offered")
+
+
+def _tie_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -> None:
+    n = len(spec.groups)
+    for i in range(n):
+        home = spec.groups[i].home_evse
+        out = next((o for o in gated.evses if o.evse_id == home), None)
+        if out is None or not out.board.tie_close or home is None or n < 2:
+            continue
+        b = fresh_board(spec, inputs, home, now)
+        law(b is not None, 16, f"tie {i} commanded through an unreadable board")
+        if b is None or b.tie_closed:
+            continue
+        pair = [inputs.groups[k] for k in (i, (i + 1) % n) if k < len(inputs.groups)]
+        values = [r.value for r in pair if isinstance(r, Sample)]
+        law(len(values) == 2, 16, f"tie {i} closes although a group is not readable")
+        law(all(abs(v.current_ma) <= TIE_MA for v in values), 16, f"tie {i} closes under current")
+        law(abs(values[0].voltage_mv - values[1].voltage_mv) <= TIE_MV, 16, f"tie {i} closes at unequal voltage")
+
+
+def _memory_laws(spec: StationSpec, before: StationState, inputs: Inputs, outputs: Outputs, after: StationState) -> None:
+    plugged = {e.evse_id: e.plugged for e in after.evses}
+    cleared = {e.data.get("code") for e in outputs.events if e.kind == "fault.cleared" and e.data.get("by") in ("technician", "retry")}
+    for was, now_is in zip(before.evses, after.evses, strict=True):
+        if was.tx_open and now_is.session_id == was.session_id:
+            law(now_is.meter_wh >= was.meter_wh, 17, f"EVSE {was.evse_id}: register fell from {was.meter_wh} to {now_is.meter_wh} Wh")
+        for record in was.faults:
+            kept = any(r.code is record.code for r in now_is.faults)
+            latch = FAULTS[record.code].latch
+            allowed = latch is LatchRule.AUTO or (latch is LatchRule.UNPLUG and not plugged[was.evse_id]) or record.code.value in cleared
+            law(kept or allowed, 18, f"EVSE {was.evse_id}: latched {record.code.name} went away by itself")
+        codes = [r.code for r in now_is.faults]
+        law(len(codes) == len(set(codes)) and len(now_is.past) <= len(FaultCode), 15, "more than one record per fault")
+    for record in before.faults:
+        if FAULTS[record.code].latch is LatchRule.MANUAL:
+            kept = any(r.code is record.code for r in after.faults)
+            law(kept or record.code.value in cleared, 18, f"station: latched {record.code.name} went away by itself")
+    numbers = [e.seq for e in outputs.events]
+    law(numbers == list(range(before.event_seq + 1, after.event_seq + 1)), 19, "event numbers have gaps")
+
+
+class LawBook:
+    """Laws with memory, for one station over its life."""
+
+    def __init__(self, deep_every: int = 7) -> None:
+        self.open: dict[int, str] = {}
+        self.ended: set[str] = set()
+        self._ticks = 0
+        self._deep_every = deep_every
+
+    def check(
+        self, spec: StationSpec, before: StationState, inputs: Inputs, outputs: Outputs, gated: Outputs, after: StationState, now: Instant,
+    ) -> None:
+        """Check one tick and what it adds to the story."""
+        self._ticks += 1
+        check_laws(spec, before, inputs, outputs, gated, after, now, deep=self._ticks % self._deep_every == 0)
+        for effect in outputs.effects:
+            if isinstance(effect, OpenTransaction):
+                law(effect.evse_id not in self.open, 20, f"EVSE {effect.evse_id}: a second transaction while one is open")
+                law(effect.session.session_id not in self.ended, 20, f"session {effect.session.session_id} is used twice")
+                law(effect.session.meter_start_wh is not None, 20, "a transaction starts without a meter value")
+                self.open[effect.evse_id] = effect.session.session_id
+            elif isinstance(effect, CloseTransaction):
+                law(self.open.pop(effect.evse_id, None) == effect.session.session_id, 20, f"EVSE {effect.evse_id}: ends what is not open")
+                law(effect.session.stop_reason is not None and effect.session.meter_stop_wh is not None, 20, "an end without reason or meter")
+                law((effect.session.meter_stop_wh or 0) >= (effect.session.meter_start_wh or 0), 17, "negative energy")
+                self.ended.add(effect.session.session_id)
+        for evse in after.evses:
+            law(evse.tx_open == (evse.evse_id in self.open), 20, f"EVSE {evse.evse_id}: state and effects disagree about the transaction")
+        for out in gated.evses:
+            if out.board.contactor_lease:
+                stored = next(e.tx_stored for e in after.evses if e.evse_id == out.evse_id)
+                law(stored or not inputs.storage_ok, 21, f"EVSE {out.evse_id}: energised before the start is durable")
