@@ -1,1 +1,1 @@
-"""The back-end link: OCPP-J engine, durable queue, version 1.6."""
+"""OCPP towards the CSMS: engine, durable queue, and the station's side of OCPP 1.6J. See docs/ocpp.md."""

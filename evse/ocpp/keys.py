@@ -67,14 +67,15 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
                 help="Remember what the CSMS says of cards"),
         KeySpec(key="AuthorizeRemoteTxRequests", kind="bool", default="false",
                 help="Ask the CSMS for the card of a remote start too"),
-        KeySpec(key="ClockAlignedDataInterval", kind="int", default=str(config.aligned_interval_s), high=day, unit="s",
-                help="Clock-aligned meter values; 0 = off"),
-        KeySpec(key="ConnectionTimeOut", kind="int", default=str(config.connection_timeout_s), low=5, high=3600, unit="s",
+        KeySpec(key="ClockAlignedDataInterval", kind="int", default=str(config.aligned_interval_s), high=day,
+                unit="s", help="Clock-aligned meter values; 0 = off"),
+        KeySpec(key="ConnectionTimeOut", kind="int", default=str(config.connection_timeout_s), low=5, high=3600,
+                unit="s",
                 help="Authorised but nobody plugs in"),
         KeySpec(key="ConnectorPhaseRotation", kind="choice", default="NotApplicable", choices=("NotApplicable",),
                 help="Direct current has no phases"),
-        KeySpec(key="GetConfigurationMaxKeys", kind="int", default="100", readonly=True,
-                help="Keys in one GetConfiguration"),
+        KeySpec(key="GetConfigurationMaxKeys", kind="int", default="100",
+                readonly=True, help="Keys in one GetConfiguration"),
         KeySpec(key="HeartbeatInterval", kind="int", default=str(config.heartbeat_s), low=1, high=day, unit="s",
                 help="Heartbeat; BootNotification sets it"),
         KeySpec(key="LocalAuthorizeOffline", kind="bool", default=_bool(config.offline_policy != "deny"),
@@ -125,6 +126,10 @@ class Keys:
         self._store = store
         self.changed: Callable[[str], None] | None = None
 
+    def set_connectors(self, count: int) -> None:
+        """Set NumberOfConnectors."""
+        self._values["NumberOfConnectors"] = str(count)
+
     async def load(self) -> None:
         """Read what was set before; a stored value that is no longer allowed is ignored."""
         for key, value in (await self._store.get_all(NAMESPACE)).items():
@@ -158,6 +163,14 @@ class Keys:
         return KeyInfo(
             key=spec.key, value=self._values[spec.key], readonly=spec.readonly, help=spec.help, unit=spec.unit
         )
+
+    def learn(self, key: str, value: int) -> None:
+        """Take a number that the CSMS tells at every boot; a value out of range is ignored. Not stored."""
+        spec = self._specs[key.lower()]
+        if spec.low <= value <= spec.high and self._values[spec.key] != str(value):
+            self._values[spec.key] = str(value)
+            if self.changed is not None:
+                self.changed(spec.key)
 
     async def set(self, key: str, value: str) -> str:
         """Set a key durably; return Accepted, Rejected (read-only or not allowed) or NotSupported (unknown)."""

@@ -1,17 +1,16 @@
-"""OCPP 1.6 messages: the dataclasses and JSON schemas of the ``ocpp`` package, without its engine.
+"""OCPP 1.6 messages as plain JSON objects, checked by the schemas of the ``ocpp`` package; times; error answers.
 
-The package is imported on first use: it costs a third of a second and only a station with a CSMS needs it.
-Free-form fields (DataTransfer ``data``) pass through untouched; only the field names of the dataclass are renamed.
+Payloads keep the names and values of the wire: nothing is renamed on the way, so vendor data cannot be damaged.
+Tests build the same messages with the dataclasses of ``ocpp.v16`` and compare.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-from dataclasses import fields
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
+from evse.ocpp import schema
 from evse.units import NS_PER_MS, NS_PER_S, WallNs
 
 Payload = dict[str, Any]
@@ -54,8 +53,6 @@ def _civil(days: int) -> tuple[int, int, int]:
 
 def parse_timestamp(text: str) -> WallNs | None:
     """Return UTC ns of an RFC 3339 time; None when it is none. A time without zone counts as UTC."""
-    from datetime import UTC, datetime
-
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
@@ -69,37 +66,9 @@ def parse_timestamp(text: str) -> WallNs | None:
 
 
 @functools.cache
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)
-
-
-def payload_of(message: Any) -> Payload:
-    """Return the JSON object of a dataclass of ``ocpp.v16``: None is left out, values are not touched."""
-    values = ((field.name, getattr(message, field.name)) for field in fields(message))
-    return {_camel(name): value for name, value in values if value is not None}
-
-
-@functools.cache
-def _schema_dir() -> Path:
-    import ocpp.v16
-
-    return Path(str(ocpp.v16.__file__)).parent / "schemas"
-
-
-@functools.cache
 def known_actions() -> frozenset[str]:
     """Return the actions that OCPP 1.6 (with its security whitepaper) defines."""
-    names = {path.stem for path in _schema_dir().glob("*.json")}
-    return frozenset(name for name in names if not name.endswith("Response"))
-
-
-@functools.cache
-def _validator(name: str) -> Any:
-    from jsonschema import Draft4Validator
-
-    text = (_schema_dir() / f"{name}.json").read_text(encoding="utf-8-sig")
-    return Draft4Validator(json.loads(text))
+    return frozenset(name for name in schema.names() if not name.endswith("Response"))
 
 
 _CODE_OF = {
@@ -113,22 +82,17 @@ _CODE_OF = {
 
 def check_call(action: str, payload: object) -> CallError | None:
     """Return what is wrong with a request, None when its schema accepts it. ``action`` must be known."""
-    return _problem(action, payload, lenient=False)
+    return _error(schema.load(action)(payload, ""))
 
 
 def check_result(action: str, payload: object) -> CallError | None:
     """Return what is wrong with an answer. Additional fields are tolerated: what matters has arrived."""
-    return _problem(f"{action}Response", payload, lenient=True)
+    problem = schema.load(f"{action}Response")(payload, "")
+    return None if problem is not None and problem[0] == "additionalProperties" else _error(problem)
 
 
-def _problem(schema: str, payload: object, *, lenient: bool) -> CallError | None:
-    for error in _validator(schema).iter_errors(payload):
-        rule = str(error.validator)
-        if lenient and rule == "additionalProperties":
-            continue
-        if rule == "multipleOf":  # binary floats are not exact multiples of 0.1
-            continue
-        where = "/".join(str(part) for part in error.absolute_path) or "payload"
-        code = _CODE_OF.get(rule, "PropertyConstraintViolation")
-        return CallError(code, f"{where}: {str(error.message)[:160]}")
-    return None
+def _error(problem: schema.Problem | None) -> CallError | None:
+    if problem is None:
+        return None
+    keyword, path, text = problem
+    return CallError(_CODE_OF.get(keyword, "PropertyConstraintViolation"), f"{path or 'payload'}: {text}")

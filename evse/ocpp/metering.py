@@ -28,6 +28,10 @@ MARK_LATE_MAX_NS: DurationNs = 5 * NS_PER_S
 """A mark that is missed by more than this (the clock was set forward) is skipped, not faked."""
 
 
+BEGUN_MAX = 64
+"""Begins that wait for their transaction to be durable."""
+
+
 def _value(measurand: str, value: str, unit: str, context: str, location: str) -> Payload:
     return {"value": value, "context": context, "measurand": measurand, "location": location, "unit": unit}
 
@@ -123,16 +127,23 @@ class Sampler:
         self.sampled_s = 0
         self.aligned_s = 0
         self._next: dict[int, tuple[str, Instant]] = {}  # evse -> (session, due)
-        self._begun: list[tuple[int, str, WallNs]] = []
+        self._begun: list[tuple[Instant, Sample]] = []
         self._mark: WallNs | None = None
         self._mark_s = 0
 
-    def transaction(self, evse_id: int, session_id: str, started_at: WallNs, now: Instant) -> None:
-        """A transaction runs on an EVSE; its first sight is its begin."""
+    def transaction(self, evse_id: int, session_id: str, started_at: WallNs, now: Instant) -> bool:
+        """A transaction runs on an EVSE; its first sight is its begin (True)."""
         known = self._next.get(evse_id)
-        if known is None or known[0] != session_id:
+        new = known is None or known[0] != session_id
+        if new:
             self._next[evse_id] = (session_id, now + self.sampled_s * NS_PER_S)
-            self._begun.append((evse_id, session_id, started_at))
+            self._begun.append((now, Sample(evse_id=evse_id, session_id=session_id, context=BEGIN, wall=started_at)))
+        return new
+
+    def again(self, sample: Sample, now: Instant) -> None:
+        """The begin of a transaction could not be stored yet (its start is not durable): try again in a second."""
+        if len(self._begun) < BEGUN_MAX:
+            self._begun.append((now + NS_PER_S, sample))
 
     def idle(self, evse_id: int) -> None:
         """No transaction runs on an EVSE."""
@@ -146,8 +157,8 @@ class Sampler:
 
     def due(self, now: Instant, wall: WallNs) -> list[Sample]:
         """Return the readings to take now, and move on to the next ones."""
-        found = [Sample(evse_id=n, session_id=s, context=BEGIN, wall=at) for n, s, at in self._begun]
-        self._begun.clear()
+        found = [sample for at, sample in self._begun if at <= now]
+        self._begun = [(at, sample) for at, sample in self._begun if at > now]
         if self.sampled_s > 0:
             period = self.sampled_s * NS_PER_S
             for evse_id, (session_id, at) in self._next.items():
@@ -172,9 +183,7 @@ class Sampler:
 
     def wait_ns(self, now: Instant, wall: WallNs) -> DurationNs:
         """Return how long nothing is due, at most `ALIGN_LOOK_NS`."""
-        if self._begun:
-            return 0
-        waits = [ALIGN_LOOK_NS]
+        waits = [ALIGN_LOOK_NS, *(at - now for at, _ in self._begun)]
         if self.sampled_s > 0:
             waits += [at - now for _, at in self._next.values()]
         if self.aligned_s > 0:

@@ -126,6 +126,11 @@ class StatusBoard:
         ]
         return sorted(found, key=lambda due: (due.status.status != "Faulted", due.connector_id))
 
+    def forced(self) -> list[Due]:
+        """Return what was forced and not said since."""
+        found = ((number, self._wanted[number]) for number in sorted(self._forced) if number in self._wanted)
+        return [Due(connector_id=number, status=status, wall=wall) for number, (status, wall) in found]
+
     def next_at(self, spacing_s: int) -> Instant | None:
         """Return when the next notification may be said; None = all is said."""
         times = [self._at(number, status, spacing_s) for number, (status, _) in self._wanted.items()]

@@ -30,14 +30,12 @@ def _row(values: Sequence[object]) -> OutboxRow:
 
 
 def append(db: sqlite3.Connection, row: OutboxRow) -> bool:
-    """Store a row at the end; return False when its session has one already or is stopped (nothing is stored).
-
-    The session must be stored before (same transaction).
-    """
+    """Store a row at the end; return False when its session is not stored yet, has that row already, or is stopped."""
     found = db.execute(
         "SELECT start_uid, stop_uid, transaction_id FROM session WHERE session_id = ?", (row.session_id,)
     ).fetchone()
-    check(found is not None, f"outbox: {row.action} for session {row.session_id!r} that is not stored")
+    if found is None:
+        return False
     start_uid, stop_uid, transaction_id = found
     if stop_uid is not None or (row.action == START and start_uid is not None):
         return False

@@ -45,7 +45,7 @@ def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
     found = {name: list(db.execute(f"SELECT * FROM {name} ORDER BY 1")) for name in sorted(names)}
     db.close()
     found["auth_cache"] = [values[:-1] for values in found.get("auth_cache", [])]  # the last one is the order of use
-    found["audit"] = sorted({values[1:] for values in found.get("audit", [])})  # repeating an audit call repeats the row
+    found["audit"] = sorted({values[1:] for values in found.get("audit", [])})  # a repeated call repeats its row
     return found
 
 

@@ -134,13 +134,17 @@ def test_no_meter_row_follows_the_stop() -> None:
     run(main())
 
 
-def test_row_without_its_session_is_our_bug_and_changes_nothing() -> None:
+def test_row_without_its_session_is_refused() -> None:
+    """A sample may come before the start of its transaction is durable."""
+
     async def main() -> None:
         store = await memory()
-        with pytest.raises(BugError, match="s5"):
-            await store.outbox_append(row(5, outbox.METER))
-        await store.put("a", "b", "usable")
+        assert not await store.outbox_append(row(5, outbox.METER))
         assert await store.outbox_counts() == (0, 0)
+        with pytest.raises(BugError, match="reason"):
+            await store.outbox_park(1, "")
+        await store.put("a", "b", "usable after a bug in a write")
+        assert await store.get("a", "b") is not None
 
     run(main())
 

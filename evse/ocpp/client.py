@@ -1,0 +1,466 @@
+"""The OCPP 1.6J client: one link that is redialled for ever, and everything that is said over it.
+
+Owner tasks of `OcppClient.run`: the link (dial, register, then heartbeat, status, outbox and ping side by side until
+the link ends) and the sampler, which also works offline. What must not be lost goes through the store (`queue.py`);
+what only matters now (status, heartbeat, readings outside transactions) goes straight to the link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from random import Random
+from urllib.parse import quote
+
+import msgspec
+
+from evse.config.model import OcppSection
+from evse.domain.base import DeviceError
+from evse.domain.clock import Clock
+from evse.domain.fault_table import FAULTS
+from evse.domain.faults import FaultCode, FaultSpec
+from evse.domain.records import OutboxRow
+from evse.domain.session import SessionRecord
+from evse.domain.view import Event, StationView
+from evse.ocpp import v16
+from evse.ocpp.authorize import Authorizer
+from evse.ocpp.engine import CallTimeout, Engine
+from evse.ocpp.handlers import Handlers
+from evse.ocpp.keys import KeyInfo, Keys
+from evse.ocpp.log import LoggedMessage, MessageLog
+from evse.ocpp.messages import CallError, Payload, parse_timestamp
+from evse.ocpp.metering import transaction_data
+from evse.ocpp.ports import AuthResult, Identity, StationPort, StorePort
+from evse.ocpp.queue import Outbox
+from evse.ocpp.readings import Readings
+from evse.ocpp.status import Due, StatusBoard, connector_status, station_status
+from evse.transports.base import Openers, WebSocket, WsClosed
+from evse.units import NS_PER_MS, NS_PER_S, DurationNs, Instant, WallNs
+
+log = logging.getLogger(__name__)
+
+SUBPROTOCOL = "ocpp1.6"
+DIAL_TIMEOUT_S = 20.0
+CLOSE_TIMEOUT_S = 2.0
+PING_TIMEOUT_S = 10.0
+BACKOFF_MIN_S = 1.0
+BACKOFF_MAX_S = 120.0
+LIVED_NS: DurationNs = 30 * NS_PER_S
+"""A registered link that lived this long ends the growth of the back-off."""
+
+BOOT_RETRY_S = 60
+"""Pause between BootNotifications when the CSMS gives none or no answer."""
+
+SILENT_HEARTBEATS_MAX = 3
+"""Heartbeats without any answer after which the link is dropped although pings are answered."""
+
+NUMBERS_MAX = 256
+"""Transaction numbers remembered beside the view."""
+
+
+class OcppStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The link as people see it."""
+
+    url: str
+    connected: bool
+    registration: str  # Accepted, Pending, Rejected, "" before the first answer
+    since: WallNs | None  # of the present connection state
+    last_error: str
+    sent: int
+    received: int
+    queued: int  # transaction messages not yet answered, parked ones included
+    parked: int  # of these, given up after refusals
+    heartbeat_s: int
+    last_heartbeat: WallNs | None
+    clock_offset_ms: int | None  # CSMS time minus ours at the last answer
+
+
+async def wait_for(event: asyncio.Event, seconds: float | None) -> bool:
+    """Wait for ``event`` at most ``seconds`` (None = for ever), clear it, and tell whether it was set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    was_set = event.is_set()
+    event.clear()
+    return was_set
+
+
+class OcppClient:
+    """The station's side of OCPP 1.6J. Call `open` once, then run `run` for ever."""
+
+    def __init__(
+        self, config: OcppSection, identity: Identity, openers: Openers, clock: Clock, store: StorePort,
+        station: StationPort, rng: Random, *, fault_specs: Mapping[FaultCode, FaultSpec] = FAULTS,
+        check_outbound: bool = False,
+    ) -> None:
+        self.registration = ""
+        self.log = MessageLog()
+        self._config = config
+        self._identity = identity
+        self._openers = openers
+        self._clock = clock
+        self._store = store
+        self._station = station
+        self._rng = rng
+        self._specs = fault_specs
+        self._check_outbound = check_outbound
+        self._url = f"{config.url.rstrip('/')}/{quote(identity.charge_point_id, safe='')}"
+        self._keys = Keys(config, 0, store)
+        self._authorizer = Authorizer(store, self._keys, clock, self._ask)
+        self._outbox = Outbox(store, self._keys, self._answered)
+        self._board = StatusBoard()
+        self._readings = Readings(store, station, self._keys, clock, self.kick)
+        self.handlers = Handlers(self, station, store, self._keys)
+        self._engine: Engine | None = None
+        self._connected = False
+        self._since: WallNs | None = None
+        self._last_error = ""
+        self._last_heartbeat: WallNs | None = None
+        self._offset_ms: int | None = None
+        self._numbers: dict[str, tuple[int, int]] = {}  # session -> (transaction, evse)
+        self._boot_kick = asyncio.Event()
+        self._heartbeat_kick = asyncio.Event()
+        self._ping_kick = asyncio.Event()
+        self._status_kick = asyncio.Event()
+        self._count_kick = asyncio.Event()
+
+    # -- for the runtime ------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Read durable keys and the length of the queue; before `run` and before the first `stop_row`."""
+        await self._keys.load()
+        self._keys.changed = self._key_changed
+        await self._outbox.count()
+
+    async def run(self) -> None:
+        """Keep the link and take the readings, for ever."""
+        self._keys.set_connectors(len(self._station.view().evses))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._readings.run())
+            group.create_task(self._count())
+            group.create_task(self._link_for_ever())
+
+    @property
+    def online(self) -> bool:
+        """True while the CSMS has accepted the station and the link stands."""
+        return self._connected and self.registration == "Accepted"
+
+    def summary(self) -> OcppStatus:
+        """The link as people see it."""
+        return OcppStatus(
+            url=self._url, connected=self._connected, registration=self.registration, since=self._since,
+            last_error=self._last_error, sent=self.log.sent, received=self.log.received,
+            queued=self._outbox.waiting + self._outbox.parked, parked=self._outbox.parked,
+            heartbeat_s=self._keys.number("HeartbeatInterval"), last_heartbeat=self._last_heartbeat,
+            clock_offset_ms=self._offset_ms,
+        )
+
+    def messages(self, limit: int, action: str = "") -> list[LoggedMessage]:
+        """Last messages both ways, newest last; ``action`` "" = all."""
+        return self.log.last(limit, action)
+
+    def keys(self) -> list[KeyInfo]:
+        """All configuration keys."""
+        return self._keys.all()
+
+    async def set_key(self, key: str, value: str) -> str:
+        """Set a key durably; return Accepted, Rejected or NotSupported."""
+        return await self._keys.set(key, value)
+
+    def key_number(self, key: str) -> int:
+        """Value of a whole-number key, e.g. ``ConnectionTimeOut``."""
+        return self._keys.number(key)
+
+    async def authorize(self, id_token: str, evse_id: int) -> AuthResult:
+        """May this token charge? The CSMS, else cache and offline policy."""
+        return await self._authorizer.authorize(id_token)
+
+    def start_row(self, session: SessionRecord) -> OutboxRow:
+        """StartTransaction of a session, to be stored with it in one commit. The same session gives the same row."""
+        return v16.start_row(session)
+
+    def stop_row(self, session: SessionRecord) -> OutboxRow:
+        """StopTransaction of a session, to be stored with it in one commit. The same session gives the same id."""
+        data = transaction_data(session, self._keys.measurands("StopTxnSampledData"))
+        return v16.stop_row(session, self._clock.wall(), data)
+
+    def kick(self) -> None:
+        """A row was stored: deliver it."""
+        self._outbox.kick()
+        self._count_kick.set()
+
+    def on_event(self, event: Event) -> None:
+        """An event of the core: those of a transaction may have left a row."""
+        if event.kind.startswith("transaction."):
+            self.kick()
+
+    def on_view(self, view: StationView) -> None:
+        """The station as it stands: wanted states and running transactions. Cheap; may be called often."""
+        changed = self._board.want(0, station_status(view, self._specs), view.wall)
+        for evse in view.evses:
+            changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs), view.wall)
+        self._readings.on_view(view)
+        if changed:
+            self._status_kick.set()
+
+    def evse_of_transaction(self, transaction_id: int) -> int | None:
+        """EVSE on which a transaction of that number runs now."""
+        for evse in self._station.view().evses:
+            session = evse.session
+            if session is None or session.started_at is None or session.ended_at is not None:
+                continue
+            number = session.transaction_id
+            if number is None:
+                number = self._numbers.get(session.session_id, (None, 0))[0]
+            if number == transaction_id:
+                return evse.evse_id
+        return None
+
+    def _key_changed(self, key: str) -> None:
+        self._heartbeat_kick.set()
+        self._ping_kick.set()
+        self._status_kick.set()
+        self._readings.kick()
+
+    async def _count(self) -> None:
+        while True:
+            await wait_for(self._count_kick, None)
+            with contextlib.suppress(DeviceError):
+                await self._outbox.count()
+
+    # -- the link -------------------------------------------------------------------------------------------------
+
+    async def _link_for_ever(self) -> None:
+        failures = 0
+        while True:
+            began = self._clock.now()
+            try:
+                ws = await self._openers.open_websocket(self._url, [SUBPROTOCOL], {}, DIAL_TIMEOUT_S)
+            except DeviceError as error:
+                self._note(str(error))
+            else:
+                await self._use(ws)
+            lived = self._clock.now() - began >= LIVED_NS and self.registration == "Accepted"
+            failures = 0 if lived else failures + 1
+            await asyncio.sleep(self._backoff_s(failures))
+
+    def _backoff_s(self, failures: int) -> float:
+        """Doubling from 1 s to 2 min, times 0.5 to 1.5, so that a thousand stations do not return at once."""
+        pause_s = min(BACKOFF_MAX_S, BACKOFF_MIN_S * float(1 << min(failures, 10)))
+        return pause_s * (0.5 + self._rng.random())
+
+    def _note(self, text: str) -> None:
+        if text != self._last_error:
+            log.warning("ocpp: %s", text)
+        self._last_error = text
+
+    async def _use(self, ws: WebSocket) -> None:
+        """Live on one connected WebSocket until it ends, for whatever reason."""
+        if ws.subprotocol != SUBPROTOCOL:
+            self._note(f"{self._url}: the CSMS does not speak {SUBPROTOCOL} (it chose {ws.subprotocol!r})")
+            await self._close(ws)
+            return
+        engine = Engine(
+            ws, clock=self._clock, rng=self._rng, handlers=self.handlers.table(), log_=self.log,
+            timeout_s=float(self._config.call_timeout_s), check_outbound=self._check_outbound,
+        )
+        self._engine, self._connected, self._since = engine, True, self._clock.wall()
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(engine.run()), loop.create_task(self._talk(engine)), loop.create_task(self._ping(ws))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._engine, self._connected, self._since = None, False, self._clock.wall()
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close(ws)
+        for end in ends:
+            if isinstance(end, WsClosed):
+                self._note(f"link ended: {end.detail}")
+                break
+        for end in ends:
+            if isinstance(end, Exception) and not isinstance(end, WsClosed):
+                log.error("ocpp: link task failed", exc_info=end)
+                self._note(f"link task failed: {end}")
+
+    @staticmethod
+    async def _close(ws: WebSocket) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await ws.close()
+
+    async def _ping(self, ws: WebSocket) -> None:
+        while True:
+            seconds = self._keys.number("WebSocketPingInterval")
+            if await wait_for(self._ping_kick, seconds or None):
+                continue
+            await ws.ping(min(PING_TIMEOUT_S, float(seconds)))
+
+    async def _talk(self, engine: Engine) -> None:
+        if self.registration == "Accepted":  # registered since this process started: a sign of life is enough
+            try:
+                await self._heartbeat(engine)
+            except CallError:
+                self.registration = ""
+            except CallTimeout as error:
+                self._note(str(error))
+        if self.registration != "Accepted":
+            await self._register(engine)
+            self.on_view(self._station.view())
+            self._board.force()
+            with contextlib.suppress(DeviceError):
+                await self._store.outbox_unpark()
+        self._last_error = ""
+        jobs = (self._beat(engine), self._say_status(engine), self._outbox.run(engine), self._readings.send(engine))
+        tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    # -- registration and time ------------------------------------------------------------------------------------
+
+    async def _register(self, engine: Engine) -> None:
+        """BootNotification until it is Accepted; Pending and Rejected wait as long as the CSMS says."""
+        self._boot_kick.clear()
+        while True:
+            pause_s = BOOT_RETRY_S
+            try:
+                pause_s = await self._boot(engine)
+            except (CallError, CallTimeout) as error:
+                self._note(f"BootNotification: {error}")
+            if self.registration == "Accepted":
+                return
+            await wait_for(self._boot_kick, pause_s)
+            if self.registration == "Accepted":  # by a BootNotification that the CSMS has triggered
+                return
+
+    async def _boot(self, engine: Engine) -> int:
+        """Send BootNotification once; return the pause in s that the CSMS wants."""
+        answer = await engine.call("BootNotification", v16.boot_payload(self._identity))
+        self._learn_time(answer)
+        interval = int(answer["interval"])
+        self.registration = str(answer["status"])
+        if self.registration == "Accepted":
+            if interval > 0:
+                self._keys.learn("HeartbeatInterval", interval)
+            self._boot_kick.set()
+        else:
+            self._note(f"BootNotification: {self.registration}")
+        return min(interval, 86_400) if interval > 0 else BOOT_RETRY_S
+
+    def _learn_time(self, answer: Payload) -> None:
+        theirs = parse_timestamp(str(answer["currentTime"]))
+        self._last_heartbeat = self._clock.wall()
+        if theirs is not None:
+            self._offset_ms = (theirs - self._last_heartbeat) // NS_PER_MS
+
+    async def _heartbeat(self, engine: Engine) -> None:
+        self._learn_time(await engine.call("Heartbeat", {}))
+
+    async def _beat(self, engine: Engine) -> None:
+        silent = 0
+        due: Instant = self._clock.now() + self._keys.number("HeartbeatInterval") * NS_PER_S
+        while True:
+            began = self._clock.now()
+            if began < due:
+                if await wait_for(self._heartbeat_kick, (due - began) / NS_PER_S):
+                    due = min(due, self._clock.now() + self._keys.number("HeartbeatInterval") * NS_PER_S)
+                continue
+            answers = engine.answers
+            try:
+                await self._heartbeat(engine)
+                silent = 0
+            except CallError as error:
+                self._note(f"Heartbeat: {error}")
+            except CallTimeout as error:
+                self._note(str(error))
+                silent = silent + 1 if engine.answers == answers else 0
+                if silent >= SILENT_HEARTBEATS_MAX:
+                    text = f"no answer to {silent} heartbeats"
+                    raise WsClosed(clean=False, detail=text) from error
+            due = self._clock.now() + self._keys.number("HeartbeatInterval") * NS_PER_S
+
+    # -- status ---------------------------------------------------------------------------------------------------
+
+    async def _say_status(self, engine: Engine) -> None:
+        while True:
+            spacing_s = self._keys.number("MinimumStatusDuration")
+            now = self._clock.now()
+            due = self._board.due(now, spacing_s)
+            if due:
+                await self._say(engine, due[0])
+                continue
+            at = self._board.next_at(spacing_s)
+            await wait_for(self._status_kick, None if at is None else (at - now) / NS_PER_S)
+
+    async def _say(self, engine: Engine, due: Due) -> None:
+        try:
+            await engine.call("StatusNotification", v16.status_payload(due))
+        except CallTimeout as error:
+            self._note(str(error))
+            self._board.not_said(due, self._clock.now())
+        except CallError as error:
+            self._note(f"StatusNotification: {error}")
+            self._board.said(due, self._clock.now())
+        else:
+            self._board.said(due, self._clock.now())
+
+    # -- answers and requests -------------------------------------------------------------------------------------
+
+    async def _ask(self, action: str, payload: Payload) -> Payload:
+        engine = self._engine
+        if engine is None or self.registration != "Accepted":
+            raise WsClosed(clean=False, detail="offline")
+        return await engine.call(action, payload)
+
+    async def data_transfer(self, vendor_id: str, message_id: str, data: str) -> Payload:
+        """Send a vendor message unchanged; raises `CallError`, `CallTimeout`, `WsClosed` (also while offline)."""
+        payload = {"vendorId": vendor_id, "messageId": message_id, "data": data}
+        return await self._ask("DataTransfer", {name: value for name, value in payload.items() if value})
+
+    async def _answered(self, row: OutboxRow, answer: Payload) -> None:
+        """An answer to a transaction message is durable: tell the station, remember the card."""
+        sent: Payload = msgspec.json.decode(row.payload)
+        info: Payload | None = answer.get("idTagInfo")
+        if info is not None and sent.get("idTag"):
+            await self._authorizer.learn(str(sent["idTag"]), info)
+        if row.action != "StartTransaction" or info is None:
+            return
+        number, evse_id = int(answer["transactionId"]), int(sent["connectorId"])
+        self._numbers[row.session_id] = (number, evse_id)
+        while len(self._numbers) > NUMBERS_MAX:
+            self._numbers.pop(next(iter(self._numbers)))
+        accepted = info["status"] == "Accepted" or not self._keys.flag("StopTransactionOnInvalidId")
+        self._station.transaction_numbered(evse_id, row.session_id, number, accepted)
+
+    async def trigger(self, message: str, connector_id: int | None) -> None:
+        """Send a message that the CSMS asked for (also while Pending)."""
+        engine = self._engine
+        if engine is None:
+            return
+        match message:
+            case "BootNotification":
+                await self._boot(engine)
+            case "Heartbeat":
+                await self._heartbeat(engine)
+            case "StatusNotification":
+                self.on_view(self._station.view())
+                self._board.force(connector_id)
+                if self.registration == "Accepted":
+                    self._status_kick.set()
+                    return
+                for due in self._board.forced():
+                    await self._say(engine, due)
+            case "MeterValues":
+                await self._readings.trigger(engine, connector_id)
+            case _:
+                pass

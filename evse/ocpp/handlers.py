@@ -1,0 +1,167 @@
+"""What the CSMS may ask of the station (OCPP 1.6 Core and RemoteTrigger).
+
+A handler gets a payload that its schema has accepted and returns the answer, with what it does afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from evse.ocpp.engine import Handler, Reply
+from evse.ocpp.keys import Keys
+from evse.ocpp.messages import Payload
+from evse.ocpp.ports import AuthResult, StationPort, StorePort
+
+log = logging.getLogger(__name__)
+
+DataHandler = Callable[[str, str], Awaitable[tuple[str, str | None]]]
+"""(messageId, data) of a DataTransfer to (status, data) of its answer; data is passed as it came."""
+
+
+class Side(Protocol):
+    """What handlers ask of the client itself."""
+
+    registration: str
+
+    async def authorize(self, id_token: str, evse_id: int) -> AuthResult:
+        """May this token charge?"""
+        ...
+
+    def evse_of_transaction(self, transaction_id: int) -> int | None:
+        """EVSE on which a transaction runs."""
+        ...
+
+    async def trigger(self, message: str, connector_id: int | None) -> None:
+        """Send a message that the CSMS asked for."""
+        ...
+
+
+TRIGGERS = ("BootNotification", "Heartbeat", "MeterValues", "StatusNotification")
+
+
+class Handlers:
+    """The handlers of one station. ``data_handlers`` maps vendorId to who understands its DataTransfer."""
+
+    def __init__(self, side: Side, station: StationPort, store: StorePort, keys: Keys) -> None:
+        self.data_handlers: dict[str, DataHandler] = {}
+        self._side = side
+        self._station = station
+        self._store = store
+        self._keys = keys
+
+    def table(self) -> dict[str, Handler]:
+        """Return action to handler."""
+        return {
+            "ChangeAvailability": self.change_availability,
+            "ChangeConfiguration": self.change_configuration,
+            "ClearCache": self.clear_cache,
+            "DataTransfer": self.data_transfer,
+            "GetConfiguration": self.get_configuration,
+            "RemoteStartTransaction": self.remote_start,
+            "RemoteStopTransaction": self.remote_stop,
+            "Reset": self.reset,
+            "TriggerMessage": self.trigger_message,
+            "UnlockConnector": self.unlock_connector,
+        }
+
+    def _has(self, connector_id: int) -> bool:
+        return any(evse.evse_id == connector_id for evse in self._station.view().evses)
+
+    async def change_availability(self, payload: Payload) -> Reply:
+        """Connector 0 is the whole station. During a transaction the answer is Scheduled."""
+        connector_id = int(payload["connectorId"])
+        if connector_id != 0 and not self._has(connector_id):
+            return Reply({"status": "Rejected"})
+        status = await self._station.set_availability(connector_id, payload["type"] == "Operative")
+        return Reply({"status": status})
+
+    async def get_configuration(self, payload: Payload) -> Reply:
+        """All keys, or those asked for; names that are unknown are listed apart."""
+        wanted = payload.get("key") or []
+        infos = [self._keys.find(name) for name in wanted] if wanted else list(self._keys.all())
+        answer: Payload = {
+            "configurationKey": [
+                {"key": info.key, "readonly": info.readonly, "value": info.value} for info in infos if info is not None
+            ]
+        }
+        unknown = [name for name, info in zip(wanted, infos, strict=False) if info is None]
+        if unknown:
+            answer["unknownKey"] = unknown
+        return Reply(answer)
+
+    async def change_configuration(self, payload: Payload) -> Reply:
+        """Set a key durably before the answer."""
+        return Reply({"status": await self._keys.set(payload["key"], payload["value"])})
+
+    async def clear_cache(self, payload: Payload) -> Reply:
+        """Forget all cards."""
+        if not self._keys.flag("AuthorizationCacheEnabled"):
+            return Reply({"status": "Rejected"})
+        await self._store.cache_clear()
+        return Reply({"status": "Accepted"})
+
+    async def data_transfer(self, payload: Payload) -> Reply:
+        """Vendor messages go to who has registered for them, unchanged."""
+        handler = self.data_handlers.get(payload["vendorId"])
+        if handler is None:
+            return Reply({"status": "UnknownVendorId"})
+        status, data = await handler(payload.get("messageId", ""), payload.get("data", ""))
+        return Reply({"status": status} if data is None else {"status": status, "data": data})
+
+    async def remote_start(self, payload: Payload) -> Reply:
+        """Authorise an EVSE from outside; a charging profile that comes along is ignored (no SmartCharging yet)."""
+        connector_id: int | None = payload.get("connectorId")
+        id_tag = str(payload["idTag"])
+        if self._side.registration != "Accepted" or (connector_id is not None and not self._has(connector_id)):
+            return Reply({"status": "Rejected"})
+        if "chargingProfile" in payload:
+            log.warning("ocpp: the charging profile of RemoteStartTransaction is ignored")
+        if not self._keys.flag("AuthorizeRemoteTxRequests"):
+            started = await self._station.remote_start(connector_id, id_tag)
+            return Reply({"status": "Accepted" if started else "Rejected"})
+
+        async def ask_first() -> None:
+            result = await self._side.authorize(id_tag, connector_id or 0)
+            if result.accepted:
+                await self._station.remote_start(connector_id, id_tag)
+
+        return Reply({"status": "Accepted"}, after=ask_first)
+
+    async def remote_stop(self, payload: Payload) -> Reply:
+        """End a transaction by its number."""
+        evse_id = self._side.evse_of_transaction(int(payload["transactionId"]))
+        if self._side.registration != "Accepted" or evse_id is None:
+            return Reply({"status": "Rejected"})
+        return Reply({"status": "Accepted" if await self._station.remote_stop(evse_id) else "Rejected"})
+
+    async def reset(self, payload: Payload) -> Reply:
+        """Restart once the answer is on its way."""
+        hard = payload["type"] == "Hard"
+
+        async def restart() -> None:
+            await self._station.reset(hard)
+
+        return Reply({"status": "Accepted"}, after=restart)
+
+    async def trigger_message(self, payload: Payload) -> Reply:
+        """Send a message now."""
+        message = str(payload["requestedMessage"])
+        connector_id: int | None = payload.get("connectorId")
+        if message not in TRIGGERS:
+            return Reply({"status": "NotImplemented"})
+        if connector_id is not None and connector_id != 0 and not self._has(connector_id):
+            return Reply({"status": "Rejected"})
+
+        async def send() -> None:
+            await self._side.trigger(message, connector_id)
+
+        return Reply({"status": "Accepted"}, after=send)
+
+    async def unlock_connector(self, payload: Payload) -> Reply:
+        """Stop, unlock; connector 0 and unknown ones are not supported."""
+        connector_id = int(payload["connectorId"])
+        if not self._has(connector_id):
+            return Reply({"status": "NotSupported"})
+        return Reply({"status": "Unlocked" if await self._station.unlock(connector_id) else "UnlockFailed"})

@@ -1,0 +1,149 @@
+"""Takes the readings that `metering` says are due: those of transactions into the outbox, the others onto the link."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from evse.domain.base import DeviceError
+from evse.domain.clock import Clock
+from evse.domain.session import SessionRecord
+from evse.domain.view import EvseView, StationView
+from evse.ocpp import v16
+from evse.ocpp.engine import CallTimeout, Engine
+from evse.ocpp.keys import Keys
+from evse.ocpp.messages import CallError, Payload
+from evse.ocpp.metering import BEGIN, CLOCK, TRIGGER, Sample, Sampler, sampled_values, site_values, transaction_data
+from evse.ocpp.ports import StationPort, StorePort
+from evse.units import NS_PER_S, WallNs
+
+log = logging.getLogger(__name__)
+
+LOOSE_MAX = 200
+"""Readings outside transactions that wait for the link; the oldest goes first (they are not kept offline)."""
+
+
+class Readings:
+    """The meter side of the client. ``stored`` is called when a row went into the outbox."""
+
+    def __init__(
+        self, store: StorePort, station: StationPort, keys: Keys, clock: Clock,
+        stored: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._station = station
+        self._keys = keys
+        self._clock = clock
+        self._stored = stored
+        self._sampler = Sampler()
+        self._kick = asyncio.Event()
+        self._loose: deque[Payload] = deque(maxlen=LOOSE_MAX)
+        self._loose_kick = asyncio.Event()
+
+    def kick(self) -> None:
+        """A key changed."""
+        self._kick.set()
+
+    def on_view(self, view: StationView) -> None:
+        """Follow which transactions run."""
+        now = self._clock.now()
+        for evse in view.evses:
+            session = evse.session
+            if session is not None and session.started_at is not None and session.ended_at is None:
+                if self._sampler.transaction(evse.evse_id, session.session_id, session.started_at, now):
+                    self._kick.set()
+            else:
+                self._sampler.idle(evse.evse_id)
+
+    async def run(self) -> None:
+        """Take readings when they are due, for ever, online or not."""
+        while True:
+            now, wall = self._clock.now(), self._clock.wall()
+            self._sampler.set_sampled(self._keys.number("MeterValueSampleInterval"), now)
+            self._sampler.aligned_s = self._keys.number("ClockAlignedDataInterval")
+            for sample in self._sampler.due(now, wall):
+                try:
+                    await self._take(sample)
+                except DeviceError as error:
+                    log.error("ocpp: a reading is lost: %s", error)
+            wait_ns = self._sampler.wait_ns(self._clock.now(), self._clock.wall())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_ns / NS_PER_S):
+                    await self._kick.wait()
+            self._kick.clear()
+
+    async def _take(self, sample: Sample) -> None:
+        view = self._station.view()
+        for evse in view.evses:
+            if sample.evse_id in (None, evse.evse_id):
+                await self._take_one(evse, sample)
+        if sample.evse_id is None:
+            self._take_site(sample.context, sample.wall)
+
+    async def _take_one(self, evse: EvseView, sample: Sample) -> None:
+        session = _running(evse)
+        if sample.evse_id is not None and (session is None or session.session_id != sample.session_id):
+            return  # its transaction is over
+        measurands = self._measurands(sample.context)
+        if sample.context == BEGIN and session is not None:
+            first = [entry["sampledValue"] for entry in transaction_data(session, measurands)]
+            values: list[Payload] = first[0] if first else []
+        else:
+            values = sampled_values(evse, self._station.meter(evse.evse_id), measurands, sample.context)
+        if not values:
+            return
+        if session is None:
+            self._put_loose(v16.meter_payload(evse.evse_id, sample.wall, values))
+        elif await self._store.outbox_append(v16.meter_row(session, sample.wall, sample.context, values)):
+            self._stored()
+        elif sample.context == BEGIN:
+            self._sampler.again(sample, self._clock.now())
+
+    def _take_site(self, context: str, wall: WallNs) -> None:
+        meter = self._station.meter(0)
+        values = [] if meter is None else site_values(meter, self._measurands(context), context)
+        if values:
+            self._put_loose(v16.meter_payload(0, wall, values))
+
+    def _measurands(self, context: str) -> tuple[str, ...]:
+        return self._keys.measurands("MeterValuesAlignedData" if context == CLOCK else "MeterValuesSampledData")
+
+    def _put_loose(self, payload: Payload) -> None:
+        self._loose.append(payload)
+        self._loose_kick.set()
+
+    async def send(self, engine: Engine) -> None:
+        """Send readings outside transactions as long as the link lives; what was taken offline is old and goes."""
+        self._loose.clear()
+        while True:
+            while self._loose:
+                try:
+                    await engine.call("MeterValues", self._loose.popleft())
+                except (CallError, CallTimeout) as error:
+                    log.warning("ocpp: MeterValues: %s", error)
+            self._loose_kick.clear()
+            await self._loose_kick.wait()
+
+    async def trigger(self, engine: Engine, connector_id: int | None) -> None:
+        """Send readings of one connector (None = all) now, with the transaction if there is one."""
+        wall = self._clock.wall()
+        for evse in self._station.view().evses:
+            if connector_id not in (None, 0, evse.evse_id):
+                continue
+            values = sampled_values(
+                evse, self._station.meter(evse.evse_id), self._measurands(TRIGGER), TRIGGER
+            )
+            if values:
+                payload = v16.meter_payload(evse.evse_id, wall, values)
+                session = _running(evse)
+                if session is not None and session.transaction_id is not None:
+                    payload["transactionId"] = session.transaction_id
+                await engine.call("MeterValues", payload)
+
+
+def _running(evse: EvseView) -> SessionRecord | None:
+    session = evse.session
+    return session if session is not None and session.started_at is not None and session.ended_at is None else None

@@ -1,0 +1,120 @@
+"""OCPP 1.6 words for what the station knows: transaction rows, stop reasons, boot and meter messages.
+
+Here, and only here, an EVSE is a ``connectorId`` and the session's token an ``idTag``.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+
+from evse.domain.records import OutboxRow
+from evse.domain.session import SessionRecord, StopReason
+from evse.ocpp.messages import Payload, timestamp
+from evse.ocpp.ports import Identity
+from evse.ocpp.status import Due
+from evse.units import WallNs
+
+ID_TAG_MAX = 20
+"""Characters of an idTag (CiString20)."""
+
+STOP_REASONS: dict[StopReason, str] = {
+    StopReason.EMERGENCY_STOP: "EmergencyStop",
+    StopReason.EV_DISCONNECTED: "EVDisconnected",
+    StopReason.DE_AUTHORIZED: "DeAuthorized",
+    StopReason.GROUND_FAULT: "Other",
+    StopReason.LOCAL: "Local",
+    StopReason.LOCAL_OUT_OF_CREDIT: "Local",
+    StopReason.OTHER: "Other",
+    StopReason.OVERCURRENT_FAULT: "Other",
+    StopReason.POWER_LOSS: "PowerLoss",
+    StopReason.REBOOT: "SoftReset",  # the core ends transactions with it for a Soft reset (and a restart from outside)
+    StopReason.REMOTE: "Remote",
+    StopReason.STOPPED_BY_EV: "Local",  # 1.6 has no word for the vehicle; a regular end at the station
+    StopReason.TIMEOUT: "Other",
+    StopReason.IMMEDIATE_RESET: "HardReset",
+    StopReason.ENERGY_LIMIT_REACHED: "Other",
+}
+"""OCPP 2.0.1 ReasonEnum to OCPP 1.6 Reason."""
+
+_NAMES = uuid.UUID("5f1d3c7e-0a51-5c0c-9b41-3a1e5d2f6c10")
+
+
+def row_id_for(session_id: str, what: str) -> str:
+    """Return the unique id of a message of a session: the same for the same message, also after a restart."""
+    return str(uuid.uuid5(_NAMES, f"{session_id}:{what}"))
+
+
+def _row(session: SessionRecord, action: str, what: str, created: WallNs, payload: Payload) -> OutboxRow:
+    return OutboxRow(
+        unique_id=row_id_for(session.session_id, what), action=action, session_id=session.session_id,
+        payload=msgspec.json.encode(payload).decode(), created=created,
+    )
+
+
+def start_row(session: SessionRecord) -> OutboxRow:
+    """Return the StartTransaction message of a session whose transaction has started."""
+    started = session.started_at if session.started_at is not None else session.plugged_at
+    return _row(session, "StartTransaction", "start", started, {
+        "connectorId": session.evse_id,
+        "idTag": session.id_token[:ID_TAG_MAX],
+        "meterStart": session.meter_start_wh or 0,
+        "timestamp": timestamp(started),
+    })
+
+
+def stop_row(session: SessionRecord, wall: WallNs, transaction_data: list[Payload]) -> OutboxRow:
+    """Return the StopTransaction message; ``wall`` stands in when the session has no end of its own.
+
+    A meter that never answered again leaves the last value that is known: start plus energy counted.
+    """
+    ended = session.ended_at if session.ended_at is not None else wall
+    meter_stop = session.meter_stop_wh
+    if meter_stop is None:
+        meter_stop = (session.meter_start_wh or 0) + max(0, session.energy_wh)
+    payload: Payload = {
+        "meterStop": max(0, meter_stop),
+        "timestamp": timestamp(ended),
+        "reason": STOP_REASONS[session.stop_reason or StopReason.OTHER],
+    }
+    if session.stop_reason is StopReason.LOCAL and session.id_token:
+        payload["idTag"] = session.id_token[:ID_TAG_MAX]
+    if transaction_data:
+        payload["transactionData"] = transaction_data
+    return _row(session, "StopTransaction", "stop", ended, payload)
+
+
+def meter_payload(connector_id: int, wall: WallNs, values: list[Payload]) -> Payload:
+    """Return a MeterValues request with one reading."""
+    return {"connectorId": connector_id, "meterValue": [{"timestamp": timestamp(wall), "sampledValue": values}]}
+
+
+def meter_row(session: SessionRecord, wall: WallNs, context: str, values: list[Payload]) -> OutboxRow:
+    """Return a MeterValues message of a running transaction."""
+    return _row(session, "MeterValues", f"{context}@{wall}", wall, meter_payload(session.evse_id, wall, values))
+
+
+def boot_payload(identity: Identity) -> Payload:
+    """Return a BootNotification request, cut to the lengths of the schema."""
+    payload = {
+        "chargePointVendor": identity.vendor[:20] or "unknown",
+        "chargePointModel": identity.model[:20] or "unknown",
+        "chargePointSerialNumber": identity.serial[:25],
+        "firmwareVersion": identity.firmware[:50],
+    }
+    return {name: value for name, value in payload.items() if value}
+
+
+def status_payload(due: Due) -> Payload:
+    """Return a StatusNotification request."""
+    status = due.status
+    payload: Payload = {
+        "connectorId": due.connector_id, "errorCode": status.error_code, "status": status.status,
+        "timestamp": timestamp(due.wall),
+    }
+    if status.info:
+        payload["info"] = status.info
+    if status.vendor_error:
+        payload["vendorErrorCode"] = status.vendor_error
+    return payload
