@@ -33,8 +33,10 @@ TOKENS_MAX: Final = 8
 class Sl032Driver:
     """One reader. Implements `evse.devices.interfaces.TokenReader`.
 
-    A card that stays on the reader is reported once; it is reported again after it was away for 3 s. Cards with random
-    UIDs (08xxxxxx) may show a new UID at every poll; another random UID within 3 s counts as the same presentation.
+    The checksum of the reader is a plain XOR and lets some noise through, so a new card is selected a second time at
+    once and counts only when both answers agree. A card that stays on the reader is reported once; it is reported
+    again after it was away for 3 s. Cards with random UIDs (08xxxxxx) may show a new UID at every poll; another random
+    UID within 3 s counts as the same presentation.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class Sl032Driver:
         self._tokens: deque[str] = deque(maxlen=TOKENS_MAX)
         self._answers = sl032.AnswerReader()
         self._seen_uid = b""
-        self._seen_at: Instant = -SAME_CARD_NS
+        self._seen_at: Instant = 0
+        self._candidate = b""  # seen once, waits for its confirmation
         self._where = f"reader {name} at {settings.port}"
         self._detail = f"{self._where}: not opened yet"
         self._online = False
@@ -108,6 +111,8 @@ class Sl032Driver:
     async def _poll(self, stream: ByteStream) -> None:
         """Ask for a card every ``poll_ms`` until the line is gone or nobody answers for long."""
         self._misses = 0
+        self._candidate = b""
+        confirming = False
         while True:
             started = self._clock.now()
             self._answers.reset()
@@ -118,6 +123,9 @@ class Sl032Driver:
                 self._missed()
             else:
                 self._answered(answer)
+            confirming = not confirming and answer is not None and self._candidate != b""
+            if confirming:
+                continue  # the second select follows at once, but never a third
             spent_s = (self._clock.now() - started) / NS_PER_S
             await asyncio.sleep(max(0.0, self._poll_ms / 1000 - spent_s))
 
@@ -155,18 +163,30 @@ class Sl032Driver:
             self._refusals += 1
             self._detail = f"{self._where}: {error}"
             return
-        if card is not None:
+        if card is None:
+            self._candidate = b""
+        else:
             self._seen(card.uid, self._clock.now())
 
     def _seen(self, uid: bytes, now: Instant) -> None:
-        same = uid == self._seen_uid or (sl032.is_random(uid) and sl032.is_random(self._seen_uid))
-        fresh = not same or now - self._seen_at >= SAME_CARD_NS
+        if _same(uid, self._seen_uid) and now - self._seen_at < SAME_CARD_NS:
+            self._seen_at = now
+            self._candidate = b""
+            return
+        if not _same(uid, self._candidate):
+            self._candidate = uid
+            return
+        self._candidate = b""
         self._seen_uid, self._seen_at = uid, now
-        if fresh:
-            token = sl032.id_token(uid, self.byte_order)
-            self.last = (now, token)
-            self._tokens.append(token)
+        token = sl032.id_token(uid, self.byte_order)
+        self.last = (now, token)
+        self._tokens.append(token)
 
     def _offline(self, detail: str) -> None:
         self._online = False
         self._detail = detail
+
+
+def _same(a: bytes, b: bytes) -> bool:
+    """Return whether two UIDs are one presentation: equal, or both random."""
+    return a == b or (sl032.is_random(a) and sl032.is_random(b))
