@@ -398,6 +398,8 @@ def encode_register(
 
 def _pack_t(number: Decimal, *, signed: bool) -> int:
     """Pack with the finest power of ten from -4 up that the mantissa allows."""
+    if number < 0 and not signed:
+        raise OverflowError(f"{number} is negative, a T5 value is not")
     limit = 1 << (23 if signed else 24)
     for exponent in range(-4, 20):
         mantissa = int(number.scaleb(-exponent).to_integral_value(ROUND_HALF_EVEN))
