@@ -1,0 +1,47 @@
+"""``make bench``: measure every budget of docs/ARCHITECTURE.md and write docs/performance.md."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from benchmarks import bench_core, bench_planner_budget, bench_process, bench_screens, bench_wire
+from benchmarks.timing import Figure, reference_us
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+
+HEAD = """# Performance
+
+Written by `make bench`; run it on the target to know the target. Figures of one run on one machine: compare rows, and use the
+reference loop (a fixed piece of pure Python) to compare machines.
+
+"""
+
+
+def main() -> int:
+    """Run everything, print and write the table; exit 1 when a budget is missed."""
+    reference = reference_us()
+    figures: list[Figure] = []
+    for module in (bench_core, bench_wire, bench_planner_budget, bench_process, bench_screens):
+        for figure in module.run():
+            figures.append(figure)
+            print(f"{figure.name:58} {figure.value:10.2f} {figure.unit:8} {_verdict(figure)}", flush=True)
+    lines = [HEAD, f"Machine: Python {platform.python_version()} on {platform.machine()}; reference loop {reference:.0f} µs.\n\n"]
+    lines += ["| what | measured | budget | |\n", "|---|---|---|---|\n"]
+    for f in figures:
+        budget = "" if f.budget is None else f"{f.budget:g} {f.unit}"
+        lines.append(f"| {f.name} | {f.value:.2f} {f.unit} | {budget} | {_verdict(f)}{' ' + f.note if f.note else ''} |\n")
+    OUT.write_text("".join(lines), encoding="utf-8")
+    missed = [f.name for f in figures if f.met is False]
+    for name in missed:
+        print(f"missed: {name}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _verdict(figure: Figure) -> str:
+    return {None: "", True: "met", False: "**missed**"}[figure.met]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The demo's processes: a simulated station and the daemon, in a directory of their own, and connections to both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evse.api.aclient import AsyncClient
+from evse.api.operations import BY_NAME
+from evse.lab.demo_config import TEMPLATE
+
+START_S = 15.0
+STOP_S = 5.0
+
+class DemoError(Exception):
+    """A process of the demo did not start or has ended; the text names it and the end of its log."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class DemoStation:
+    """Simulator and daemon as processes. ``start`` until both are ready, ``stop`` ends both."""
+
+    def __init__(self, folder: Path, *, fast: bool = True, seed: int = 1) -> None:
+        self.folder = folder
+        self.config = folder / "station.toml"
+        self.control = folder / "sim.sock"
+        self.socket = folder / "evsed.sock"
+        self._fast = fast
+        self._seed = seed
+        self._sim: asyncio.subprocess.Process | None = None
+        self.daemon: asyncio.subprocess.Process | None = None
+        self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._lock = asyncio.Lock()
+        self.client = AsyncClient(str(self.socket))
+
+    async def start(self) -> None:
+        """Write the configuration and start both processes; `DemoError` names what did not start."""
+        (self.folder / "dev").mkdir(parents=True, exist_ok=True)
+        (self.folder / "data").mkdir(exist_ok=True)
+        pid = os.getpid()
+        channel = f"239.192.{pid >> 8 & 255}.{pid & 255 or 1}"
+        self.config.write_text(TEMPLATE.format(folder=self.folder, channel=channel, port=free_port()), encoding="utf-8")
+        arguments = ["--config", str(self.config), "--control", str(self.control), "--seed", str(self._seed)]
+        self._sim = await self._spawn("sim", "evse.sim", [*arguments, *(["--fast"] if self._fast else [])])
+        await self._ready(self._sim, "sim")
+        self._line = await asyncio.open_unix_connection(str(self.control), limit=1 << 20)
+        await self.start_daemon()
+
+    async def start_daemon(self) -> None:
+        """Start (or restart) the daemon and wait until its API answers."""
+        read, write = os.pipe()
+        self.daemon = await self._spawn("evsed", "evse.runtime", ["--config", str(self.config), "--ready-fd", str(write)], pass_fds=(write,))
+        os.close(write)
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb"))
+        try:
+            line = await asyncio.wait_for(reader.readline(), START_S)
+        except TimeoutError:
+            line = b""
+        if not line:
+            raise DemoError(f"the daemon did not start:\n{self._log('evsed')}")
+
+    async def _spawn(self, name: str, module: str, arguments: list[str], pass_fds: tuple[int, ...] = ()) -> asyncio.subprocess.Process:
+        log = (self.folder / f"{name}.log").open("ab")
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", module, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
+                pass_fds=pass_fds,
+            )
+        finally:
+            log.close()
+
+    async def _ready(self, process: asyncio.subprocess.Process, name: str) -> None:
+        assert process.stdout is not None
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), START_S)
+            if not json.loads(line)["ok"]:
+                raise DemoError(f"{name}: {line.decode()}")
+        except (TimeoutError, ValueError, KeyError) as error:
+            raise DemoError(f"{name} did not start ({error}):\n{self._log(name)}") from error
+
+    def _log(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]) if path.exists() else "(no log)"
+
+    async def sim(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Send one command of the control protocol and return its answer."""
+        async with self._lock:
+            if self._line is None:
+                raise DemoError("the simulator is not connected")
+            reader, writer = self._line
+            writer.write(json.dumps(command).encode() + b"\n")
+            line = await reader.readline()
+            if not line:
+                raise DemoError(f"the simulator has ended:\n{self._log('sim')}")
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+
+    async def api(self, operation: str, request: dict[str, Any] | None = None) -> Any:
+        """Call an operation; the answer as plain JSON values."""
+        row = BY_NAME[operation]
+        answer = await self.client.call(operation, msgspec.convert(request or {}, row.request))
+        return msgspec.to_builtins(answer)
+
+    async def kill_daemon(self) -> None:
+        """SIGKILL, as a power cut of the controller."""
+        if self.daemon is not None:
+            self.daemon.kill()
+            await self.daemon.wait()
+
+    async def stop(self) -> None:
+        """End both processes; kill what does not end in time."""
+        if self._line is not None:
+            self._line[1].close()
+        for process in (self.daemon, self._sim):
+            if process is None or process.returncode is not None:
+                continue
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()

@@ -1,0 +1,7 @@
+"""``python -m evse.runtime``."""
+
+import sys
+
+from evse.runtime.main import main
+
+sys.exit(main())

@@ -1,0 +1,83 @@
+"""What the back end may ask of the station: the OCPP client's port onto the control loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evse.core.inputs import SetAvailability, StartSession, StopSession, TransactionNumbered, UnlockConnector
+from evse.domain.readings import MeterValues, Sample
+from evse.domain.session import AuthSource, OperationalStatus, StopReason
+from evse.domain.view import StationView
+
+if TYPE_CHECKING:
+    from evse.runtime.station import Station
+
+
+class BackendPort:
+    """`evse.ocpp.ports.StationPort` on a running station. Every request goes through the core, which may refuse."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+
+    def view(self) -> StationView:
+        """The station as seen now."""
+        return self._station.view()
+
+    def meter(self, evse_id: int) -> MeterValues | None:
+        """Latest meter values of an EVSE (0 = site); None without a reading."""
+        reading = self._station.loop.meter(evse_id)
+        return reading.value if isinstance(reading, Sample) else None
+
+    async def remote_start(self, evse_id: int | None, id_token: str) -> bool:
+        """RemoteStartTransaction: on the named EVSE, or on the first that is plugged and free."""
+        if evse_id is None:
+            free = [e.evse_id for e in self.view().evses if e.plugged and (e.session is None or e.session.started_at is None)]
+            if not free:
+                return False
+            evse_id = free[0]
+        target = evse_id
+        refusal = await self._station.loop.ask(
+            lambda seq: StartSession(seq=seq, evse_id=target, id_token=id_token, source=AuthSource.REMOTE)
+        )
+        return refusal == ""
+
+    async def remote_stop(self, evse_id: int) -> bool:
+        """RemoteStopTransaction."""
+        return await self._station.loop.ask(lambda seq: StopSession(seq=seq, evse_id=evse_id, reason=StopReason.REMOTE)) == ""
+
+    async def set_availability(self, evse_id: int, operative: bool) -> str:  # noqa: FBT001 - the port of the OCPP client
+        """ChangeAvailability: Accepted, Scheduled (a session goes on) or Rejected."""
+        status = OperationalStatus.OPERATIVE if operative else OperationalStatus.INOPERATIVE
+        refusal = await self._station.loop.ask(
+            lambda seq: SetAvailability(seq=seq, evse_id=evse_id, origin="backend", status=status)
+        )
+        if refusal:
+            return "Rejected"
+        busy = any(
+            e.session is not None and e.session.started_at is not None and e.session.ended_at is None
+            for e in self.view().evses
+            if evse_id in (0, e.evse_id)
+        )
+        return "Scheduled" if busy and not operative else "Accepted"
+
+    async def unlock(self, evse_id: int) -> bool:
+        """UnlockConnector."""
+        return await self._station.loop.ask(lambda seq: UnlockConnector(seq=seq, evse_id=evse_id)) == ""
+
+    async def reset(self, hard: bool) -> bool:  # noqa: FBT001 - the port of the OCPP client
+        """Reset: end all transactions, then ask the process to restart."""
+        reason = StopReason.IMMEDIATE_RESET if hard else StopReason.REBOOT
+        for evse in self.view().evses:
+            if evse.session is not None and evse.session.started_at is not None and evse.session.ended_at is None:
+                evse_id = evse.evse_id
+                self._station.loop.submit(lambda seq, e=evse_id: StopSession(seq=seq, evse_id=e, reason=reason))
+        self._station.reset_requested = "hard" if hard else "soft"
+        return True
+
+    def transaction_numbered(self, evse_id: int, session_id: str, transaction_id: int, accepted: bool) -> None:  # noqa: FBT001
+        """The CSMS gave a transaction its number."""
+        self._station.loop.submit(
+            lambda seq: TransactionNumbered(
+                seq=seq, evse_id=evse_id, session_id=session_id, transaction_id=transaction_id, accepted=accepted
+            )
+        )

@@ -1,0 +1,111 @@
+"""Carries out what the core wants: durable starts and stops in order, authorisations beside them.
+
+The order of a transaction's rows is the order of the effects: one queue, one worker. Authorisation may wait for the
+back end and gets a task of its own, bounded by `AUTHORIZATIONS_MAX`. A store that refuses is tried again for ever:
+a start that is not durable means no energy, a stop is kept in the queue until it is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from evse.core.inputs import AuthorizeResult, TransactionStored
+from evse.core.outputs import AnyEffect, CloseTransaction, OpenTransaction, RequestAuthorization, SaveSession
+from evse.ocpp.client import OcppClient
+from evse.runtime.loop import ControlLoop
+from evse.storage.db import Store
+from evse.storage.executor import StorageError
+
+log = logging.getLogger(__name__)
+
+AUTHORIZATIONS_MAX = 16
+RETRY_S = 1.0
+
+
+class EffectRunner:
+    """One worker for durable effects, one bounded set of tasks for questions to the back end."""
+
+    def __init__(self, store: Store, loop: ControlLoop, ocpp: OcppClient | None, on_stored: Callable[[AnyEffect], None]) -> None:
+        self._store = store
+        self._loop = loop
+        self._ocpp = ocpp
+        self._on_stored = on_stored
+        self._queue: asyncio.Queue[AnyEffect] = asyncio.Queue()
+        self._asking: set[asyncio.Task[None]] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Durable effects not on disk yet."""
+        return self._queue.qsize()
+
+    def put(self, effect: AnyEffect) -> None:
+        """Take an effect of a tick; never waits."""
+        if isinstance(effect, RequestAuthorization):
+            self._ask(effect)
+        else:
+            self._queue.put_nowait(effect)
+
+    async def run(self) -> None:
+        """Work for ever."""
+        while True:
+            effect = await self._queue.get()
+            await self._store_until_done(effect)
+            self._on_stored(effect)
+
+    async def drain(self) -> None:
+        """Store what is still waiting; for a clean stop."""
+        while not self._queue.empty():
+            await self._store_until_done(self._queue.get_nowait())
+
+    async def _store_until_done(self, effect: AnyEffect) -> None:
+        while True:
+            try:
+                await self._store_once(effect)
+            except StorageError as error:
+                self._loop.storage_ok = False
+                log.error("storage: %s; trying again in %.0f s", error, RETRY_S)  # noqa: TRY400 - the cause is in the text
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._loop.storage_ok = True
+                return
+
+    async def _store_once(self, effect: AnyEffect) -> None:
+        match effect:
+            case OpenTransaction(evse_id=evse_id, session=session):
+                row = self._ocpp.start_row(session) if self._ocpp else None
+                await self._store.begin_transaction(session, row)
+                self._loop.submit(lambda seq: TransactionStored(seq=seq, evse_id=evse_id, session_id=session.session_id))
+            case CloseTransaction(session=session):
+                row = self._ocpp.stop_row(session) if self._ocpp else None
+                await self._store.end_transaction(session, row)
+            case SaveSession(session=session):
+                await self._store.save_session(session)
+                return
+            case RequestAuthorization():
+                return
+        if self._ocpp is not None:
+            self._ocpp.kick()
+
+    def _ask(self, effect: RequestAuthorization) -> None:
+        if len(self._asking) >= AUTHORIZATIONS_MAX:
+            self._answer(effect, accepted=False, reason="too many cards at once")
+            return
+        task = asyncio.get_running_loop().create_task(self._authorize(effect))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _authorize(self, effect: RequestAuthorization) -> None:
+        if self._ocpp is None:
+            self._answer(effect, accepted=False, reason="no back end is configured and no list knows the card")
+            return
+        result = await self._ocpp.authorize(effect.id_token, effect.evse_id)
+        self._answer(effect, accepted=result.accepted, reason=result.reason, parent_id=result.parent)
+
+    def _answer(self, effect: RequestAuthorization, *, accepted: bool, reason: str, parent_id: str = "") -> None:
+        self._loop.submit(
+            lambda seq: AuthorizeResult(
+                seq=seq, evse_id=effect.evse_id, id_token=effect.id_token, accepted=accepted, parent_id=parent_id, reason=reason
+            )
+        )

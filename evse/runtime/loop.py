@@ -1,0 +1,175 @@
+"""The 50 ms control loop: collect a snapshot, tick, gate, send levels; nothing here waits for a device.
+
+Deadlines are absolute: a late tick does not shift the next one, and several missed periods are skipped, not caught up.
+If tick or gate raises, that is our bug: every board and module gets its safe levels in the same pass, and the loop
+goes on with the fault text in its inputs until the daemon is restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from evse.core.gate import gate
+from evse.core.inputs import MAX_COMMANDS_PER_TICK, AnyCommand, EvseInputs, Inputs
+from evse.core.outputs import Outputs
+from evse.core.state import StationState
+from evse.core.tick import tick
+from evse.domain.base import BugError
+from evse.domain.clock import Clock
+from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
+from evse.domain.signals import BoardCommand, GroupCommand
+from evse.domain.station import StationSpec
+from evse.runtime.planning import PlannerShell
+from evse.runtime.recorder import Recorder
+from evse.runtime.wiring import Devices
+from evse.units import NS_PER_S, TICK_NS, Instant
+
+log = logging.getLogger(__name__)
+
+COMMANDS_WAITING_MAX = 256
+NOT_FITTED = NoData(reason=NoDataReason.NOT_FITTED, since=0, detail="not fitted")
+
+
+class LoopStats:
+    """How well the loop keeps time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.late = 0
+        self.lateness_max_ns = 0
+        self.duration_sum_ns = 0
+
+    def add(self, lateness_ns: int, duration_ns: int) -> None:
+        """Count one tick; late = began more than one period after its deadline."""
+        self.count += 1
+        self.duration_sum_ns += duration_ns
+        if lateness_ns > self.lateness_max_ns:
+            self.lateness_max_ns = lateness_ns
+        if lateness_ns > TICK_NS:
+            self.late += 1
+
+
+class ControlLoop:
+    """Owns the core state. Everybody else reads `state` and `inputs` of the last tick, and submits commands."""
+
+    def __init__(
+        self, spec: StationSpec, state: StationState, devices: Devices, clock: Clock, planner: PlannerShell,
+        recorder: Recorder, on_outputs: Callable[[Outputs, Inputs, Instant], None],
+    ) -> None:
+        self.spec = spec
+        self.state = state
+        self.inputs: Inputs | None = None
+        self.outputs: Outputs | None = None
+        self.now: Instant = clock.now()
+        self.stats = LoopStats()
+        self.fault = ""
+        self.storage_ok = True
+        self.backend_online = False
+        self._devices = devices
+        self._clock = clock
+        self._planner = planner
+        self._recorder = recorder
+        self._on_outputs = on_outputs
+        self._commands: deque[tuple[AnyCommand, asyncio.Future[str] | None]] = deque()
+        self._seq = 0
+
+    def submit(self, make: Callable[[int], AnyCommand], answer: asyncio.Future[str] | None = None) -> None:
+        """Queue a command for the next tick. ``make`` gets the sequence number. ``answer`` receives "" or the reason of refusal."""
+        if len(self._commands) >= COMMANDS_WAITING_MAX:
+            log.error("command dropped: %d commands are waiting", COMMANDS_WAITING_MAX)
+            if answer is not None and not answer.done():
+                answer.set_result("the controller is overloaded; try again")
+            return
+        self._seq += 1
+        self._commands.append((make(self._seq), answer))
+
+    async def ask(self, make: Callable[[int], AnyCommand]) -> str:
+        """`submit` and wait for the tick that decides; return "" or the reason of refusal."""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.submit(make, answer)
+        return await answer
+
+    async def run(self) -> None:
+        """Tick for ever on absolute deadlines."""
+        deadline = self._clock.now()
+        while True:
+            began = self._clock.now()
+            self.step(began)
+            self.stats.add(began - deadline, self._clock.now() - began)
+            deadline += TICK_NS
+            late = self._clock.now() - deadline
+            if late > TICK_NS:  # skip what was missed; timers in the state are deadlines, so nothing is lost
+                deadline += late // TICK_NS * TICK_NS
+            await asyncio.sleep(max(0, deadline - self._clock.now()) / NS_PER_S)
+
+    def step(self, now: Instant) -> Outputs:
+        """Do one tick and send its levels."""
+        taken = [self._commands.popleft() for _ in range(min(len(self._commands), MAX_COMMANDS_PER_TICK))]
+        inputs = self._collect(tuple(command for command, _ in taken))
+        try:
+            before = self.state
+            after, wanted = tick(self.spec, before, inputs, now)
+            outputs = gate(self.spec, wanted, inputs, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, energy goes off first
+            self._fail(error, taken)
+            raise BugError(self.fault) from error
+        self.state, self.inputs, self.outputs, self.now = after, inputs, outputs, now
+        self._send(outputs)
+        self._recorder.add(before, now, inputs, outputs)
+        self._planner.consider(outputs.requests, inputs, now)
+        self._answer(taken, outputs)
+        if outputs.events or outputs.effects:
+            self._on_outputs(outputs, inputs, now)
+        return outputs
+
+    def _collect(self, commands: tuple[AnyCommand, ...]) -> Inputs:
+        devices = self._devices
+        return Inputs(
+            wall=self._clock.wall(),
+            evses=tuple([
+                EvseInputs(evse_id=e.evse_id, board=devices.boards[e.evse_id].reading(), meter=self.meter(e.evse_id))
+                for e in self.spec.evses
+            ]),
+            groups=tuple([devices.modules.reading(g.group_id) for g in self.spec.groups]) if devices.modules else (),
+            site_meter=self.meter(0), limits=self._planner.limits, plan=self._planner.plan, commands=commands,
+            storage_ok=self.storage_ok, loop_fault=self.fault, backend_online=self.backend_online,
+        )
+
+    def meter(self, evse_id: int) -> Sample[MeterValues] | NoData:
+        """Latest reading of the meter of an EVSE, or of the site (0)."""
+        meter = self._devices.meters.get(evse_id)
+        return NOT_FITTED if meter is None else meter.reading()
+
+    def _send(self, outputs: Outputs) -> None:
+        for evse in outputs.evses:
+            self._devices.boards[evse.evse_id].command(evse.board)
+        if self._devices.modules is not None:
+            self._devices.modules.command(outputs.groups)
+
+    def _answer(self, taken: list[tuple[AnyCommand, asyncio.Future[str] | None]], outputs: Outputs) -> None:
+        if not taken:
+            return
+        refused = {e.data.get("seq"): str(e.data.get("reason", "refused")) for e in outputs.events if e.kind == "command.refused"}
+        for command, answer in taken:
+            if answer is not None and not answer.done():
+                answer.set_result(refused.get(command.seq, ""))
+
+    def _fail(self, error: Exception, taken: list[tuple[AnyCommand, asyncio.Future[str] | None]]) -> None:
+        self.fault = f"{type(error).__name__}: {error}"
+        self.safe()
+        for _, answer in taken:
+            if answer is not None and not answer.done():
+                answer.set_result(f"internal error: {self.fault}")
+
+    def safe(self) -> None:
+        """Send the safe levels to everything: no lease, no offer, modules off, ties open."""
+        for board in self._devices.boards.values():
+            board.command(BoardCommand())
+        if self._devices.modules is not None:
+            self._devices.modules.command([GroupCommand(group_id=g.group_id) for g in self.spec.groups])
+
+
+__all__ = ["ControlLoop", "LoopStats"]

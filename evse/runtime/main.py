@@ -1,0 +1,106 @@
+"""``evsed``: the daemon's process. ``python -m evse.runtime --config station.toml``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from random import Random
+
+from evse import __version__
+from evse.config.load import load_config
+from evse.config.model import StationConfig
+from evse.domain.base import ConfigError
+
+EXIT_CONFIG = 9
+EXIT_FAILED = 1
+EXIT_RESET = 75
+"""Ended because the back end asked for a reset: the service manager starts it again."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, check the configuration, run until TERM or INT."""
+    parser = argparse.ArgumentParser(prog="evsed", description="Charging-station controller daemon")
+    parser.add_argument("--config", type=Path, required=True, help="station.toml")
+    parser.add_argument("--check", action="store_true", help="check the configuration and exit")
+    parser.add_argument("--socket", default="", help="Unix socket of the API (default from the configuration)")
+    parser.add_argument("--data-dir", default="", help="directory for the database and traces (default from the configuration)")
+    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    parser.add_argument("--ready-fd", type=int, default=-1, help="write one JSON line to this file descriptor when ready")
+    parser.add_argument("--version", action="version", version=f"evsed {__version__}")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    try:
+        config = load_config(options.config)
+    except ConfigError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"evsed: {len(error.problems)} problem(s) in {options.config}; nothing was started\n")
+        return EXIT_CONFIG
+    if options.check:
+        sys.stdout.write(f"{options.config}: ok\n")
+        return 0
+    return asyncio.run(_run(config, options))
+
+
+async def _run(config: StationConfig, options: argparse.Namespace) -> int:
+    from evse.runtime.process import open_station, serve  # noqa: PLC0415 - heavy imports only when it really runs
+
+    data_dir = _data_dir(options.data_dir or config.station.data_dir)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        station = await open_station(config, options.config, data_dir, Random(os.urandom(16)))
+        server = await serve(station, options.socket)
+    except OSError as error:
+        sys.stderr.write(f"evsed: cannot start: {error}\n")
+        return EXIT_FAILED
+    station.start()
+    gc.collect()
+    gc.freeze()
+    if options.ready_fd >= 0:
+        os.write(options.ready_fd, json.dumps({"ready": True, "socket": str(server.path), "pid": os.getpid()}).encode() + b"\n")
+        os.close(options.ready_fd)
+    while not stop.is_set() and not _reset_due(station.reset_requested, station.view().evses):
+        try:
+            await asyncio.wait_for(stop.wait(), timeout=1.0)
+        except TimeoutError:
+            continue
+    await server.close()
+    await station.close()
+    await station.store.close()
+    return EXIT_RESET if station.reset_requested and not stop.is_set() else 0
+
+
+def _reset_due(requested: str, evses: object) -> bool:
+    """A reset waits until no transaction runs (soft), or at once after the stops were ordered (hard)."""
+    if not requested:
+        return False
+    running = any(
+        e.session is not None and e.session.started_at is not None and e.session.ended_at is None for e in evses  # type: ignore[attr-defined]
+    )
+    return not running
+
+
+def _data_dir(configured: str) -> Path:
+    if configured:
+        path = Path(configured)
+    else:
+        import platformdirs  # noqa: PLC0415 - only needed without a configured directory
+
+        path = Path(platformdirs.user_data_dir("evse"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+
+if __name__ == "__main__":
+    sys.exit(main())

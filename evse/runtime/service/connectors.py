@@ -1,0 +1,75 @@
+"""Operations on connectors: each is a command to the core, which decides and may refuse with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evse.api import models as m
+from evse.api.errors import ApiError, ErrorCode
+from evse.api.operations import Empty
+from evse.api.service import Caller
+from evse.core.inputs import AnyCommand, SetAvailability, StartSession, StopSession, UnlockConnector
+from evse.domain.session import AuthSource, OperationalStatus, StopReason
+from evse.domain.view import EvseView
+from evse.runtime.station import Station
+
+
+class ConnectorOperations:
+    """``connector.*``."""
+
+    _station: Station
+
+    async def connector_list(self, request: Empty, caller: Caller) -> m.Connectors:
+        """All connectors."""
+        return m.Connectors(items=self._station.view().evses)
+
+    async def connector_get(self, request: m.EvseRef, caller: Caller) -> m.Connectors:
+        """One connector."""
+        return m.Connectors(items=(self._evse(request.evse_id),))
+
+    async def connector_start(self, request: m.StartRequest, caller: Caller) -> m.Done:
+        """Authorise a connector."""
+        self._evse(request.evse_id)
+        return await self._command(
+            lambda seq: StartSession(seq=seq, evse_id=request.evse_id, id_token=request.id_token, source=AuthSource.API)
+        )
+
+    async def connector_stop(self, request: m.StopRequest, caller: Caller) -> m.Done:
+        """Stop charging; nothing to stop is success without change."""
+        evse = self._evse(request.evse_id)
+        if evse.session is None or evse.session.started_at is None or evse.session.ended_at is not None:
+            return m.Done(changed=False, detail=f"connector {request.evse_id} is not charging")
+        return await self._command(lambda seq: StopSession(seq=seq, evse_id=request.evse_id, reason=StopReason.LOCAL))
+
+    async def connector_enable(self, request: m.AvailabilityRequest, caller: Caller) -> m.Done:
+        """Into service."""
+        return await self._availability(request.evse_id, OperationalStatus.OPERATIVE)
+
+    async def connector_disable(self, request: m.AvailabilityRequest, caller: Caller) -> m.Done:
+        """Out of service, after a running session."""
+        return await self._availability(request.evse_id, OperationalStatus.INOPERATIVE)
+
+    async def connector_unlock(self, request: m.EvseRef, caller: Caller) -> m.Done:
+        """Stop and unlock."""
+        self._evse(request.evse_id)
+        return await self._command(lambda seq: UnlockConnector(seq=seq, evse_id=request.evse_id))
+
+    async def _availability(self, evse_id: int, status: OperationalStatus) -> m.Done:
+        targets = self._station.view().evses if evse_id == 0 else (self._evse(evse_id),)
+        if all(evse.operational_local is status for evse in targets):
+            return m.Done(changed=False, detail="unchanged")
+        return await self._command(lambda seq: SetAvailability(seq=seq, evse_id=evse_id, origin="local", status=status))
+
+    async def _command(self, make: Callable[[int], AnyCommand]) -> m.Done:
+        refusal = await self._station.loop.ask(make)
+        if refusal:
+            raise ApiError(ErrorCode.CONFLICT, refusal)
+        return m.Done()
+
+    def _evse(self, evse_id: int) -> EvseView:
+        evses = self._station.view().evses
+        for evse in evses:
+            if evse.evse_id == evse_id:
+                return evse
+        known = ", ".join(str(evse.evse_id) for evse in evses)
+        raise ApiError(ErrorCode.NOT_FOUND, f"there is no connector {evse_id}", f"connectors of this station: {known}")

@@ -1,0 +1,113 @@
+"""Operations on the planner: settings in force, hot changes, assignments, and why each connector gets what it gets."""
+
+from __future__ import annotations
+
+import msgspec
+
+from evse.api import models as m
+from evse.api.errors import ApiError, ErrorCode
+from evse.api.operations import Empty
+from evse.api.service import Caller
+from evse.domain.limits import GroupAssignment
+from evse.domain.readings import Sample
+from evse.domain.station import GroupSpec, Topology
+from evse.planner.explain import explain
+from evse.planner.live import PlannerSettingsW
+from evse.runtime.settings import save_planner_settings
+from evse.runtime.station import Station
+from evse.units import power_w
+
+LIMIT_MAX_W = 10_000_000
+
+
+class PlannerOperations:
+    """``planner.*``."""
+
+    _station: Station
+
+    async def planner_get(self, request: Empty, caller: Caller) -> m.PlannerState:
+        """Settings, plan and groups."""
+        return self._planner_state()
+
+    async def planner_set(self, request: m.PlannerChange, caller: Caller) -> m.PlannerState:
+        """Change limits; they hold from the next tick on and survive a restart."""
+        planner = self._station.planner
+        base = planner.file_settings if request.reset else planner.settings
+        wanted = {
+            "site_limit_w": request.limit_w, "ocpp_limit_w": request.ocpp_limit_w, "group_power_w": request.group_power_w,
+            "max_groups": request.max_groups, "allow_cross": request.allow_cross,
+        }
+        for key, value in wanted.items():
+            if value is not None and not 0 <= int(value) <= LIMIT_MAX_W:
+                raise ApiError(ErrorCode.INVALID, f"{key} = {value}: must be 0..{LIMIT_MAX_W}", "0 means no limit")
+        settings = PlannerSettingsW(**{
+            **msgspec.structs.asdict(base), **{key: value for key, value in wanted.items() if value is not None},
+        })
+        if settings != planner.settings:
+            await save_planner_settings(self._station.store, settings, planner.file_settings)
+            planner.change(settings, self._station.clock.now(), caller.user)
+        return self._planner_state()
+
+    async def planner_recompute(self, request: Empty, caller: Caller) -> m.PlannerState:
+        """Plan again."""
+        self._station.planner.recompute()
+        return self._planner_state()
+
+    async def planner_explain(self, request: Empty, caller: Caller) -> m.Explanations:
+        """One sentence and all caps per connector."""
+        plan, settings = self._station.planner.plan, self._station.planner.in_force
+        items = []
+        for evse in self._station.view().evses:
+            told = explain(evse, plan, settings, self._station.clock.now())
+            items.append(m.Explanation(evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, limits=told.limits))
+        return m.Explanations(items=tuple(items))
+
+    def _planner_state(self) -> m.PlannerState:
+        station = self._station
+        s, f = station.planner.settings, station.planner.file_settings
+        plan, view = station.planner.plan, station.view()
+        rows = plan.allocations if plan is not None else ()
+        return m.PlannerState(
+            settings=m.PlannerSettings(
+                limit_w=s.site_limit_w, ocpp_limit_w=s.ocpp_limit_w, group_power_w=s.group_power_w, max_groups=s.max_groups,
+                allow_cross=s.allow_cross, file_limit_w=f.site_limit_w, file_ocpp_limit_w=f.ocpp_limit_w,
+                file_group_power_w=f.group_power_w, file_max_groups=f.max_groups, file_allow_cross=f.allow_cross, override=s != f,
+            ),
+            plan=plan, groups=tuple(self._group_row(index, group) for index, group in enumerate(station.spec.groups)),
+            requested_w=sum(a.requested_w for a in rows), offered_w=sum(a.offered_w for a in rows),
+            allowed_w=sum(a.allowed_w for a in rows), assigned_w=sum(a.assigned_w for a in rows),
+            shared_chains=sum(1 for a in rows if len(a.chain) > 1), bms_stale=sum(1 for e in view.evses if e.bms_stale),
+            site_power_w=station.site_power_w(),
+        )
+
+    def _group_row(self, index: int, group: GroupSpec) -> m.GroupRow:
+        station = self._station
+        plan = station.planner.plan
+        assignments: tuple[GroupAssignment, ...] = plan.groups if plan is not None else ()
+        owner = next((a.owner for a in assignments if a.group_id == group.group_id), None)
+        reading = station.devices.modules.reading(group.group_id) if station.devices.modules is not None else None
+        status = reading.value if isinstance(reading, Sample) else None
+        return m.GroupRow(
+            group_id=group.group_id, home_evse=group.home_evse, owner=owner,
+            role="idle" if owner is None else "home" if owner == group.home_evse else "donor",
+            on=status is not None and status.on, tie=self._tie(index, group),
+            contribution_w=power_w(status.voltage_mv, status.current_ma) if status is not None and status.on else 0,
+            modules=group.modules, modules_present=status.modules_present if status is not None else 0,
+            voltage_mv=status.voltage_mv if status is not None else None, current_ma=status.current_ma if status is not None else None,
+            temperature_dc=status.temperature_dc if status is not None else None, faults=status.faults if status is not None else (),
+        )
+
+    def _tie(self, index: int, group: GroupSpec) -> str:
+        station = self._station
+        last = index == len(station.spec.groups) - 1
+        if group.home_evse is None or (last and station.spec.topology is not Topology.RING):
+            return "none"
+        reading = station.devices.boards[group.home_evse].reading()
+        if not isinstance(reading, Sample):
+            return "unknown"
+        wanted = station.loop.outputs is not None and any(
+            o.evse_id == group.home_evse and o.board.tie_close for o in station.loop.outputs.evses
+        )
+        if reading.value.tie_closed != wanted:
+            return "moving"
+        return "closed" if wanted else "open"

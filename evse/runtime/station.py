@@ -1,0 +1,263 @@
+"""The whole daemon without its process: everything wired, startable under real or virtual time.
+
+The same object runs behind ``evsed`` on hardware, behind the demo on the simulator, and inside the laboratory under
+virtual time. It owns the control loop, the drivers, storage, back end and planner shell, and hands views and events
+to whoever subscribed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from evse import __version__
+from evse.config.model import StationConfig
+from evse.config.spec import station_spec
+from evse.core.inputs import Inputs, TokenPresented
+from evse.core.outputs import AnyEffect, Outputs
+from evse.core.tick import initial_state
+from evse.core.view import view as make_view
+from evse.domain.clock import Clock
+from evse.domain.readings import Sample
+from evse.domain.session import SessionRecord, StopReason
+from evse.domain.view import Event, StationView
+from evse.ocpp.client import Identity, OcppClient
+from evse.runtime.backend import BackendPort
+from evse.runtime.effects import EffectRunner
+from evse.runtime.loop import ControlLoop
+from evse.runtime.planning import PlannerShell
+from evse.runtime.recorder import Recorder
+from evse.runtime.settings import load_availability, load_planner_settings, save_availability
+from evse.runtime.supervisor import Supervisor
+from evse.runtime.wiring import Devices, build_devices
+from evse.domain.records import PointRecord
+from evse.storage.db import Store
+from evse.transports.base import Openers
+from evse.units import NS_PER_S, Instant
+
+log = logging.getLogger(__name__)
+
+VIEW_PERIOD_S = 0.5
+POINT_PERIOD_NS = 10 * NS_PER_S
+TRACE_GAP_NS = 60 * NS_PER_S
+EVENTS_WAITING_MAX = 4096
+
+EventSink = Callable[[tuple[Event, ...]], None]
+ViewSink = Callable[[StationView], None]
+
+
+class Station:
+    """One station. Create with `Station.open`, run with `run`, end with `close`."""
+
+    def __init__(
+        self, config: StationConfig, *, config_path: Path | None, data_dir: Path, openers: Openers, clock: Clock, store: Store, rng: Random
+    ) -> None:
+        self.config = config
+        self.config_path = config_path
+        self.data_dir = data_dir
+        self.clock = clock
+        self.store = store
+        self.openers = openers
+        self.spec = station_spec(config)
+        self.devices: Devices = build_devices(config, openers, clock, rng)
+        self.started_wall = clock.wall()
+        self.supervisor = Supervisor()
+        self.event_sinks: list[EventSink] = []
+        self.view_sinks: list[ViewSink] = []
+        self.reset_requested: str = ""
+        self._rng = rng
+        self._events: list[Event] = []
+        self._events_ready = asyncio.Event()
+        self._last_trace: Instant | None = None
+        self._last_point: dict[int, Instant] = {}
+        self._view: StationView | None = None
+        self._view_tick = -1
+
+    async def open(self) -> None:
+        """Load what must survive a restart, close transactions that a power cut left open, wire the loop."""
+        event_seq = await self.store.last_event_seq()
+        now = self.clock.now()
+        settings = await load_planner_settings(self.store, self.config)
+        self.planner = PlannerShell(self.spec, settings, now)
+        self.planner.file_settings = await load_planner_settings(None, self.config)
+        self.recorder = Recorder(self.spec)
+        self.ocpp: OcppClient | None = None
+        if self.config.ocpp.enabled:
+            self.ocpp = OcppClient(
+                self.config.ocpp, identity(self.config), self.openers, self.clock, self.store, BackendPort(self), self._rng
+            )
+            await self.ocpp.open()
+        event_seq = await self._close_cut_transactions(event_seq)
+        availability = await load_availability(self.store)
+        state = initial_state(self.spec, now, availability=availability, event_seq=event_seq)
+        self.loop = ControlLoop(self.spec, state, self.devices, self.clock, self.planner, self.recorder, self._on_outputs)
+        self.effects = EffectRunner(self.store, self.loop, self.ocpp, self._on_stored)
+
+    async def _close_cut_transactions(self, event_seq: int) -> int:
+        """Stop with PowerLoss what was charging when the power went, each exactly once, with the last known meter value."""
+        for session in await self.store.open_transactions():
+            last = await self.store.last_point(session.session_id)
+            ended = cut_session(session, last)
+            row = self.ocpp.stop_row(ended) if self.ocpp else None
+            await self.store.end_transaction(ended, row)
+            event_seq += 1
+            event = Event(
+                seq=event_seq, wall=self.clock.wall(), kind="transaction.ended", evse_id=session.evse_id,
+                data={"session_id": session.session_id, "reason": StopReason.POWER_LOSS.value, "energy_wh": ended.energy_wh},
+            )
+            await self.store.append_events([event])
+            log.warning("session %s on EVSE %d was cut by power loss and is closed", session.session_id, session.evse_id)
+        return event_seq
+
+    def start(self) -> None:
+        """Start all owner tasks; the control loop first."""
+        self.supervisor.start("control loop", self.loop.run)
+        self.supervisor.start("effects", self.effects.run)
+        for name, driver in self.devices.drivers():
+            self.supervisor.start(name, driver.run)
+        self.supervisor.start("readers", self._read_tokens)
+        self.supervisor.start("events", self._write_events)
+        self.supervisor.start("views", self._publish_views)
+        if self.ocpp is not None:
+            self.supervisor.start("ocpp", self.ocpp.run)
+
+    async def close(self) -> None:
+        """Take the energy away first, then stop everything and write what is left."""
+        self.loop.safe()
+        await asyncio.sleep(0.1)
+        await self.supervisor.stop()
+        await self.effects.drain()
+        await self._flush_events()
+
+    def view(self) -> StationView:
+        """The station after the last tick; made at most once per tick."""
+        if self._view is None or self._view_tick != self.loop.stats.count:
+            inputs = self.loop.inputs
+            if inputs is None:
+                inputs = self.loop._collect(())  # noqa: SLF001 - before the first tick there is no snapshot yet
+            self._view = make_view(self.spec, self.loop.state, inputs, self.loop.now)
+            self._view_tick = self.loop.stats.count
+        return self._view
+
+    def _on_outputs(self, outputs: Outputs, inputs: Inputs, now: Instant) -> None:
+        for effect in outputs.effects:
+            self.effects.put(effect)
+        if not outputs.events:
+            return
+        self._events += outputs.events
+        del self._events[:-EVENTS_WAITING_MAX]
+        self._events_ready.set()
+        for event in outputs.events:
+            log.info("%s evse=%d %s", event.kind, event.evse_id, event.data)
+            if event.kind == "fault.raised":
+                self._trace_fault(event, now)
+        for sink in self.event_sinks:
+            sink(outputs.events)
+
+    def _on_stored(self, effect: AnyEffect) -> None:
+        """A durable effect is on disk."""
+
+    def _trace_fault(self, event: Event, now: Instant) -> None:
+        if self._last_trace is not None and now - self._last_trace < TRACE_GAP_NS:
+            return
+        self._last_trace = now
+        code = str(event.data.get("code", "fault"))
+        asyncio.get_running_loop().call_later(2.0, self.dump_trace, f"{code} on EVSE {event.evse_id}")
+
+    def dump_trace(self, reason: str) -> tuple[Path, int, int]:
+        """Write the recorder to a file; return path, ticks and bytes. The oldest beyond 20 files are removed."""
+        folder = self.data_dir / "traces"
+        path = folder / f"trace-{self.clock.wall() // NS_PER_S}-{self.loop.stats.count}.evsetrace"
+        ticks = self.recorder.ticks
+        size = self.recorder.dump(path, reason=reason, version=__version__)
+        for old in sorted(folder.glob("trace-*.evsetrace"))[:-20]:
+            old.unlink(missing_ok=True)
+        return path, ticks, size
+
+    async def _read_tokens(self) -> None:
+        served = {reader.name: tuple(reader.evses) for reader in self.config.reader}
+        while True:
+            for name, reader in self.devices.readers.items():
+                for token in reader.take():
+                    evses = served[name]
+                    self.loop.submit(lambda seq, n=name, t=token, e=evses: TokenPresented(seq=seq, reader=n, id_token=t, evse_ids=e))
+            await asyncio.sleep(0.1)
+
+    async def _write_events(self) -> None:
+        while True:
+            await self._events_ready.wait()
+            self._events_ready.clear()
+            await self._flush_events()
+
+    async def _flush_events(self) -> None:
+        events, self._events = self._events, []
+        if not events:
+            return
+        if any(event.kind == "availability.changed" for event in events):
+            await save_availability(self.store, self.loop.state.availability)
+        await self.store.append_events(events)
+        if self.ocpp is not None:
+            view = self.view()
+            for event in events:
+                self.ocpp.on_event(event)
+            self.ocpp.on_view(view)
+
+    async def _publish_views(self) -> None:
+        while True:
+            await asyncio.sleep(VIEW_PERIOD_S)
+            view = self.view()
+            if self.ocpp is not None:
+                self.ocpp.on_view(view)
+                self.loop.backend_online = self.ocpp.online
+            for sink in self.view_sinks:
+                sink(view)
+            await self._save_points(view)
+
+    async def _save_points(self, view: StationView) -> None:
+        now = self.clock.now()
+        points = []
+        for evse in view.evses:
+            session = evse.session
+            if session is None or session.started_at is None or session.ended_at is not None:
+                self._last_point.pop(evse.evse_id, None)
+                continue
+            last = self._last_point.get(evse.evse_id)
+            if last is not None and now - last < POINT_PERIOD_NS:
+                continue
+            self._last_point[evse.evse_id] = now
+            points.append(PointRecord(
+                session_id=session.session_id, wall=view.wall, power_w=evse.power_w or 0, soc_pct=evse.soc_pct, energy_wh=session.energy_wh,
+                meter_wh=None if session.meter_start_wh is None else session.meter_start_wh + session.energy_wh,
+            ))
+        if points:
+            await self.store.add_points(points)
+
+    def site_power_w(self) -> int | None:
+        """Power at the site meter now, W; None without a fresh reading."""
+        reading = self.loop.meter(0)
+        return reading.value.power_w if isinstance(reading, Sample) else None
+
+
+def cut_session(session: SessionRecord, last: PointRecord | None) -> SessionRecord:
+    """Return ``session`` as a power cut ended it: at its last stored point, or at its start if there is none."""
+    energy = last.energy_wh if last is not None else session.energy_wh
+    return SessionRecord(
+        session_id=session.session_id, evse_id=session.evse_id, connector_id=session.connector_id, plugged_at=session.plugged_at,
+        started_at=session.started_at, ended_at=last.wall if last is not None else session.started_at,
+        unplugged_at=last.wall if last is not None else session.started_at, energy_wh=energy, meter_start_wh=session.meter_start_wh,
+        meter_stop_wh=None if session.meter_start_wh is None else session.meter_start_wh + energy,
+        soc_start_pct=session.soc_start_pct, soc_end_pct=last.soc_pct if last is not None else session.soc_start_pct,
+        power_max_w=session.power_max_w, auth_source=session.auth_source, id_token=session.id_token, evcc_id=session.evcc_id,
+        transaction_id=session.transaction_id, stop_reason=StopReason.POWER_LOSS, fault=session.fault,
+    )
+
+
+def identity(config: StationConfig) -> Identity:
+    """Who the station is towards the back end."""
+    return Identity(
+        charge_point_id=config.ocpp.charge_point_id or config.station.id, vendor=config.station.vendor, model=config.station.model,
+        serial=config.station.serial_number, firmware=__version__,
+    )

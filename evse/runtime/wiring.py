@@ -1,0 +1,111 @@
+"""From the configuration to drivers: which device sits where, and who owns which bus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import msgspec
+from msgspec import UnsetType
+
+from evse.config.meter_profiles import load_profile
+from evse.config.model import MeterSection, StationConfig
+from evse.devices.board_link import BoardLinkDriver
+from evse.devices.infypower import InfypowerGroup, InfypowerModules
+from evse.devices.interfaces import Driver, LinkHealth
+from evse.devices.meter import ModbusMeter
+from evse.devices.modbus_bus import ModbusBus, endpoint_of
+from evse.devices.rfid_sl032 import Sl032Driver
+from evse.domain.clock import Clock
+from evse.domain.meter_profile import MeterProfile
+from evse.transports.base import Openers, SerialSettings
+
+
+class Devices(msgspec.Struct, kw_only=True):
+    """All drivers of a station. ``meters`` by EVSE, 0 = site."""
+
+    boards: dict[int, BoardLinkDriver]
+    meters: dict[int, ModbusMeter]
+    modules: InfypowerModules | None
+    readers: dict[str, Sl032Driver]
+    buses: list[ModbusBus]
+    sections: dict[int, MeterSection]
+
+    def drivers(self) -> Iterator[tuple[str, Driver]]:
+        """Name and owner task of every driver."""
+        for evse_id, board in self.boards.items():
+            yield f"board {evse_id}", board
+        if self.modules is not None:
+            yield "modules", self.modules
+        for bus in self.buses:
+            yield f"bus {bus.where}", bus
+        for name, reader in self.readers.items():
+            yield f"reader {name}", reader
+
+    def health(self) -> tuple[LinkHealth, ...]:
+        """State of every link."""
+        return tuple(link for _, driver in self.drivers() for link in driver.health())
+
+
+def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Random) -> Devices:
+    """Create all drivers that ``config`` names; nothing is opened before their tasks run."""
+    boards = {
+        evse.id: BoardLinkDriver(evse.id, SerialSettings(port=evse.board.port, baud=evse.board.baud), openers, clock, rng)
+        for evse in config.evse
+    }
+    buses: dict[str, ModbusBus] = {}
+    meters: dict[int, ModbusMeter] = {}
+    sections: dict[int, MeterSection] = {}
+    wanted = [(0, config.site.meter), *((evse.id, evse.meter) for evse in config.evse)]
+    for evse_id, section in wanted:
+        if section is None:
+            continue
+        profile = load_profile(section.profile)
+        bus = buses.get(section.port)
+        if bus is None:
+            bus = buses[section.port] = _bus(section, profile, openers, clock, rng)
+        name = f"meter {evse_id}" if evse_id else "site meter"
+        meters[evse_id] = ModbusMeter(name, profile, section.address, bus, section.poll_ms, clock)
+        sections[evse_id] = section
+    modules = None
+    if config.modules is not None:
+        modules = InfypowerModules(
+            _groups(config), config.modules.interface, config.modules.channel, config.modules.bitrate, openers, clock, rng
+        )
+    readers = {
+        reader.name: Sl032Driver(
+            reader.name, SerialSettings(port=reader.port, baud=reader.baud), openers, clock, rng, byte_order=reader.byte_order
+        )
+        for reader in config.reader
+    }
+    return Devices(boards=boards, meters=meters, modules=modules, readers=readers, buses=list(buses.values()), sections=sections)
+
+
+def _bus(section: MeterSection, profile: MeterProfile, openers: Openers, clock: Clock, rng: Random) -> ModbusBus:
+    endpoint = endpoint_of(section.port)
+    if endpoint is not None:
+        return ModbusBus(endpoint, openers, clock, rng)
+    return ModbusBus(serial_settings(section, profile), openers, clock, rng)
+
+
+def serial_settings(section: MeterSection, profile: MeterProfile) -> SerialSettings:
+    """Serial settings of a meter bus: what the section names, else the defaults of the profile."""
+    return SerialSettings(
+        port=section.port,
+        baud=profile.bus.baud if isinstance(section.baud, UnsetType) else section.baud,
+        parity=profile.bus.parity if isinstance(section.parity, UnsetType) else section.parity,
+        stop_bits=profile.bus.stop_bits,
+        echo=section.echo,
+    )
+
+
+def _groups(config: StationConfig) -> list[InfypowerGroup]:
+    """Module groups as the driver needs them; the voltage range is that of the station's EVSEs."""
+    if config.modules is None:
+        return []
+    return [
+        InfypowerGroup(
+            group_id=group.id, addresses=group.addresses, module_power_w=group.module_power_w, module_current_ma=group.module_current_a * 1000
+        )
+        for group in config.modules.groups
+    ]
