@@ -141,10 +141,10 @@ _ROWS: tuple[FaultSpec, ...] = (
     ),
     FaultSpec(
         code=FaultCode.LOCK_FAILURE, name="LockFailure", scope="evse", severity=Severity.FAULT, reaction=Reaction.STOP,
-        latch=LatchRule.AUTO, ocpp16="ConnectorLockFailure", stop_reason="Other",
+        latch=LatchRule.UNPLUG, ocpp16="ConnectorLockFailure", stop_reason="Other",
         description="The connector lock did not reach the commanded position.",
         cause="Connector not fully inserted, a cable that pulls on it, ice or dirt, the lock motor or its feedback.",
-        impact="No energy without a locked connector; or the connector cannot be taken out.",
+        impact="No energy without a locked connector; or the connector cannot be taken out. Free again after unplugging.",
         remedy_remote="Ask the driver to push the connector in. If it cannot be taken out use `evsectl connector unlock`.",
         remedy_on_site="Take the weight off the cable, free the bolt, use the emergency release; measure motor and feedback.",
     ),
