@@ -192,6 +192,11 @@ class Ev:
             current = {name: getattr(self.spec, name) for name in self.spec.__struct_fields__}
             self.spec = EvSpec(**{**current, **fields})
 
+    def drop_link(self) -> None:
+        """Lose the powerline link in the middle of whatever is going on."""
+        if self.stage is Stage.HLC or self.stage is Stage.MATCHING:
+            self._lost(EvStop.COMM_LOST, "error: link lost", slac=SlacState.FAILED)
+
     @property
     def soc_pct(self) -> float:
         """State of charge in percent."""

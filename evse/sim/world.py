@@ -2,8 +2,8 @@
 
 A *bank* is the bus bar of one module group. Closed ties join banks of neighbours to one island. All modules of an
 island that are on work in parallel: no load, and the bar follows the highest set voltage; with a battery behind closed
-contactors they give the smallest of three currents: the sum of their current settings, what their power allows at the
-battery's voltage, and what the set voltage drives through the pack's resistance. Changes of voltage and current take
+contactors they give the lesser of two currents: the sum of what they may give (setting, rating, constant power) and
+what the set voltage drives through the pack's resistance. Changes of voltage and current take
 time (`VOLTAGE_SLEW_MV_S`, `CURRENT_RISE_MA_S`, `CURRENT_FALL_MA_S`).
 
 Energy balance, which a test checks: site energy x efficiency = energy of all DC meters = energy into the inlets, and
@@ -15,7 +15,6 @@ slew are assumptions of an ordinary 250 A cable and of module data sheets (walk-
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -31,13 +30,15 @@ CURRENT_FALL_MA_S: Final = 2_000_000
 DISCHARGE_PER_S: Final = 6.0
 """A bar or cable without source loses its voltage with a time constant of 1/6 s (bleeder resistors)."""
 DEAD_BELOW_MV: Final = 500.0
+REST_TELL: Final = ms(2_000)
+"""Modules of a dead bar are told so this often (they cool down)."""
 
 AMBIENT_DC: Final = 250
 HEAT_TAU_S: Final = 600.0
 HEAT_RISE_DC: Final = 350.0
 HEAT_RATED_MA: Final = 250_000.0
 """A contact ends 35 K above ambient at 250 A, with a time constant of ten minutes."""
-FORCED_HEAT_DC_S: Final = 50.0
+FORCED_HEAT_DC_S: Final = 100.0
 FORCED_COOL_DC_S: Final = 100.0
 
 ISOLATION_FAULT_KOHM: Final = 100
@@ -52,15 +53,20 @@ CONNECTORS_MAX: Final = 48
 
 
 class Module(Protocol):
-    """What physics needs of a simulated power module."""
+    """What physics needs of a simulated power module. ``on`` = switched on; the methods tell what that gives now."""
 
-    output_on: bool
-    set_mv: int
-    set_ma: int
-    power_max_w: int
+    on: bool
 
-    def set_operating_point(self, voltage_mv: int, current_ma: int) -> None:
-        """Tell the module what it reads at its terminals."""
+    def voltage_now_mv(self, now: Instant) -> int:
+        """Voltage that it regulates to, 0 = off."""
+        ...
+
+    def current_limit_ma(self, now: Instant, voltage_mv: int) -> int:
+        """Most current at ``voltage_mv``."""
+        ...
+
+    def set_operating_point(self, now: Instant, voltage_mv: int, current_ma: int) -> None:
+        """Tell the module what is at its terminals."""
         ...
 
 
@@ -85,6 +91,7 @@ class ConnectorWorld:
         self.stuck_open = False
         self.lock_stuck = False
         self.insulation_kohm: int | None = None
+        self.isolation_stuck = False
         self.forced_heat_dc: int | None = None
         self.over_voltage_permille = 0
         self.over_current_ma = 0
@@ -107,6 +114,7 @@ class Island:
         self.voltage_mv = voltage_mv
         self.current_ma = 0.0
         self.idle = False
+        self.told: Instant = 0
 
 
 class World:
@@ -250,19 +258,22 @@ class World:
             self._islands.append(Island(modules, connectors, voltage))
 
     def _bar(self, island: Island, dt_ns: DurationNs, dt_s: float) -> None:
-        set_mv = set_ma = power_w = excess_ma = 0.0
+        set_mv = set_ma = excess_ma = 0.0
+        limits: list[tuple[Module, int]] = []
         if self.powered:
+            now, bar_mv = self.now, int(island.voltage_mv)
             for module in island.modules:
-                if module.output_on:
-                    if module.set_mv > set_mv:
-                        set_mv = module.set_mv
-                    set_ma += module.set_ma
-                    power_w += module.power_max_w
+                if module.on:
+                    voltage = module.voltage_now_mv(now)
+                    if voltage:
+                        limit = module.current_limit_ma(now, bar_mv)
+                        limits.append((module, limit))
+                        set_ma += limit
+                        if voltage > set_mv:
+                            set_mv = voltage
         load: ConnectorWorld | None = None
-        on_bar = 0
         for connector in island.connectors:
             if connector.closed:
-                on_bar += 1
                 if connector.ev is not None and connector.ev.contactor:
                     if load is not None:
                         self._violation(
@@ -274,12 +285,12 @@ class World:
                 if set_ma > 0:
                     excess_ma += connector.over_current_ma
         if load is None and set_mv == 0.0 and island.voltage_mv < DEAD_BELOW_MV:
-            if not island.idle:
+            if not island.idle or self.now - island.told > REST_TELL:
                 self._rest(island)
             return
         island.idle = False
         if load is not None and load.ev is not None:
-            self._drive(island, load.ev, set_mv, set_ma + excess_ma, power_w, dt_s)
+            self._drive(island, load.ev, set_mv, set_ma + excess_ma, dt_s)
         else:
             island.current_ma = 0.0
             self._no_load(island, set_mv, dt_s)
@@ -290,7 +301,7 @@ class World:
             connector.current_ma = current
             if connector.ev is not None and (current or connector.ev.current_ma):
                 connector.ev.take(current, dt_ns)
-        self._tell(island, set_ma)
+        self._tell(island, limits, set_ma)
 
     def _violation(self, text: str) -> None:
         if len(self.violations) < 100 and text not in self.violations:
@@ -299,9 +310,10 @@ class World:
     def _rest(self, island: Island) -> None:
         """Leave a dead bar alone until something moves."""
         island.idle = True
+        island.told = self.now
         island.voltage_mv = island.current_ma = 0.0
         for module in island.modules:
-            module.set_operating_point(0, 0)
+            module.set_operating_point(self.now, 0, 0)
         for connector in island.connectors:
             connector.current_ma = 0.0
             if connector.closed:
@@ -309,15 +321,13 @@ class World:
             if connector.ev is not None:
                 connector.ev.current_ma = 0.0
 
-    def _drive(self, island: Island, ev: Ev, set_mv: float, set_ma: float, power_w: float, dt_s: float) -> None:
-        """Give current into a battery: constant current, power or voltage, whichever is least."""
+    def _drive(self, island: Island, ev: Ev, set_mv: float, set_ma: float, dt_s: float) -> None:
+        """Give current into a battery: what the modules may (current, power) or their voltage drives, the lesser."""
         ocv_mv = ev.ocv_mv
         resistance = ev.resistance_mohm / 1000
         target = 0.0
         if set_mv > ocv_mv:
             target = min(set_ma, (set_mv - ocv_mv) / resistance)
-            if (ocv_mv + resistance * target) * target > power_w * 1e6:  # solve (ocv + R I) I = P
-                target = (math.sqrt(ocv_mv * ocv_mv + 4e6 * resistance * power_w) - ocv_mv) / (2 * resistance)
         now_ma = island.current_ma
         if target > now_ma:
             now_ma = min(target, now_ma + CURRENT_RISE_MA_S * dt_s)
@@ -334,12 +344,16 @@ class World:
             volt = max(set_mv, volt - volt * DISCHARGE_PER_S * dt_s)
         island.voltage_mv = volt
 
-    def _tell(self, island: Island, set_ma: float) -> None:
-        """Tell the modules their operating point; those that are on share the current by their settings."""
-        volt = int(island.voltage_mv)
+    def _tell(self, island: Island, limits: list[tuple[Module, int]], set_ma: float) -> None:
+        """Tell the modules their operating point; those that are on share the current by what they may give."""
+        now, volt = self.now, int(island.voltage_mv)
         share = island.current_ma / set_ma if set_ma > 0 else 0.0
-        for module in island.modules:
-            module.set_operating_point(volt, int(module.set_ma * share) if module.output_on and self.powered else 0)
+        if len(limits) < len(island.modules):
+            for module in island.modules:
+                if not module.on:
+                    module.set_operating_point(now, volt, 0)
+        for module, limit in limits:
+            module.set_operating_point(now, volt, int(limit * share))
 
     def _cable(self, connector: ConnectorWorld, now: Instant, dt_s: float) -> None:
         plant = connector.plant
@@ -401,6 +415,8 @@ class World:
                 connector.isolation_since = now
                 plant.isolation = IsolationState.TESTING
                 plant.isolation_kohm = None
+                return
+            if connector.isolation_stuck:
                 return
             if connector.isolation_since is not None and now - connector.isolation_since < ms(self.pace.isolation_ms):
                 return

@@ -11,17 +11,25 @@ from evse.units import TICK_NS, Instant
 
 
 class BenchModule:
-    """A module that obeys at once."""
+    """A module that obeys at once: constant current up to ``power_max_w``."""
 
     def __init__(self, power_max_w: int = 30_000) -> None:
-        self.output_on = False
+        self.on = False
         self.set_mv = 0
         self.set_ma = 0
         self.power_max_w = power_max_w
         self.read_mv = 0
         self.read_ma = 0
 
-    def set_operating_point(self, voltage_mv: int, current_ma: int) -> None:
+    def voltage_now_mv(self, now: Instant) -> int:
+        """Set-point while on."""
+        return self.set_mv if self.on else 0
+
+    def current_limit_ma(self, now: Instant, voltage_mv: int) -> int:
+        """Set-point, or what the power allows."""
+        return min(self.set_ma, self.power_max_w * 1_000_000 // max(voltage_mv, 1)) if self.on else 0
+
+    def set_operating_point(self, now: Instant, voltage_mv: int, current_ma: int) -> None:
         """Keep what would be read."""
         self.read_mv, self.read_ma = voltage_mv, current_ma
 
@@ -39,7 +47,7 @@ class Controller:
 
     def _modules(self, on: bool, voltage_mv: int = 0, current_ma: int = 0) -> None:
         for module in self.modules:
-            module.output_on, module.set_mv, module.set_ma = on, voltage_mv, current_ma // len(self.modules)
+            module.on, module.set_mv, module.set_ma = on, voltage_mv, current_ma // len(self.modules)
 
     def step(self) -> None:
         """React to what the plant says now."""

@@ -117,7 +117,7 @@ def test_tie_lends_a_bank() -> None:
     plants[0].cp = type(plants[0].cp).C
     plants[0].out.contactor_wanted = plants[0].out.tie_closed = True
     for bank in banks:
-        bank[0].output_on, bank[0].set_mv, bank[0].set_ma = True, 420_000, 60_000
+        bank[0].on, bank[0].set_mv, bank[0].set_ma = True, 420_000, 60_000
     for n in range(100):
         world.step(TICK_NS, n * TICK_NS)
     assert connectors[0].current_ma == pytest.approx(120_000, rel=0.001)

@@ -1,0 +1,7 @@
+"""``python -m evse.sim``."""
+
+import sys
+
+from evse.sim.main import main
+
+sys.exit(main())

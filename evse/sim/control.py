@@ -1,0 +1,460 @@
+"""The control protocol: one JSON object per line with ``cmd``, one JSON object back with ``ok``.
+
+Commands come over stdin or a Unix socket, from scenario files and from tests, and all take the same way: `execute`.
+A bad object changes nothing and is answered with ``error``, which names the key, the value and what is accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from evse.domain.base import ConfigError, DeviceError
+from evse.sim.faults import CATALOGUE, FaultArgs
+from evse.sim.faults import rows as fault_rows
+
+if TYPE_CHECKING:
+    from evse.sim.station import SimStation
+
+LINE_MAX: Final = 64 * 1024
+"""Longest line in bytes; a longer one ends the connection, since its end cannot be found."""
+CLIENTS_MAX: Final = 16
+UID_BYTES: Final = (4, 7, 10)
+TEXT_SHOWN: Final = 60
+
+
+class Arg(msgspec.Struct, frozen=True, kw_only=True):
+    """One argument of a command. ``low``/``high`` bound numbers; ``choices`` bound texts."""
+
+    kind: str  # "int", "number", "bool", "text", "object"
+    required: bool = False
+    low: float = 0
+    high: float = 1e9
+    choices: tuple[str, ...] = ()
+
+    def accepted(self) -> str:
+        """Return what may stand here, in words."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.kind in ("int", "number"):
+            word = "a whole number" if self.kind == "int" else "a number"
+            return f"{word} from {self.low:g} to {self.high:g}"
+        return {"bool": "true or false", "text": "a text", "object": "a JSON value"}[self.kind]
+
+    def fits(self, value: Any) -> bool:
+        """Return whether ``value`` may stand here."""
+        if self.kind == "bool":
+            return isinstance(value, bool)
+        if self.kind == "text":
+            return isinstance(value, str) and (not self.choices or value in self.choices)
+        if self.kind == "object":
+            return True
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return (self.kind == "number" or isinstance(value, int)) and self.low <= value <= self.high
+
+
+Handler = Callable[["SimStation", dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """One command."""
+
+    help: str
+    args: dict[str, Arg]
+    run: Handler
+
+
+CONNECTOR: Final = Arg(kind="int", required=True, low=1, high=48)
+MANNERS: Final[dict[str, Arg]] = {
+    "soc_pct": Arg(kind="number", high=100),
+    "target_soc_pct": Arg(kind="number", high=100),
+    "demand_w": Arg(kind="int", high=1_000_000),
+    "max_w": Arg(kind="int", high=1_000_000),
+    "max_ma": Arg(kind="int", high=1_000_000),
+    "stop_energy_wh": Arg(kind="int", high=1_000_000),
+    "stop_after_s": Arg(kind="int", high=864_000),
+    "late_ms": Arg(kind="int", high=60_000),
+    "silent": Arg(kind="bool"),
+    "ignore_stop": Arg(kind="bool"),
+    "stay_in_c": Arg(kind="bool"),
+    "pre_charge_never": Arg(kind="bool"),
+    "insulation_kohm": Arg(kind="int", high=100_000),
+    "slac_fails": Arg(kind="bool"),
+}
+
+
+async def _plug_in(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    connector = args["connector"]
+    spec = station.make_car(connector, args)
+    station.plug_in_spec(connector, spec)
+    return {
+        "connector": connector, "car": spec.name, "voltage_class": spec.voltage_class, "battery_wh": spec.battery_wh,
+        "soc_pct": spec.soc_ppm / 10_000, "target_soc_pct": spec.target_soc_ppm / 10_000, "evcc_id": spec.evcc_id,
+    }  # fmt: skip
+
+
+async def _plug_out(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    _known(station, args["connector"])
+    gone = station.world.plug_out(args["connector"], force=args.get("force", False))
+    return {"connector": args["connector"], "happened": "unplugged" if gone else "leaving: charging ends first"}
+
+
+async def _swipe(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    token = args["token"].upper()
+    try:
+        uid = bytes.fromhex(token)
+    except ValueError:
+        uid = b""
+    if len(uid) not in UID_BYTES:
+        raise ConfigError([f"token = '{_short(token)}': accepted: 4, 7 or 10 bytes as hex, e.g. 04A1B2C3"])
+    if not station.readers:
+        raise ConfigError(["swipe: the configuration has no reader ([[reader]])"])
+    reader = args.get("reader") or next(iter(station.readers))
+    if reader not in station.readers:
+        raise ConfigError([f"reader = '{_short(reader)}': no such reader; accepted: {', '.join(station.readers)}"])
+    station.swipe(token, reader, args.get("hold_ms", 700))
+    return {"reader": reader, "token": token}
+
+
+async def _set_ev(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    connector = _known(station, args["connector"])
+    ev = station.world.by_id[connector].ev
+    changes = {key: value for key, value in args.items() if key != "connector"}
+    if ev is None:
+        raise ConfigError([f"connector = {connector}: nothing is plugged in; send plug_in first"])
+    if not changes:
+        raise ConfigError([f"set_ev: nothing to set; accepted: stop, {', '.join(MANNERS)}"])
+    ev.change(changes)
+    return {"connector": connector, "set": changes}
+
+
+async def _button(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    plant = station.world.by_id[_known(station, args["connector"])].plant
+    plant.stop_button = True
+
+    def release() -> None:
+        plant.stop_button = False
+
+    station.later(args.get("hold_ms", 300), release)
+    return {"connector": args["connector"], "happened": "stop button pressed"}
+
+
+async def _fault(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    action = args["action"]
+    if action == "list":
+        return {"faults": fault_rows(), "active": station.active_faults}
+    name = args.get("fault", "")
+    if action == "clear" and name in ("", "all"):
+        cleared = list(station.active_faults)
+        for key in cleared:
+            _clear(station, key)
+        return {"happened": [f"{key}: cleared" for key in cleared]}
+    fault = CATALOGUE.get(name)
+    if fault is None:
+        raise ConfigError(
+            [f"fault = '{_short(name)}': no such fault{_near(name, CATALOGUE)}; accepted: {', '.join(CATALOGUE)}"]
+        )
+    where = FaultArgs(
+        connector=args.get("connector", 0),
+        value=args.get("value"),
+        address=args.get("address"),
+        port=args.get("port", ""),
+        seed=args.get("seed"),
+    )
+    key = f"{name}/{where.port or where.address or where.connector}"
+    text = fault.apply(station, where, action == "raise")
+    if action == "raise":
+        station.active_faults[key] = {"fault": name, **msgspec.structs.asdict(where)}
+    else:
+        station.active_faults.pop(key, None)
+    return {"fault": name, "code": fault.code.value if fault.code else None, "happened": text}
+
+
+def _clear(station: SimStation, key: str) -> None:
+    row = station.active_faults.pop(key)
+    args = FaultArgs(**{name: value for name, value in row.items() if name != "fault"})
+    CATALOGUE[row["fault"]].apply(station, args, False)
+
+
+async def _csms(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    csms = station.csms
+    if csms is None:
+        raise ConfigError(["csms: ocpp is not enabled in the configuration (ocpp.enabled = true)"])
+    action = args["action"]
+    if action == "down":
+        csms.down()
+    elif action == "up":
+        csms.up()
+    elif action == "ledger":
+        return {"ledger": csms.ledger()}
+    elif action == "half_open":
+        csms.half_open()
+    elif action == "answer":
+        if not args.get("message"):
+            raise ConfigError(["message = '': accepted: an OCPP action such as Authorize"])
+        csms.answer(
+            args["message"],
+            payload=args.get("payload"),
+            error=args.get("error"),
+            delay_ms=args.get("delay_ms", 0),
+            silence=args.get("silence", False),
+            count=args.get("count"),
+        )
+    elif action == "send":
+        if not args.get("message"):
+            raise ConfigError(["message = '': accepted: an OCPP action such as RemoteStartTransaction"])
+        return {"answer": await csms.call(args["message"], args.get("payload") or {})}
+    return {"happened": f"csms {action}"}
+
+
+async def _power_cut(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    pid = args.get("pid")
+    if pid is not None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError) as error:
+            raise ConfigError([f"pid = {pid}: {error.strerror}; accepted: the process id of the daemon"]) from error
+    station.cut_power(True)
+    duration_ms = args.get("duration_ms", 2_000)
+    station.later(duration_ms, lambda: station.cut_power(False))
+    return {"happened": f"supply cut for {duration_ms} ms" + (f", process {pid} killed" if pid else "")}
+
+
+async def _status(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
+    del args
+    return status(station)
+
+
+def status(station: SimStation) -> dict[str, Any]:
+    """Return the world as it stands, for reports and conditions of scenarios."""
+    world = station.world
+    connectors = []
+    for connector in world.connectors:
+        ev, plant = connector.ev, connector.plant
+        connectors.append(
+            {
+                "connector": connector.evse_id,
+                "plugged": ev is not None,
+                "car": ev.spec.name if ev else None,
+                "stage": ev.stage.value if ev else None,
+                "step": plant.step.value if plant.step else None,
+                "ended_by": (ev.ended_by or None) if ev else None,
+                "cp": plant.cp.value,
+                "soc_pct": round(ev.soc_pct, 2) if ev else None,
+                "energy_wh": round(connector.energy_wh, 1),
+                "voltage_mv": round(connector.voltage_mv),
+                "current_ma": round(connector.current_ma),
+                "power_w": round(connector.power_w),
+                "power_max_w": round(connector.power_max_w),
+                "temperature_dc": plant.temperature_dc,
+                "contactor": plant.contactor.value,
+                "lock": plant.lock.value,
+                "tie_closed": plant.tie_closed,
+                "visits": connector.visits,
+            }
+        )
+    return {
+        "connectors": connectors,
+        "site_power_w": round(world.site_power_w),
+        "site_power_max_w": round(world.site_power_max_w),
+        "site_energy_wh": round(world.site_energy_wh, 1),
+        "powered": world.powered,
+        "faults": list(station.active_faults.values()),
+        "violations": list(world.violations),
+        "csms": station.csms.ledger() if station.csms is not None else None,
+        "time_ms": station.clock.now() // 1_000_000,
+    }
+
+
+COMMANDS: Final[dict[str, Spec]] = {
+    "plug_in": Spec(
+        help="A car arrives",
+        args={
+            "connector": CONNECTOR, "car": Arg(kind="text"), "battery_wh": Arg(kind="int", low=100, high=1_000_000),
+            "evcc_id": Arg(kind="text"), **MANNERS,
+        },
+        run=_plug_in,
+    ),
+    "plug_out": Spec(help="The car leaves", args={"connector": CONNECTOR, "force": Arg(kind="bool")}, run=_plug_out),
+    "swipe": Spec(
+        help="A card is held to a reader",
+        args={
+            "token": Arg(kind="text", required=True), "reader": Arg(kind="text"),
+            "hold_ms": Arg(kind="int", low=50, high=60_000),
+        },
+        run=_swipe,
+    ),
+    "set_ev": Spec(
+        help="Change a car", args={"connector": CONNECTOR, "stop": Arg(kind="bool"), **MANNERS}, run=_set_ev
+    ),
+    "button": Spec(
+        help="Press the stop button",
+        args={"connector": CONNECTOR, "hold_ms": Arg(kind="int", low=50, high=60_000)}, run=_button,
+    ),
+    "fault": Spec(
+        help="Raise, clear or list faults",
+        args={
+            "action": Arg(kind="text", required=True, choices=("raise", "clear", "list")), "fault": Arg(kind="text"),
+            "connector": Arg(kind="int", high=48), "value": Arg(kind="int", high=10_000_000),
+            "address": Arg(kind="int", high=255), "port": Arg(kind="text"), "seed": Arg(kind="int", high=2**63),
+        },
+        run=_fault,
+    ),
+    "csms": Spec(
+        help="Steer the bundled back end",
+        args={
+            "action": Arg(
+                kind="text", required=True, choices=("up", "down", "half_open", "answer", "send", "ledger")
+            ),
+            "message": Arg(kind="text"), "payload": Arg(kind="object"), "error": Arg(kind="text"),
+            "delay_ms": Arg(kind="int", high=600_000), "silence": Arg(kind="bool"), "count": Arg(kind="int", low=1),
+        },
+        run=_csms,
+    ),
+    "power_cut": Spec(
+        help="Cut the supply of the cabinet for a while; kill a process as well",
+        args={"duration_ms": Arg(kind="int", low=50, high=600_000), "pid": Arg(kind="int", low=2, high=2**31)},
+        run=_power_cut,
+    ),
+    "status": Spec(help="Show the world", args={}, run=_status),
+}  # fmt: skip
+
+
+def _short(text: str) -> str:
+    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return clean if len(clean) <= TEXT_SHOWN else clean[:TEXT_SHOWN] + "..."
+
+
+def _near(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f", did you mean {near[0]}" if near else ""
+
+
+def _known(station: SimStation, connector: int) -> int:
+    if connector not in station.world.by_id:
+        known = ", ".join(map(str, station.world.by_id))
+        raise ConfigError([f"connector = {connector}: no such connector; accepted: {known}"])
+    return connector
+
+
+def problems_of(obj: Any) -> list[str]:
+    """Return what is wrong with the form of a command, all at once; empty = it can be executed."""
+    if not isinstance(obj, dict):
+        return ['a JSON object is expected, e.g. {"cmd": "status"}']
+    name = obj.get("cmd")
+    if not isinstance(name, str) or name not in COMMANDS:
+        hint = _near(name, COMMANDS) if isinstance(name, str) else ""
+        return [f"cmd = {_short(json.dumps(name))}: no such command{hint}; accepted: {', '.join(COMMANDS)}"]
+    spec = COMMANDS[name]
+    problems = []
+    for key, value in obj.items():
+        if key == "cmd":
+            continue
+        arg = spec.args.get(key)
+        if arg is None:
+            accepted = ", ".join(spec.args) or "nothing else"
+            shown = _short(json.dumps(value, default=str))
+            problems.append(
+                f"{_short(str(key))} = {shown}: unknown key for {name}{_near(str(key), spec.args)};"
+                f" accepted: {accepted}"
+            )
+        elif not arg.fits(value):
+            problems.append(f"{key} = {_short(json.dumps(value, default=str))}: accepted: {arg.accepted()}")
+    problems += [
+        f"{key}: is missing for {name}; accepted: {arg.accepted()}"
+        for key, arg in spec.args.items()
+        if arg.required and key not in obj
+    ]
+    return problems
+
+
+async def execute(station: SimStation, obj: Any) -> dict[str, Any]:
+    """Execute one command; a refusal is an answer with ``ok`` false, never an exception."""
+    problems = problems_of(obj)
+    if not problems:
+        args = {key: value for key, value in obj.items() if key != "cmd"}
+        try:
+            return {"ok": True, "cmd": obj["cmd"], **await COMMANDS[obj["cmd"]].run(station, args)}
+        except ConfigError as error:
+            problems = error.problems
+        except DeviceError as error:
+            problems = [str(error)]
+    return {"ok": False, "cmd": obj.get("cmd") if isinstance(obj, dict) else None, "error": "; ".join(problems)}
+
+
+async def answer_line(station: SimStation, line: bytes) -> bytes:
+    """Return the answer line to one line of the protocol."""
+    try:
+        obj = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        shown = _short(line.decode("utf-8", "replace").strip())
+        answer: dict[str, Any] = {"ok": False, "cmd": None, "error": f"line = '{shown}': is not JSON ({error})"}
+    else:
+        answer = await station.command(obj) if isinstance(obj, dict) else await execute(station, obj)
+    return json.dumps(answer, separators=(",", ":"), default=str).encode() + b"\n"
+
+
+async def serve_lines(
+    station: SimStation, reader: asyncio.StreamReader, write: Callable[[bytes], Awaitable[None]]
+) -> None:
+    """Answer lines until the end of the stream; a line over `LINE_MAX` is answered and ends it."""
+    while True:
+        try:
+            line = await reader.readline()
+        except ValueError:
+            await write(
+                json.dumps({"ok": False, "cmd": None, "error": f"line: longer than {LINE_MAX} bytes"}).encode() + b"\n"
+            )
+            return
+        if not line:
+            return
+        if line.strip():
+            await write(await answer_line(station, line))
+
+
+def _clear_socket(path: Path) -> None:
+    """Remove the socket that a former run left behind; anything else in its place is refused by the bind."""
+    if path.is_socket():
+        path.unlink()
+
+
+async def listen(station: SimStation, path: Path) -> asyncio.Server:
+    """Serve the protocol on a Unix socket (mode 0600), at most `CLIENTS_MAX` clients; `ConfigError` names the path."""
+    clients: set[asyncio.StreamWriter] = set()
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def write(data: bytes) -> None:
+            writer.write(data)
+            await writer.drain()
+
+        if len(clients) >= CLIENTS_MAX:
+            writer.write(b'{"ok":false,"cmd":null,"error":"too many clients; close one"}\n')
+            writer.close()
+            return
+        clients.add(writer)
+        try:
+            with contextlib.suppress(ConnectionError):
+                await serve_lines(station, reader, write)
+        finally:
+            clients.discard(writer)
+            writer.close()
+
+    try:
+        await asyncio.to_thread(_clear_socket, path)
+        server = await asyncio.start_unix_server(client, path, limit=LINE_MAX)
+        await asyncio.to_thread(path.chmod, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            [f"--control {path}: {error.strerror}; choose a writable directory and a short path"]
+        ) from error
+    return server

@@ -1,0 +1,373 @@
+"""The simulated station: every device that a configuration names, at the ports that it names, over one world.
+
+`SimStation` builds boards, module groups, meters and readers from a `StationConfig` and runs physics every 50 ms. The
+product reaches it through `openers()` (in memory, any clock) or through ptys, CAN and sockets (`evse.sim.main`). It
+reads nothing of the product but bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from evse.config.meter_profiles import load_profile
+from evse.config.model import MeterSection, StationConfig
+from evse.domain.base import ConfigError
+from evse.domain.clock import Clock
+from evse.domain.readings import MeterValues
+from evse.sim.curves import find_car, load_cars
+from evse.sim.ev import CHANGEABLE, FAST, NORMAL, EvSpec, spec_of
+from evse.sim.hw.board import SimBoard
+from evse.sim.hw.board_plant import BoardPlant
+from evse.sim.hw.infypower import SimInfypower, SimModule
+from evse.sim.hw.modbus_meter import SimModbusBus, SimModbusMeter
+from evse.sim.hw.rfid_sl032 import SimSl032
+from evse.sim.openers import CanPort, Port, SimOpeners, Tasks
+from evse.sim.world import ConnectorWorld, World
+from evse.units import NS_PER_S, TICK_NS, Instant, ms
+
+if TYPE_CHECKING:
+    from evse.sim.csms import SimCsms
+
+METER_EVERY: Final = 4
+"""Meter registers are refreshed every so many physics steps (200 ms)."""
+CATCH_UP_MAX: Final = 20
+"""Physics steps made up for when the process was held up; longer pauses are skipped."""
+MODULE_FAULT: Final = "fan fault"
+LATER_MAX: Final = 256
+HAPPENED_MAX: Final = 1_000
+MODBUS_TCP_PORT: Final = 502
+MAINS_MV: Final = 230_000
+CARD_MS: Final = 700
+"""How long a card lies on a reader unless told otherwise."""
+DEFAULT_CARS: Final = ("Chevrolet Bolt", "Hyundai Ioniq 5")
+"""Cars that `plug_in` takes when none is named, by connector: one of the 400 V class, one of the 800 V class."""
+
+
+class SimStation:
+    """All devices of ``config``. ``fast`` shortens the steps of a session for demonstrations (about 5 s to current)."""
+
+    def __init__(self, config: StationConfig, clock: Clock, *, seed: int = 1, fast: bool = False) -> None:
+        self.config = config
+        self.clock = clock
+        self.pace = FAST if fast else NORMAL
+        self.rng = random.Random(seed)
+        self.tasks = Tasks()
+        self.boards: dict[int, SimBoard] = {}
+        self.serial: dict[str, Port] = {}
+        self.tcp: dict[tuple[str, int], Port] = {}
+        self.tcp_buses: dict[tuple[str, int], SimModbusBus] = {}
+        self.can: list[CanPort] = []
+        self.board_ports: dict[int, Port] = {}
+        self.readers: dict[str, SimSl032] = {}
+        self.modules: SimInfypower | None = None
+        self.dc_meters: dict[int, SimModbusMeter] = {}
+        self.site_meter: SimModbusMeter | None = None
+        self.manners: dict[int, dict[str, Any]] = {evse.id: {} for evse in config.evse}
+        self.active_faults: dict[str, dict[str, Any]] = {}
+        self.happened: deque[dict[str, Any]] = deque(maxlen=HAPPENED_MAX)
+        self.csms: SimCsms | None = None
+        self.cut_until: Instant | None = None
+        self.steps = 0
+        self._later: list[tuple[Instant, int, Callable[[], None]]] = []
+        self._stop = False
+        self._banks: list[list[SimModule]] = []
+        self._build()
+
+    # -- construction ---------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        config = self.config
+        groups = config.modules.groups if config.modules else ()
+        order = {group.id: index for index, group in enumerate(groups)}
+        connectors = []
+        for evse in config.evse:
+            plant = BoardPlant()
+            board = SimBoard(plant, random.Random(self.rng.getrandbits(32)), board_id=f"SIM{evse.id:07d}")
+            self.boards[evse.id] = board
+            serve = partial(_serve_board, board, self.clock)
+            port = self._port(evse.board.port, f"board {evse.id}", serve)
+            self.serial[evse.board.port] = self.board_ports[evse.id] = port
+            connectors.append(ConnectorWorld(evse.id, plant, order.get(evse.home_group, -1)))
+        self._build_modules()
+        self._build_meters()
+        for reader in config.reader:
+            device = SimSl032()
+            self.readers[reader.name] = device
+            self.serial[reader.port] = self._port(reader.port, f"reader {reader.name}", device.serve)
+        if config.ocpp.enabled:
+            from evse.sim.csms import SimCsms
+
+            self.csms = SimCsms(self.clock)
+        self.world = World(
+            connectors, self._banks, self._ties(), efficiency_permille=config.site.efficiency_permille, pace=self.pace
+        )
+
+    def _port(self, name: str, what: str, serve: Any) -> Port:
+        return Port(name, what, serve, self.clock, random.Random(self.rng.getrandbits(32)), self.tasks)
+
+    def _build_modules(self) -> None:
+        modules = self.config.modules
+        if modules is None:
+            return
+        self.modules = SimInfypower({group.id: group.addresses for group in modules.groups})
+        for group in modules.groups:
+            bank = [self.modules.outputs[address] for address in group.addresses]
+            for module in bank:
+                module.rated_w, module.rated_ma = group.module_power_w, group.module_current_a * 1000
+            self._banks.append(bank)
+        rng = random.Random(self.rng.getrandbits(32))
+        self.can.append(CanPort(modules.interface, modules.channel, self.clock, rng, self.tasks))
+
+    def _build_meters(self) -> None:
+        lines: dict[str, list[SimModbusMeter]] = {}
+
+        def add(section: MeterSection) -> SimModbusMeter:
+            meter = SimModbusMeter(load_profile(section.profile), section.address)
+            lines.setdefault(section.port, []).append(meter)
+            return meter
+
+        for evse in self.config.evse:
+            if evse.meter is not None:
+                self.dc_meters[evse.id] = add(evse.meter)
+        if self.config.site.meter is not None:
+            self.site_meter = add(self.config.site.meter)
+        for name, meters in lines.items():
+            bus = SimModbusBus(meters)
+            if name.startswith("tcp://"):
+                parts = urlsplit(name)
+                key = (parts.hostname or "", parts.port or MODBUS_TCP_PORT)
+                self.tcp[key] = self._port(name, "meters", bus.serve_tcp)
+                self.tcp_buses[key] = bus
+            else:
+                self.serial[name] = self._port(name, "meters", bus.serve)
+
+    def _ties(self) -> list[BoardPlant | None]:
+        """Tie i joins group i and i+1; its relay sits on the board of the EVSE whose home is group i."""
+        modules = self.config.modules
+        if modules is None or len(modules.groups) < 2:
+            return []
+        if modules.topology == "matrix":
+            raise ConfigError(
+                ["modules.topology = 'matrix': the simulator has ties of chain and ring only; use one of these"]
+            )
+        homes = {evse.home_group: self.boards[evse.id].plant for evse in self.config.evse}
+        count = len(modules.groups) - (0 if modules.topology == "ring" else 1)
+        return [homes.get(group.id) for group in modules.groups[:count]]
+
+    def openers(self) -> SimOpeners:
+        """Return in-memory openers to this station."""
+        return SimOpeners(self.serial, self.tcp, self.can, lambda: self.csms)
+
+    def drop_clients(self) -> None:
+        """End every pipe that a driver has open, as the kernel does when its process dies."""
+        for port in (*self.serial.values(), *self.tcp.values()):
+            if port.busy:
+                port.detach()
+        for channel in self.can:
+            channel.drop_clients()
+
+    def lines(self) -> dict[str, Port | CanPort]:
+        """Return every line by its configured name (serial port, tcp://..., interface:channel)."""
+        return {
+            **self.serial,
+            **{port.name: port for port in self.tcp.values()},
+            **{port.name: port for port in self.can},
+        }
+
+    # -- time -----------------------------------------------------------------------------------
+
+    async def run(self, *, serve_can: bool = True) -> None:
+        """Run physics and devices until `stop` (or cancelled); raises what a device task failed with.
+
+        ``serve_can`` False: the modules are on another bus already (process mode).
+        """
+        if self.modules is not None and serve_can:
+            for port in self.can:
+                self.tasks.start(self.modules.serve(port.bus.node(), self.clock), "sim modules")
+        due = self.clock.now()
+        try:
+            while not self._stop:
+                now = self.clock.now()
+                if now - due > CATCH_UP_MAX * TICK_NS:
+                    due = now - TICK_NS
+                while due <= now:
+                    self._step(due)
+                    due += TICK_NS
+                self.tasks.check()
+                await asyncio.sleep((due - self.clock.now()) / NS_PER_S)
+        finally:
+            await self.tasks.cancel()
+
+    def stop(self) -> None:
+        """End `run` at its next step."""
+        self._stop = True
+
+    def later(self, delay_ms: int, action: Callable[[], None]) -> None:
+        """Run ``action`` in physics after ``delay_ms``; `ConfigError` when too many wait."""
+        if len(self._later) >= LATER_MAX:
+            raise ConfigError([f"sim: {LATER_MAX} timed actions are waiting already; wait for some to happen"])
+        heapq.heappush(
+            self._later, (self.clock.now() + ms(delay_ms), self.steps * LATER_MAX + len(self._later), action)
+        )
+
+    def _step(self, now: Instant) -> None:
+        later = self._later
+        while later and later[0][0] <= now:
+            heapq.heappop(later)[2]()
+        self.world.step(TICK_NS, now)
+        self.steps += 1
+        if self.steps % METER_EVERY == 0:
+            self._refresh_meters()
+
+    def _refresh_meters(self) -> None:
+        world = self.world
+        for connector in world.connectors:
+            meter = self.dc_meters.get(connector.evse_id)
+            if meter is not None:
+                meter.set_values(
+                    MeterValues(
+                        power_w=round(connector.power_w),
+                        energy_import_wh=int(connector.energy_wh),
+                        energy_export_wh=0,
+                        voltage_mv=round(connector.voltage_mv),
+                        current_ma=round(connector.current_ma),
+                        temperature_dc=300,
+                    )
+                )
+        if self.site_meter is not None:
+            power_w = round(world.site_power_w)
+            third = power_w // 3
+            amps = third * 1_000_000 // MAINS_MV
+            self.site_meter.set_values(
+                MeterValues(
+                    power_w=power_w,
+                    energy_import_wh=int(world.site_energy_wh),
+                    energy_export_wh=0,
+                    voltage_mv=MAINS_MV,
+                    current_ma=amps,
+                    voltage_l_mv=(MAINS_MV, MAINS_MV, MAINS_MV),
+                    current_l_ma=(amps, amps, amps),
+                    power_l_w=(third, third, power_w - 2 * third),
+                    frequency_mhz=50_000,
+                )
+            )
+
+    # -- what people do ---------------------------------------------------------------------------
+
+    async def command(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Execute one object of the control protocol (`evse.sim.control`); never raises for a bad one."""
+        from evse.sim.control import execute  # the protocol is a client of the station, not the other way round
+
+        answer = await execute(self, obj)
+        self.happened.append({"at_ms": self.clock.now() // 1_000_000, "request": obj, "answer": answer})
+        return answer
+
+    def plug_in_spec(self, evse_id: int, spec: EvSpec) -> None:
+        """Plug a ready-made car in (measured sessions); `ConfigError` when the connector is unknown or taken."""
+        if evse_id not in self.world.by_id:
+            known = ", ".join(map(str, self.world.by_id))
+            raise ConfigError([f"connector = {evse_id}: no such connector; accepted: {known}"])
+        ev = self.world.plug_in(evse_id, spec, self.clock.now())
+        if self.manners[evse_id]:
+            ev.change(self.manners[evse_id])
+
+    def make_car(self, evse_id: int, args: dict[str, Any]) -> EvSpec:
+        """Return the car of a `plug_in` command: a published one with the manners that the command names."""
+        text = args.get("car") or DEFAULT_CARS[(evse_id - 1) % len(DEFAULT_CARS)]
+        spec = spec_of(
+            find_car(load_cars(), text),
+            soc_pct=args.get("soc_pct", 20),
+            target_soc_pct=args.get("target_soc_pct", 80),
+            battery_wh=args.get("battery_wh", 0),
+            evcc_id=args.get("evcc_id") or f"02000000{evse_id:04X}",
+        )
+        fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
+        manners = {name: args[name] for name in CHANGEABLE if name in args and name in fields}
+        return EvSpec(**{**fields, **manners})
+
+    def swipe(self, token: str, reader: str, hold_ms: int = CARD_MS) -> None:
+        """Lay a card on a reader for a while. ``token`` = UID as hex; the reader is known."""
+        device = self.readers[reader]
+        device.present(bytes.fromhex(token))
+        self.later(hold_ms, lambda: device.present(None))
+
+    # -- faults -----------------------------------------------------------------------------------
+
+    def module_addresses(self, connector: int, address: int | None) -> list[int]:
+        """Return the modules that a fault means: that of ``address``, else the first of a connector's home group."""
+        if self.modules is None:
+            raise ConfigError(["fault: the configuration has no power modules ([modules])"])
+        known = [module.address for bank in self._banks for module in bank]
+        if address is not None:
+            if address not in known:
+                raise ConfigError([f"address = {address}: no such module; accepted: {', '.join(map(str, known))}"])
+            return [address]
+        if connector == 0:
+            return known[:1]
+        if connector not in self.world.by_id:
+            raise ConfigError(
+                [f"connector = {connector}: no such connector; accepted: {', '.join(map(str, self.world.by_id))}"]
+            )
+        bank = self.world.by_id[connector].home_bank
+        if bank < 0:
+            raise ConfigError([f"connector = {connector}: has no home group; name a module with address"])
+        return [self._banks[bank][0].address]
+
+    def set_module_fault(self, address: int, kind: str, on: bool) -> None:
+        """Raise or clear ``kind`` ("fault": `MODULE_FAULT`, "mute": no CAN) of one module."""
+        if self.modules is None:
+            return
+        if kind == "mute":
+            self.modules.mute(address, on=on)
+        else:
+            self.modules.set_fault(address, MODULE_FAULT, on=on)
+
+    def freeze(self, port: str, connector: int, on: bool) -> list[str]:
+        """Let the values of devices stand still: those of a line, else of a connector's board, else of all boards."""
+        if port:
+            sections = [(evse.meter, self.dc_meters.get(evse.id)) for evse in self.config.evse]
+            sections.append((self.config.site.meter, self.site_meter))
+            chosen = [meter for section, meter in sections if section and meter and section.port == port]
+            boards = [number for number, line in self.board_ports.items() if line.name == port]
+            if not chosen and not boards:
+                names = sorted(
+                    {*(line.name for line in self.board_ports.values()), *(s.port for s, m in sections if s and m)}
+                )
+                raise ConfigError([f"port = '{port}': nothing to freeze there; accepted: {', '.join(names)}"])
+        else:
+            boards = [connector] if connector else list(self.boards)
+            chosen = []
+        for meter in chosen:
+            meter.fault("freeze", on=on)
+        for number in boards:
+            if number not in self.boards:
+                raise ConfigError(
+                    [f"connector = {number}: no such connector; accepted: {', '.join(map(str, self.boards))}"]
+                )
+            self.boards[number].faults.frozen = on
+        return [f"board {number}" for number in boards] + [f"meter {meter.unit}" for meter in chosen]
+
+    def cut_power(self, on: bool) -> None:
+        """Take the supply of boards, modules, meters and readers away (True) or give it back (False)."""
+        self.world.powered = not on
+        for port in {*self.board_ports.values(), *(p for p in self.serial.values() if p.what.startswith("reader"))}:
+            port.unplug() if on else port.replug()
+        now = self.clock.now()
+        for board in self.boards.values():
+            board.reboot(now, 1_500)
+        for meter in [*self.dc_meters.values(), *([self.site_meter] if self.site_meter else [])]:
+            meter.fault("mute", on=on)
+        if self.modules is not None:
+            for address in self.modules.outputs:
+                self.modules.kill(address, on=on)
+
+
+async def _serve_board(board: SimBoard, clock: Clock, stream: Any) -> None:
+    await board.serve(stream, clock)
