@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import termios
 from typing import Final
 
 import serial
@@ -62,6 +63,11 @@ class SerialStream:
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         os.set_blocking(self._fd, False)
+        # pyserial asks for VMIN = 0, with which an idle line reads as zero bytes; that must mean hang-up only.
+        attributes = termios.tcgetattr(self._fd)
+        attributes[6][termios.VMIN] = 1
+        attributes[6][termios.VTIME] = 0
+        termios.tcsetattr(self._fd, termios.TCSANOW, attributes)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -205,4 +211,8 @@ async def open_serial(settings: SerialSettings) -> SerialStream:
         )
     except (OSError, ValueError, serial.SerialException) as error:
         raise open_error(settings, error) from error
-    return SerialStream(port, settings)
+    try:
+        return SerialStream(port, settings)
+    except (OSError, termios.error) as error:
+        port.close()
+        raise open_error(settings, error) from error
