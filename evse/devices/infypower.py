@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final
 
-import msgspec
-
+from evse.devices.infypower_groups import InfypowerGroup, check_groups
 from evse.devices.interfaces import LinkHealth
-from evse.domain.base import ConfigError, DeviceError
+from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.domain.readings import GroupStatus, NoData, NoDataReason, Sample
 from evse.domain.signals import GroupCommand
@@ -55,17 +54,6 @@ CURRENT_MIN_MA: Final = 100
 _VI: Final = int(Command.MODULE_VI)
 _STATUS: Final = int(Command.STATUS)
 _LIMITS: Final = int(Command.LIMITS)
-
-
-class InfypowerGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """A group of modules as the driver needs it. ``group_id`` 1..60, module addresses 0..60, ratings of one module."""
-
-    group_id: int
-    addresses: tuple[int, ...]
-    module_power_w: int = 30_000
-    module_current_ma: int = 100_000
-    voltage_min_mv: int = 150_000
-    voltage_max_mv: int = 1_000_000
 
 
 class _Module:
@@ -148,7 +136,7 @@ class InfypowerModules:
         self._clock = clock
         self._backoff = Backoff(rng, 250, 5_000)
         never = NoData(reason=NoDataReason.NEVER, since=clock.now(), detail=f"modules[{self.where}]: not opened yet")
-        _check(groups, self.where)
+        check_groups(groups, self.where)
         self._groups = {g.group_id: _Group(g, never) for g in groups}
         self._modules = {m.address: m for g in self._groups.values() for m in g.modules}
         self._order = list(self._modules.values())
@@ -248,7 +236,7 @@ class InfypowerModules:
             group.dirty = group.stale = True
             group.on = False
         receiver = asyncio.get_running_loop().create_task(self._receive(bus))
-        receiver.add_done_callback(lambda _: self._signal())
+        receiver.add_done_callback(self._receiver_ended)
         try:
             await self._transmit(bus, receiver)
         finally:
@@ -323,6 +311,11 @@ class InfypowerModules:
                 module.group.dirty = module.group.stale = True
             if module.heard and not module.ready and now >= module.setup_at:
                 await self._setup(bus, module, now)
+            if module.bits & ip.SLEEPING and module.group.wanted.on:
+                await self._send(bus, ip.identifier(Command.SLEEP, module.address), ip.pack_flag(0))
+            if module.present and not module.group.on and not module.bits & ip.OUTPUT_OFF:
+                # It delivers although nobody wants it; perhaps it does not listen to its group.
+                await self._send(bus, ip.identifier(Command.ON_OFF, module.address), ip.OUTPUT_OFF_DATA)
             module.silent += 1
             await self._send(bus, ip.identifier(_VI, module.address), ip.ZEROS)
             await self._send(bus, ip.identifier(_STATUS, module.address), ip.ZEROS)
@@ -359,6 +352,11 @@ class InfypowerModules:
         finally:
             timer.cancel()
             self._wake = None
+
+    def _receiver_ended(self, receiver: asyncio.Task[None]) -> None:
+        if not receiver.cancelled():
+            receiver.exception()  # `_transmit` raises it; a sender that failed first leaves it behind
+        self._signal()
 
     def _signal(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -420,6 +418,7 @@ class InfypowerModules:
         group_id = module.group.config.group_id
         if status.group == group_id:
             module.ready = module.setups > 0
+            module.setups = min(module.setups, 1)
         elif module.ready and module.setups < SETUPS_MAX:
             module.ready = False  # it has forgotten its group
         elif module.ready:
@@ -440,8 +439,7 @@ class InfypowerModules:
                 since = group.reading.since if isinstance(group.reading, NoData) else self._clock.now()
                 text = f"{where}: waiting for module {_numbers(config.addresses)}"
                 return NoData(reason=NoDataReason.NEVER, since=since, detail=text)
-            if group.lost_since is None:
-                group.lost_since = self._clock.now()
+            group.lost_since = self._clock.now() if group.lost_since is None else group.lost_since
             text = f"{where}: no answer from module {_numbers(missing)} in {MISSED_POLLS_MAX} polls"
             text += "; check mains, CAN wiring, termination and addresses"
             return NoData(reason=NoDataReason.TIMEOUT, since=group.lost_since, detail=text)
@@ -472,26 +470,6 @@ class InfypowerModules:
         return Sample(value=status, at=min(m.vi_at for m in present))
 
 
-def _check(groups: Sequence[InfypowerGroup], where: str) -> None:
-    problems: list[str] = []
-    seen: dict[int, int] = {}
-    ids: set[int] = set()
-    for group in groups:
-        if not 1 <= group.group_id <= ip.ADDRESS_MAX or group.group_id in ids:
-            problems.append(f"modules[{where}]: group {group.group_id}: number must be unique and 1..{ip.ADDRESS_MAX}")
-        ids.add(group.group_id)
-        for address in group.addresses:
-            if not 0 <= address <= ip.ADDRESS_MAX:
-                text = f"address {address} is outside 0..{ip.ADDRESS_MAX}"
-                problems.append(f"modules[{where}]: group {group.group_id}: {text}")
-            if address in seen:
-                text = f"address {address} is also in group {seen[address]}"
-                problems.append(f"modules[{where}]: group {group.group_id}: {text}; each module has one address")
-            seen[address] = group.group_id
-    if problems:
-        raise ConfigError(problems)
-
-
 def _numbers(addresses: Sequence[int]) -> str:
     return ", ".join(map(str, addresses))
 
@@ -499,3 +477,6 @@ def _numbers(addresses: Sequence[int]) -> str:
 def _expire(wake: asyncio.Future[None]) -> None:
     if not wake.done():
         wake.set_result(None)
+
+
+__all__ = ["InfypowerGroup", "InfypowerModules"]

@@ -179,6 +179,8 @@ class ModbusBus:
         while self._members or self._jobs:
             if self._line_error is not None:
                 raise self._line_error
+            if self._reader.done():
+                self._reader.result()  # our own mistake in the reader must not look like a silent line
             if self._jobs:
                 await self._do(*self._jobs.pop(0))
                 continue

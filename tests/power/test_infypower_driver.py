@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evse.devices import infypower as driver_module
 from evse.devices.infypower import InfypowerGroup, InfypowerModules
@@ -142,7 +145,7 @@ def test_a_change_leaves_in_the_same_instant_and_is_repeated_each_second() -> No
         switches = [(at, f.data) for at, f in bench.sent(Command.ON_OFF) if f.can_id >> 8 & 0xFF == 1]
         assert [data for at, data in switches if at == changed_at][-1] == ip.OUTPUT_ON_DATA
         times = [at for at, _ in outputs]
-        assert all(b - a <= 1_050 * NS_PER_MS for a, b in zip(times, times[1:], strict=False))
+        assert all(b - a <= 1_050 * NS_PER_MS for a, b in itertools.pairwise(times))
         status = bench.status(1)
         assert (status.on, status.voltage_mv, status.current_ma) == (True, 400_000, 80_000)
         assert bench.status(2).on is False
@@ -303,6 +306,66 @@ def test_a_module_that_loses_only_its_group_number_gets_it_again() -> None:
         bench.sim.outputs[3].group = 9
         await bench.ticks(60, OFF)
         assert bench.sim.outputs[3].group == 2
+
+    bench_run(body)
+
+
+def test_a_sleeping_module_is_woken_when_its_group_is_wanted() -> None:
+    async def body(bench: Bench) -> None:
+        bench.sim.outputs[0].sleeping = True
+        await bench.ticks(60, OFF)
+        assert bench.sim.outputs[0].sleeping
+        await bench.ticks(30, on(420_000, 80_000))
+        assert not bench.sim.outputs[0].sleeping
+        assert bench.status(1).current_ma == 80_000
+
+    bench_run(body)
+
+
+def test_a_module_that_reports_another_group_for_ever_is_used_and_named() -> None:
+    async def body(bench: Bench) -> None:
+        await bench.ticks(60, on(420_000, 80_000))
+        answer = bench.bus.node()
+        wrong = CanFrame(ip.identifier(Command.STATUS, ip.CONTROLLER, 0), ip.pack_status(ip.Status(9, 30, 0)))
+        bench.frames.clear()
+        for _ in range(40):
+            answer.send_now(wrong)
+            await bench.ticks(5, on(420_000, 80_000))
+        groups = [f for _, f in bench.sent(Command.GROUP_NUMBER) if f.can_id >> 8 & 0xFF == 0]
+        assert len(groups) <= driver_module.SETUPS_MAX
+        assert "module 0 reports group 9, it was told 1" in bench.modules.last_error
+        assert bench.sim.outputs[0].on
+
+    bench_run(body)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, (1 << 29) - 1), st.binary(max_size=8), st.booleans()), max_size=30))
+def test_any_frames_on_the_bus_leave_driver_and_modules_working(frames: list[tuple[int, bytes, bool]]) -> None:
+    async def body(bench: Bench) -> None:
+        await bench.ticks(60, OFF)
+        noise = bench.bus.node()
+        for can_id, data, aimed in frames:
+            # half of them look like replies to the controller, so that they reach the parsers
+            noise.send_now(CanFrame(can_id & ~0xFFFF | ip.CONTROLLER << 8 | can_id & 3 if aimed else can_id, data))
+            await bench.ticks(1, OFF)
+        for task in bench.tasks:
+            assert not task.done()
+        await bench.ticks(120, OFF)
+        assert bench.status(1).modules_present == 2
+        assert not any(m.on for m in bench.sim.outputs.values())
+
+    bench_run(body)
+
+
+def test_a_module_that_delivers_outside_its_group_is_switched_off_by_itself() -> None:
+    async def body(bench: Bench) -> None:
+        await bench.ticks(60, OFF)
+        rogue = bench.sim.outputs[3]
+        rogue.group, rogue.set_mv, rogue.set_total_ma = 9, 500_000, 20_000
+        rogue.switch(bench.clock.now(), on=True)
+        await bench.ticks(60, OFF)
+        assert not rogue.on
 
     bench_run(body)
 
