@@ -37,30 +37,114 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     audit: bool = False
 
 
-def _get(name: str, path: str, response: type[m.Model], help_: str, request: type[m.Model] = Empty, role: Role = Role.GUEST, *, stream: bool = False) -> Operation:
-    return Operation(name=name, method="GET", path=path, request=request, response=response, role=role, help=help_, stream=stream)
+def _get(
+    name: str,
+    path: str,
+    response: type[m.Model],
+    help_: str,
+    request: type[m.Model] = Empty,
+    role: Role = Role.GUEST,
+    *,
+    stream: bool = False,
+) -> Operation:
+    return Operation(
+        name=name, method="GET", path=path, request=request, response=response, role=role, help=help_, stream=stream
+    )
 
 
-def _post(name: str, path: str, request: type[m.Model], response: type[m.Model], help_: str, role: Role = Role.OPERATOR, risk: Risk = Risk.NONE, *, audit: bool = True) -> Operation:
-    return Operation(name=name, method="POST", path=path, request=request, response=response, role=role, help=help_, risk=risk, audit=audit)
+def _post(
+    name: str,
+    path: str,
+    request: type[m.Model],
+    response: type[m.Model],
+    help_: str,
+    role: Role = Role.OPERATOR,
+    risk: Risk = Risk.NONE,
+    *,
+    audit: bool = True,
+) -> Operation:
+    return Operation(
+        name=name,
+        method="POST",
+        path=path,
+        request=request,
+        response=response,
+        role=role,
+        help=help_,
+        risk=risk,
+        audit=audit,
+    )
 
 
 OPERATIONS: tuple[Operation, ...] = (
     _get("version.get", "/v1/version", m.Version, "Version of the daemon and of the API"),
     _get("status.get", "/v1/status", m.Status, "The whole station as it stands now"),
-    _get("status.stream", "/v1/status/stream", m.StreamItem, "Snapshot, then changes of the view at most twice a second, heartbeats every 10 s", m.StreamQuery, stream=True),
+    _get(
+        "status.stream",
+        "/v1/status/stream",
+        m.StreamItem,
+        "Snapshot, then changes of the view at most twice a second, heartbeats every 10 s",
+        m.StreamQuery,
+        stream=True,
+    ),
     _get("doctor.run", "/v1/doctor", m.Doctor, "Check devices, back end, storage, configuration and clock"),
     _get("events.list", "/v1/events", m.Events, "Event history, newest first", m.HistoryQuery),
-    _get("events.stream", "/v1/events/stream", m.StreamItem, "Events as they happen; resume with since", m.StreamQuery, stream=True),
+    _get(
+        "events.stream",
+        "/v1/events/stream",
+        m.StreamItem,
+        "Events as they happen; resume with since",
+        m.StreamQuery,
+        stream=True,
+    ),
     _get("connector.list", "/v1/connectors", m.Connectors, "All connectors"),
     _get("connector.get", "/v1/connectors/get", m.Connectors, "One connector", m.EvseRef),
-    _post("connector.start", "/v1/connectors/start", m.StartRequest, m.Done, "Authorise a connector and start charging", Role.USER, Risk.ENERGISE),
-    _post("connector.stop", "/v1/connectors/stop", m.StopRequest, m.Done, "Stop charging on a connector", Role.USER, Risk.STOP_CHARGING),
+    _post(
+        "connector.start",
+        "/v1/connectors/start",
+        m.StartRequest,
+        m.Done,
+        "Authorise a connector and start charging",
+        Role.USER,
+        Risk.ENERGISE,
+    ),
+    _post(
+        "connector.stop",
+        "/v1/connectors/stop",
+        m.StopRequest,
+        m.Done,
+        "Stop charging on a connector",
+        Role.USER,
+        Risk.STOP_CHARGING,
+    ),
     _post("connector.enable", "/v1/connectors/enable", m.AvailabilityRequest, m.Done, "Take a connector into service"),
-    _post("connector.disable", "/v1/connectors/disable", m.AvailabilityRequest, m.Done, "Take a connector out of service", Role.OPERATOR, Risk.STOP_CHARGING),
-    _post("connector.unlock", "/v1/connectors/unlock", m.EvseRef, m.Done, "Stop charging and unlock the connector", Role.OPERATOR, Risk.STOP_CHARGING),
+    _post(
+        "connector.disable",
+        "/v1/connectors/disable",
+        m.AvailabilityRequest,
+        m.Done,
+        "Take a connector out of service",
+        Role.OPERATOR,
+        Risk.STOP_CHARGING,
+    ),
+    _post(
+        "connector.unlock",
+        "/v1/connectors/unlock",
+        m.EvseRef,
+        m.Done,
+        "Stop charging and unlock the connector",
+        Role.OPERATOR,
+        Risk.STOP_CHARGING,
+    ),
     _get("session.list", "/v1/sessions", m.Sessions, "Sessions, newest first", m.SessionQuery, Role.USER),
-    _get("session.get", "/v1/sessions/get", m.SessionDetail, "One session with its power and SoC points", m.SessionRef, Role.USER),
+    _get(
+        "session.get",
+        "/v1/sessions/get",
+        m.SessionDetail,
+        "One session with its power and SoC points",
+        m.SessionRef,
+        Role.USER,
+    ),
     _get("fault.list", "/v1/faults", m.Faults, "Active faults with remedies"),
     _post("fault.clear", "/v1/faults/clear", m.FaultRef, m.Done, "Clear a latched fault whose cause is gone"),
     _get("fault.catalogue", "/v1/faults/catalogue", m.FaultCatalogue, "Every fault with its texts"),
@@ -69,15 +153,34 @@ OPERATIONS: tuple[Operation, ...] = (
     _post("planner.recompute", "/v1/planner/recompute", Empty, m.PlannerState, "Plan again from scratch"),
     _get("planner.explain", "/v1/planner/explain", m.Explanations, "Why each connector gets what it gets"),
     _get("ocpp.status", "/v1/ocpp", m.OcppSummary, "State of the back-end link"),
-    _get("ocpp.messages", "/v1/ocpp/messages", m.OcppMessages, "Last messages both ways", m.OcppMessageQuery, Role.USER),
+    _get(
+        "ocpp.messages", "/v1/ocpp/messages", m.OcppMessages, "Last messages both ways", m.OcppMessageQuery, Role.USER
+    ),
     _get("ocpp.config", "/v1/ocpp/config", m.OcppKeys, "OCPP configuration keys", role=Role.USER),
     _post("ocpp.set", "/v1/ocpp/config/set", m.OcppKeySet, m.OcppKeyResult, "Set an OCPP configuration key"),
     _get("config.show", "/v1/config", m.ConfigText, "The configuration file in force, without secrets", role=Role.USER),
-    _post("config.validate", "/v1/config/validate", m.ConfigCandidate, m.ConfigResult, "Check a configuration; all errors at once", Role.USER, audit=False),
-    _post("config.apply", "/v1/config/apply", m.ConfigCandidate, m.ConfigResult, "Apply a configuration", Role.OPERATOR),
+    _post(
+        "config.validate",
+        "/v1/config/validate",
+        m.ConfigCandidate,
+        m.ConfigResult,
+        "Check a configuration; all errors at once",
+        Role.USER,
+        audit=False,
+    ),
+    _post(
+        "config.apply", "/v1/config/apply", m.ConfigCandidate, m.ConfigResult, "Apply a configuration", Role.OPERATOR
+    ),
     _get("plc.discover", "/v1/plc", m.PlcDiscovery, "Boards detected, configured and matched"),
     _get("meter.read", "/v1/meters", m.Meters, "Latest values of the meters", m.MeterRef),
-    _get("meter.probe", "/v1/meters/probe", m.ProbeResult, "Read every register of a meter now", m.ProbeRequest, Role.OPERATOR),
+    _get(
+        "meter.probe",
+        "/v1/meters/probe",
+        m.ProbeResult,
+        "Read every register of a meter now",
+        m.ProbeRequest,
+        Role.OPERATOR,
+    ),
     _get("rfid.last", "/v1/rfid", m.Readers, "Readers and the last card", role=Role.OPERATOR),
     _post("trace.dump", "/v1/trace/dump", Empty, m.TraceDump, "Write the recorded inputs to a file"),
     _post("auth.signin", "/v1/auth/signin", m.SignIn, m.Token, "Raise the role with the service PIN", Role.GUEST),

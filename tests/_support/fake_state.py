@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -51,6 +52,8 @@ class FakeState:
         self.tokens: dict[str, Role] = {}
         self.calls: list[tuple[str, m.Model]] = []
         self._fail: dict[str, Exception] = {}
+        self.do: Callable[[Callable[[], Any]], Any] = lambda job: job()
+        """Runs a job where the streams live: ``station.do(lambda: station.plug_in(2))`` from another thread."""
         for event in data.first_events():
             self.history.append(event)
             self.hub.publish(event)
