@@ -323,18 +323,23 @@ def test_a_sleeping_module_is_woken_when_its_group_is_wanted() -> None:
 
 
 def test_a_module_that_reports_another_group_for_ever_is_used_and_named() -> None:
+    async def stubborn(node: MemoryCan) -> None:
+        """Module 0 of a firmware that always reports group 9."""
+        while True:
+            frame = await node.recv()
+            command = frame.can_id >> 16 & 0x3F
+            data = {Command.STATUS: ip.pack_status(ip.Status(9, 30, ip.OUTPUT_OFF))}.get(Command(command), frame.data)
+            if frame.can_id >> 8 & 0xFF in (0, ip.BROADCAST) and frame.can_id & 0xFF == ip.CONTROLLER:
+                node.send_now(CanFrame(ip.identifier(command, ip.CONTROLLER, 0), data))
+
     async def body(bench: Bench) -> None:
-        await bench.ticks(60, on(420_000, 80_000))
-        answer = bench.bus.node()
-        wrong = CanFrame(ip.identifier(Command.STATUS, ip.CONTROLLER, 0), ip.pack_status(ip.Status(9, 30, 0)))
-        bench.frames.clear()
-        for _ in range(40):
-            answer.send_now(wrong)
-            await bench.ticks(5, on(420_000, 80_000))
-        groups = [f for _, f in bench.sent(Command.GROUP_NUMBER) if f.can_id >> 8 & 0xFF == 0]
-        assert len(groups) <= driver_module.SETUPS_MAX
+        bench.sim.mute(0, on=True)
+        bench.tasks.append(asyncio.ensure_future(stubborn(bench.bus.node())))
+        await bench.ticks(600, OFF)
+        told = [f for _, f in bench.sent(Command.GROUP_NUMBER) if f.can_id >> 8 & 0xFF == 0]
+        assert len(told) == driver_module.SETUPS_MAX
         assert "module 0 reports group 9, it was told 1" in bench.modules.last_error
-        assert bench.sim.outputs[0].on
+        assert bench.status(1).modules_present == 2
 
     bench_run(body)
 
