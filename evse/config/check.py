@@ -77,8 +77,8 @@ def _first_twice(rows: list[tuple[Path, dict[str, Any]]], key: str, what: str, p
         if isinstance(value, bool) or not isinstance(value, int | str):
             continue
         if value in first:
-            line = problems.source.where((*first[value], key))[1]
-            problems.add((*path, key), f"{what} is used twice, first in line {line}; give each its own", value)
+            line = problems.line((*first[value], key), path)
+            problems.add((*path, key), f"{what} is used twice, first in {line}; give each its own", value)
         else:
             first[value] = path
     return first
@@ -205,11 +205,11 @@ def _ports(view: _View, problems: Problems) -> None:
     for path, row in exclusive:
         port = _port(text(row, "port"))
         if port in owners:
-            line = problems.source.where((*owners[port], "port"))[1]
+            line = problems.line((*owners[port], "port"), path)
             other = key_text(data, owners[port])
             problems.add(
                 (*path, "port"),
-                f"port is used twice, {other} has it in line {line}; give this device its own port",
+                f"port is used twice, {other} has it in {line}; give this device its own port",
                 row["port"],
             )
         elif port:
@@ -223,11 +223,11 @@ def _ports(view: _View, problems: Problems) -> None:
         if port.startswith("tcp:"):
             _tcp(path, row, problems)
         elif port in owners:
-            line = problems.source.where((*owners[port], "port"))[1]
+            line = problems.line((*owners[port], "port"), path)
             other = key_text(data, owners[port])
             problems.add(
                 (*path, "port"),
-                f"port is used twice, {other} has it in line {line}; only meters may share a port",
+                f"port is used twice, {other} has it in {line}; only meters may share a port",
                 row["port"],
             )
             continue
@@ -309,7 +309,8 @@ def _site(view: _View, problems: Problems) -> None:
     site, table = view.table("site"), tree().tables["site"]
     limit, static = number(site, table, "limit_w"), number(site, table, "ocpp_limit_w")
     least, efficiency = number(site, table, "min_power_w"), number(site, table, "efficiency_permille")
-    if site is not None and isinstance(site.get("meter"), dict) and limit == 0 and static == 0:
+    meant = site is not None and any(str(key).startswith("limit") for key in site)  # misspelt: told elsewhere
+    if site is not None and isinstance(site.get("meter"), dict) and limit == 0 and static == 0 and not meant:
         problems.add(
             ("site", "meter"),
             "a site meter without a limit guards nothing; set site.limit_w or remove this table",
@@ -320,7 +321,7 @@ def _site(view: _View, problems: Problems) -> None:
         ("ocpp_limit_w", static),
         ("group_power_w", number(site, table, "group_power_w")),
     ):
-        if not value or least is None or efficiency is None:
+        if value is None or value <= 0 or least is None or efficiency is None:
             continue
         usable = value if key == "group_power_w" else value * efficiency // 1000
         if usable < least:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
 from typing import Any
 
 from evse.config.toml_lines import Lines, Path, key_lines
@@ -177,10 +176,12 @@ class Problems:
         shown = f" = {value_text(name, value)}" if show else ""
         self.rows.append((file, line, f"{key}{shown}: {text}"))
 
+    def line(self, path: Path, seen_from: Path) -> str:
+        """Where ``path`` stands, for a text about ``seen_from``: "line 9", with its file when that is another one."""
+        file, line = self.source.where(path)
+        return f"line {line}" if file == self.source.where(seen_from)[0] else f"line {line} of {file}"
+
     def texts(self) -> list[str]:
         """All mistakes, those of the station file first, each once."""
         unique = dict.fromkeys(sorted(self.rows, key=lambda row: (row[0] != self.source.file, row[0], row[1])))
         return [f"{file}:{line}: {text}" for file, line, text in unique]
-
-
-Reader = Callable[[str], str]
