@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evse.domain.base import ConfigError, DeviceError
+from evse.sim.csms import CsmsError
 from evse.sim.faults import CATALOGUE, FaultArgs
 from evse.sim.faults import rows as fault_rows
 
@@ -208,12 +209,16 @@ async def _csms(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
             error=args.get("error"),
             delay_ms=args.get("delay_ms", 0),
             silence=args.get("silence", False),
+            garbage=args.get("garbage"),
             count=args.get("count"),
         )
     elif action == "send":
         if not args.get("message"):
             raise ConfigError(["message = '': accepted: an OCPP action such as RemoteStartTransaction"])
-        return {"answer": await csms.call(args["message"], args.get("payload") or {})}
+        try:
+            return {"answer": await csms.call(args["message"], args.get("payload") or {})}
+        except CsmsError as error:
+            raise ConfigError([f"csms send {_short(args['message'])}: {error}"]) from error
     return {"happened": f"csms {action}"}
 
 
@@ -317,7 +322,8 @@ COMMANDS: Final[dict[str, Spec]] = {
                 kind="text", required=True, choices=("up", "down", "half_open", "answer", "send", "ledger")
             ),
             "message": Arg(kind="text"), "payload": Arg(kind="object"), "error": Arg(kind="text"),
-            "delay_ms": Arg(kind="int", high=600_000), "silence": Arg(kind="bool"), "count": Arg(kind="int", low=1),
+            "delay_ms": Arg(kind="int", high=600_000), "silence": Arg(kind="bool"), "garbage": Arg(kind="text"),
+            "count": Arg(kind="int", low=1),
         },
         run=_csms,
     ),

@@ -178,6 +178,8 @@ async def _run(args: argparse.Namespace, config: StationConfig) -> int:
         return 1 if run is not None and run.done() and not run.result() else 0
     finally:
         await _end(jobs, opened, args.control)
+        if station.csms is not None:
+            await station.csms.close()
 
 
 async def _end(jobs: list[asyncio.Task[Any]], opened: list[PtyPort], control: Path | None) -> None:

@@ -11,8 +11,8 @@ A file is JSON: ``{"name", "description", "steps": [...]}``. The steps run one a
 A condition names a value by ``path`` and compares it with ``is``, ``not``, ``min``, ``max`` or ``exists``; several of
 them, or several conditions in a list, must all hold. A path has names and list indices joined by dots; ``key=value``
 picks the first member of a list (``/`` goes deeper in the key): ``connectors.connector=1.step``,
-``items.record/code=F1.record.present``; ``count`` is the length of a list. ``allow_error`` keeps a refused command from ending
-the run; ``label`` is repeated in the report, ``save`` writes the value of an API answer there.
+``items.record/code=F1.record.present``; ``count`` is the length of a list. ``allow_error`` keeps a refused command from
+ending the run; ``label`` is repeated in the report.
 """
 
 from __future__ import annotations

@@ -13,14 +13,17 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from evse.config.meter_profiles import load_profile
 from evse.config.model import MeterSection, StationConfig
 from evse.domain.base import ConfigError
 from evse.domain.clock import Clock
 from evse.domain.readings import MeterValues
+from evse.sim.csms import SimCsms
 from evse.sim.curves import find_car, load_cars
 from evse.sim.ev import CHANGEABLE, FAST, NORMAL, EvSpec, spec_of
 from evse.sim.hw.board import SimBoard
@@ -31,9 +34,6 @@ from evse.sim.hw.rfid_sl032 import SimSl032
 from evse.sim.openers import CanPort, Port, SimOpeners, Tasks
 from evse.sim.world import ConnectorWorld, World
 from evse.units import NS_PER_S, TICK_NS, Instant, ms
-
-if TYPE_CHECKING:
-    from evse.sim.csms import SimCsms
 
 METER_EVERY: Final = 4
 """Meter registers are refreshed every so many physics steps (200 ms)."""
@@ -102,8 +102,6 @@ class SimStation:
             self.readers[reader.name] = device
             self.serial[reader.port] = self._port(reader.port, f"reader {reader.name}", device.serve)
         if config.ocpp.enabled:
-            from evse.sim.csms import SimCsms
-
             self.csms = SimCsms(self.clock)
         self.world = World(
             connectors, self._banks, self._ties(), efficiency_permille=config.site.efficiency_permille, pace=self.pace
@@ -288,9 +286,10 @@ class SimStation:
             battery_wh=args.get("battery_wh", 0),
             evcc_id=args.get("evcc_id") or f"02000000{evse_id:04X}",
         )
-        fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
-        manners = {name: args[name] for name in CHANGEABLE if name in args and name in fields}
-        return EvSpec(**{**fields, **manners})
+        fields = EvSpec.__struct_fields__
+        return msgspec.structs.replace(
+            spec, **{name: args[name] for name in CHANGEABLE if name in args and name in fields}
+        )
 
     def swipe(self, token: str, reader: str, hold_ms: int = CARD_MS) -> None:
         """Lay a card on a reader for a while. ``token`` = UID as hex; the reader is known."""

@@ -62,10 +62,11 @@ def test_paths_and_tests() -> None:
     assert lookup(document, "items.record/code=F9") == (False, None)
     assert lookup(document, "items.5") == (False, None)
     path = "items.0.record.n"
-    for tests, good in [
+    cases: list[tuple[dict[str, Any], bool]] = [
         ({"is": 3}, True), ({"not": 3}, False), ({"min": 3, "max": 3}, True), ({"min": 4}, False), ({"max": 2}, False),
         ({"exists": True}, True), ({"exists": False}, False),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for tests, good in cases:
         assert Condition(path=path, tests=tests).holds(document) is good, tests
     assert Condition(path="no.where", tests={"exists": False}).holds(document)
     assert not Condition(path="no.where", tests={"min": 0}).holds(document)
@@ -118,7 +119,7 @@ def test_failures_end_the_run() -> None:
 
 def test_api_steps_are_skipped_or_called() -> None:
     """Without an API they are reported as skipped; with one they are called and their answers kept."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"cmd": "api", "operation": "planner.set", "request": {"limit_w": 5}},
         {"wait": {"operation": "planner.get", "path": "limit_w", "is": 5}, "timeout_s": 1},
     ]
