@@ -42,8 +42,19 @@ NOUNS: dict[str, str] = {
 }
 
 MODULES: dict[str, str] = {
-    "status": "top", "watch": "top", "wait": "top", "doctor": "top", "version": "top", "openapi": "top", "help": "top",
-    "run": "launch", "demo": "launch", "sim": "launch", "kiosk": "launch", "admin": "launch", "plan": "launch",
+    "status": "top",
+    "watch": "top",
+    "wait": "top",
+    "doctor": "top",
+    "version": "top",
+    "openapi": "top",
+    "help": "top",
+    "run": "launch",
+    "demo": "launch",
+    "sim": "launch",
+    "kiosk": "launch",
+    "admin": "launch",
+    "plan": "launch",
 }
 
 
@@ -67,7 +78,12 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As usual, but an unknown noun names the nearest one."""
         if args and not args[0].startswith("-") and args[0] not in NOUNS:
-            raise Abort(2, f"there is no command {args[0]!r}", nearest(args[0], list(NOUNS)) or "see: evsectl --help", "bad_request")
+            raise Abort(
+                2,
+                f"there is no command {args[0]!r}",
+                nearest(args[0], list(NOUNS)) or "see: evsectl --help",
+                "bad_request",
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -77,18 +93,26 @@ class LazyGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=LazyGroup, name="evsectl", rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True,
-    help="Service tool for EV charging stations.", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    cls=LazyGroup,
+    name="evsectl",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    help="Service tool for EV charging stations.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
 @app.callback()
 def root(
-    host: Annotated[str, typer.Option("-H", "--host", help="Socket of the daemon: unix:///path (or EVSECTL_HOST)")] = "",
+    host: Annotated[
+        str, typer.Option("-H", "--host", help="Socket of the daemon: unix:///path (or EVSECTL_HOST)")
+    ] = "",
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for an answer", min=0.1)] = 10.0,
-    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask (or EVSECTL_NO_INPUT=1)")] = False,  # noqa: FBT002
+    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask (or EVSECTL_NO_INPUT=1)")] = False,
     color: Annotated[str, typer.Option("--color", help="auto, always or never")] = "auto",
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of bugs")] = False,  # noqa: FBT002
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of bugs")] = False,
 ) -> None:
     """Service tool for EV charging stations."""
     Globals.host = host

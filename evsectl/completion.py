@@ -16,20 +16,31 @@ DEADLINE_S = 0.15
 CACHE_S = 2.0
 
 VALUES: dict[str, tuple[str, ...]] = {
-    "--output": FORMATS, "-o": FORMATS, "--accept-risk": ("stop-charging", "energise"), "--state": ("all", "active", "completed"),
+    "--output": FORMATS,
+    "-o": FORMATS,
+    "--accept-risk": ("stop-charging", "energise"),
+    "--state": ("all", "active", "completed"),
     "--for": ("phase=charging", "phase=finished", "phase=idle", "state=Charging", "plugged=no", "fault=none"),
-    "--scenario": ("quick", "site-limit", "faults", "offline"), "--color": ("auto", "always", "never"), "--lang": ("en", "de", "fr"),
+    "--scenario": ("quick", "site-limit", "faults", "offline"),
+    "--color": ("auto", "always", "never"),
+    "--lang": ("en", "de", "fr"),
     "--profile": ("utf8", "cp437", "ascii"),
 }
 
 LIVE: dict[tuple[str, ...], tuple[str, str]] = {
-    **{("connector", verb): ("connector.list", "evse_id") for verb in ("get", "watch", "start", "stop", "enable", "disable", "unlock")},
+    **{
+        ("connector", verb): ("connector.list", "evse_id")
+        for verb in ("get", "watch", "start", "stop", "enable", "disable", "unlock")
+    },
     ("wait", "connector"): ("connector.list", "evse_id"),
     ("session", "get"): ("session.list", "session_id"),
-    ("fault", "get"): ("fault.list", "record.code"), ("fault", "clear"): ("fault.list", "record.code"),
+    ("fault", "get"): ("fault.list", "record.code"),
+    ("fault", "clear"): ("fault.list", "record.code"),
     ("fault", "explain"): ("fault.catalogue", "code"),
-    ("meter", "read"): ("meter.read", "name"), ("meter", "probe"): ("meter.read", "name"),
-    ("ocpp", "config", "get"): ("ocpp.config", "key"), ("ocpp", "config", "set"): ("ocpp.config", "key"),
+    ("meter", "read"): ("meter.read", "name"),
+    ("meter", "probe"): ("meter.read", "name"),
+    ("ocpp", "config", "get"): ("ocpp.config", "key"),
+    ("ocpp", "config", "set"): ("ocpp.config", "key"),
 }
 
 
@@ -66,7 +77,7 @@ def live(operation: str, field: str) -> list[str]:
     """Names from the daemon, or from the cache; nothing on any error."""
     import time
 
-    cache = f"{os.environ.get('XDG_RUNTIME_DIR') or '/tmp'}/evsectl-complete-{os.getuid()}-{operation}.json"  # noqa: S108 - checked below
+    cache = f"{os.environ.get('XDG_RUNTIME_DIR') or '/tmp'}/evsectl-complete-{os.getuid()}-{operation}.json"
     try:
         info = os.lstat(cache)
         if info.st_uid == os.getuid() and time.time() - info.st_mtime < CACHE_S:

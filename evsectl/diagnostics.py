@@ -10,7 +10,7 @@ from typing import NoReturn
 from evsectl import exits
 
 
-class Abort(Exception):  # noqa: N818 - it ends a command, it is not always an error
+class Abort(Exception):
     """End the command: what failed, why, and what to do next."""
 
     def __init__(self, exit_code: int, message: str, hint: str = "", code: str = "failed") -> None:
@@ -61,7 +61,9 @@ def crash(error: BaseException) -> int:
     if os.environ.get("EVSECTL_DEBUG"):
         traceback.print_exception(error)
         return exits.BUG
-    with tempfile.NamedTemporaryFile("w", prefix="evsectl-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="evsectl-crash-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
         traceback.print_exception(error, file=file)
     note(f"evsectl: internal error: {type(error).__name__}: {error}\n  Please send {file.name} to support.")
     return exits.BUG

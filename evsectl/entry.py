@@ -9,7 +9,15 @@ from collections.abc import Callable
 from evsectl import exits
 from evsectl.diagnostics import Abort, crash, report
 
-FORMAT_OPTIONS = {"-o": "output", "--output": "output", "--fields": "fields", "-O": "file", "--output-file": "file", "-H": "host", "--host": "host"}
+FORMAT_OPTIONS = {
+    "-o": "output",
+    "--output": "output",
+    "--fields": "fields",
+    "-O": "file",
+    "--output-file": "file",
+    "-H": "host",
+    "--host": "host",
+}
 
 
 class _Call:
@@ -50,7 +58,9 @@ def parse_hot(arguments: list[str]) -> _Call | None:
 def hot(call: _Call) -> Callable[[], int] | None:
     """Return what to run for a hot read, or None."""
     words = call.words
-    if words not in (["status"], ["connector", "list"], ["fault", "list"]) and not (words[:2] == ["connector", "get"] and len(words) == 3 and words[2].isdigit()):
+    if words not in (["status"], ["connector", "list"], ["fault", "list"]) and not (
+        words[:2] == ["connector", "get"] and len(words) == 3 and words[2].isdigit()
+    ):
         return None
     from evsectl import reads
     from evsectl.output import Options

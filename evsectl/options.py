@@ -16,10 +16,14 @@ from evsectl.reads import Session
 Output = Annotated[str, typer.Option("-o", "--output", help="table, wide, json, jsonl, yaml, name, csv or value")]
 Fields = Annotated[str, typer.Option("--fields", help="Only these fields, comma-separated; dotted names reach inside")]
 NoHeaders = Annotated[bool, typer.Option("--no-headers", help="No header line in tables and CSV")]
-OutFile = Annotated[str, typer.Option("-O", "--output-file", help="Write to this file instead of stdout, the same bytes")]
+OutFile = Annotated[
+    str, typer.Option("-O", "--output-file", help="Write to this file instead of stdout, the same bytes")
+]
 Host = Annotated[str, typer.Option("-H", "--host", help="Socket of the daemon: unix:///path (or EVSECTL_HOST)")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
-AcceptRisk = Annotated[str, typer.Option("--accept-risk", help="Accept a named risk without being asked: stop-charging, energise")]
+AcceptRisk = Annotated[
+    str, typer.Option("--accept-risk", help="Accept a named risk without being asked: stop-charging, energise")
+]
 EvseId = Annotated[int, typer.Argument(help="Connector number", metavar="ID", min=0)]
 
 
@@ -36,7 +40,7 @@ def session(host: str = "") -> Session:
     return Session(host or Globals.host or os.environ.get("EVSECTL_HOST", ""), Globals.timeout_s)
 
 
-def options(output: str, fields: str = "", no_headers: bool = False, file: str = "") -> Options:  # noqa: FBT001, FBT002
+def options(output: str, fields: str = "", no_headers: bool = False, file: str = "") -> Options:
     """How this call writes."""
     return Options(output, fields, headers=not no_headers, file=file)
 

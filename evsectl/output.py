@@ -27,9 +27,13 @@ class Column:
 
     def __init__(self, header: str, cell: Cell | str, *, right: bool = False, wide: bool = False) -> None:
         self.header = header
-        self.cell: Cell = (lambda row, key=cell: plain(row.get(key))) if isinstance(cell, str) else cell
+        self.cell: Cell = _of(cell) if isinstance(cell, str) else cell
         self.right = right
         self.wide = wide
+
+
+def _of(key: str) -> Cell:
+    return lambda row: plain(row.get(key))
 
 
 class Options:
@@ -39,7 +43,10 @@ class Options:
 
     def __init__(self, format_: str = "table", fields: str = "", *, headers: bool = True, file: str = "") -> None:
         if format_ not in FORMATS:
-            usage(f"output format {format_!r} is not known", f"formats: {', '.join(FORMATS)}. {nearest(format_, list(FORMATS))}".rstrip())
+            usage(
+                f"output format {format_!r} is not known",
+                f"formats: {', '.join(FORMATS)}. {nearest(format_, list(FORMATS))}".rstrip(),
+            )
         self.format = format_
         self.fields = [field for field in fields.split(",") if field]
         self.headers = headers
@@ -59,24 +66,39 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def emit(kind: str, items: list[Row], columns: list[Column], options: Options, *, name: str = "id", single: bool = False) -> None:
+def emit(
+    kind: str, items: list[Row], columns: list[Column], options: Options, *, name: str = "id", single: bool = False
+) -> None:
     """Write ``items`` as ``options`` say. ``name`` is the key that ``-o name`` prints; ``single``: one object, not a list."""
     rows = [machine(item) for item in items]
     if options.fields and options.format not in ("table", "wide"):
         rows = [pick(row, options.fields) for row in rows]
     match options.format:
         case "json":
-            body: Any = {"apiVersion": API_VERSION, "kind": kind, **rows[0]} if single else {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": rows}
+            body: Any = (
+                {"apiVersion": API_VERSION, "kind": kind, **rows[0]}
+                if single
+                else {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": rows}
+            )
             text = json.dumps(body, indent=2, ensure_ascii=False) + "\n"
         case "jsonl":
-            text = "".join(json.dumps({"apiVersion": API_VERSION, "kind": kind, **row}, ensure_ascii=False) + "\n" for row in rows)
+            text = "".join(
+                json.dumps({"apiVersion": API_VERSION, "kind": kind, **row}, ensure_ascii=False) + "\n" for row in rows
+            )
         case "yaml":
-            text = yaml({"apiVersion": API_VERSION, "kind": kind, **rows[0]} if single else {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": rows})
+            text = yaml(
+                {"apiVersion": API_VERSION, "kind": kind, **rows[0]}
+                if single
+                else {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": rows}
+            )
         case "name":
             text = "".join(f"{row.get(name, '')}\n" for row in (machine(item) for item in items))
         case "value":
             if not options.fields:
-                usage("-o value needs --fields", f"fields: {', '.join(sorted(flat(rows[0]))) if rows else 'none, the list is empty'}")
+                usage(
+                    "-o value needs --fields",
+                    f"fields: {', '.join(sorted(flat(rows[0]))) if rows else 'none, the list is empty'}",
+                )
             text = "".join("\t".join(value_text(row.get(field)) for field in options.fields) + "\n" for row in rows)
         case "csv":
             text = csv(rows, options)
@@ -103,7 +125,10 @@ def table(items: list[Row], columns: list[Column], *, headers: bool) -> str:
     lines = [heads, *cells] if headers else cells
     out = []
     for line in lines:
-        parts = [text.rjust(width) if column.right else text.ljust(width) for text, width, column in zip(line, widths, columns, strict=True)]
+        parts = [
+            text.rjust(width) if column.right else text.ljust(width)
+            for text, width, column in zip(line, widths, columns, strict=True)
+        ]
         out.append("  ".join(parts).rstrip())
     return "".join(line + "\n" for line in out)
 
@@ -120,10 +145,22 @@ def machine(item: Row) -> Row:
     return {key: machine_value(key, value) for key, value in item.items()}
 
 
-TIME_KEYS = frozenset({
-    "wall", "started_at", "ended_at", "plugged_at", "unplugged_at", "first_seen", "last_seen", "since", "last_heartbeat", "expires_at",
-    "locked_until", "last_at",
-})
+TIME_KEYS = frozenset(
+    {
+        "wall",
+        "started_at",
+        "ended_at",
+        "plugged_at",
+        "unplugged_at",
+        "first_seen",
+        "last_seen",
+        "since",
+        "last_heartbeat",
+        "expires_at",
+        "locked_until",
+        "last_at",
+    }
+)
 
 
 def machine_value(key: str, value: Any) -> Any:
@@ -175,7 +212,10 @@ def pick(row: Row, fields: list[str]) -> Row:
     values.update(row)
     missing = [field for field in fields if field not in values]
     if missing:
-        usage(f"there is no field {missing[0]!r}", f"fields: {', '.join(sorted(values))}. {nearest(missing[0], list(values))}".rstrip())
+        usage(
+            f"there is no field {missing[0]!r}",
+            f"fields: {', '.join(sorted(values))}. {nearest(missing[0], list(values))}".rstrip(),
+        )
     return {field: values[field] for field in fields}
 
 
@@ -208,7 +248,9 @@ def yaml(value: Any, indent: int = 0) -> str:
         if not value:
             return f"{pad}{{}}\n"
         return "".join(
-            f"{pad}{key}:\n{yaml(entry, indent + 1)}" if isinstance(entry, dict | list) and entry else f"{pad}{key}: {_scalar(entry)}\n"
+            f"{pad}{key}:\n{yaml(entry, indent + 1)}"
+            if isinstance(entry, dict | list) and entry
+            else f"{pad}{key}: {_scalar(entry)}\n"
             for key, entry in value.items()
         )
     if isinstance(value, list):
@@ -218,7 +260,7 @@ def yaml(value: Any, indent: int = 0) -> str:
         for entry in value:
             if isinstance(entry, dict | list) and entry:
                 block = yaml(entry, indent + 1)
-                out += f"{pad}- {block[len(pad) + 2:]}"
+                out += f"{pad}- {block[len(pad) + 2 :]}"
             else:
                 out += f"{pad}- {_scalar(entry)}\n"
         return out

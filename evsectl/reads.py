@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from evse.api.client import ApiCallError, Client
-from evsectl import exits, tables
+from evsectl import exits, tables, tokens
 from evsectl.diagnostics import Abort, note
 from evsectl.output import API_VERSION, Column, Options, Row, emit, iso, machine, write
 
@@ -22,10 +22,10 @@ class Session:
         self.host = host
         self.timeout_s = timeout_s
 
-    def call(self, name: str, **request: Any) -> Row:
+    def call(self, name: str, /, **request: Any) -> Row:
         """Call an operation; errors of the daemon end the command with their exit code."""
         try:
-            return Client(self.host or None, timeout_s=self.timeout_s).call(name, **request)
+            return Client(self.host or None, token=tokens.load(self.host), timeout_s=self.timeout_s).call(name, **request)
         except ApiCallError as error:
             raise Abort(error.exit_code, error.message, error.hint, error.code) from error
 
@@ -52,7 +52,14 @@ def connector_list(session: Session, options: Options) -> int:
 
 def connector_get(session: Session, evse_id: int, options: Options) -> int:
     """One connector."""
-    emit("Connector", session.call("connector.get", evse_id=evse_id)["items"], tables.CONNECTOR, options, name="evse_id", single=True)
+    emit(
+        "Connector",
+        session.call("connector.get", evse_id=evse_id)["items"],
+        tables.CONNECTOR,
+        options,
+        name="evse_id",
+        single=True,
+    )
     return exits.OK
 
 
@@ -74,7 +81,11 @@ def wait_connector(session: Session, evse_id: int, condition: str, timeout_s: fl
     """Wait until a connector is as ``condition`` says (key=value); 124 when the time runs out."""
     key, _, wanted = condition.partition("=")
     if key not in CONDITION_KEYS or not wanted:
-        raise Abort(exits.USAGE, f"--for {condition!r} is not a condition", f"use one of {', '.join(CONDITION_KEYS)} with =VALUE, e.g. --for phase=charging")
+        raise Abort(
+            exits.USAGE,
+            f"--for {condition!r} is not a condition",
+            f"use one of {', '.join(CONDITION_KEYS)} with =VALUE, e.g. --for phase=charging",
+        )
     deadline = _monotonic() + timeout_s
     last = "nothing was heard of it"
     try:
@@ -91,7 +102,9 @@ def wait_connector(session: Session, evse_id: int, condition: str, timeout_s: fl
     except ApiCallError as error:
         if error.exit_code != exits.TIMEOUT:
             raise Abort(error.exit_code, error.message, error.hint, error.code) from error
-    raise Abort(exits.TIMEOUT, f"connector {evse_id}: not {condition} within {timeout_s:g} s", f"it is {last}", "timeout")
+    raise Abort(
+        exits.TIMEOUT, f"connector {evse_id}: not {condition} within {timeout_s:g} s", f"it is {last}", "timeout"
+    )
 
 
 def matches(evse: Row, key: str, wanted: str) -> bool:
@@ -99,7 +112,12 @@ def matches(evse: Row, key: str, wanted: str) -> bool:
     if key == "fault":
         codes = [fault["code"] for fault in evse["faults"]]
         return not codes if wanted == "none" else wanted.upper() in codes
-    value = {"phase": evse["phase"], "state": evse["charging_state"], "step": evse["step"], "plugged": "yes" if evse["plugged"] else "no"}[key]
+    value = {
+        "phase": evse["phase"],
+        "state": evse["charging_state"],
+        "step": evse["step"],
+        "plugged": "yes" if evse["plugged"] else "no",
+    }[key]
     return str(value).lower() == wanted.lower()
 
 
@@ -109,7 +127,9 @@ def _monotonic() -> float:
     return time.monotonic()
 
 
-def watch(session: Session, options: Options, *, stream: str, since: int | None, reconnect: bool, pick: Any = None) -> int:
+def watch(
+    session: Session, options: Options, *, stream: str, since: int | None, reconnect: bool, pick: Any = None
+) -> int:
     """Follow a stream: JSON lines for machines, one line per change for people; reconnects unless told not to."""
     last = since
     pause_s = 1.0
@@ -147,11 +167,23 @@ def _stream_line(item: Row, options: Options, pick: Any) -> str:
     if item.get("status"):
         view = item["status"]["view"]
         evses = [evse for evse in view["evses"] if pick is None or evse["evse_id"] == pick]
-        parts = [f"{e['evse_id']} {tables.state(e)} {tables.kilo(e['power_w'])} kW {tables.plain(e['soc_pct'])} %" for e in evses]
+        parts = [
+            f"{e['evse_id']} {tables.state(e)} {tables.kilo(e['power_w'])} kW {tables.plain(e['soc_pct'])} %"
+            for e in evses
+        ]
         return f"{iso(view['wall'])[11:19]}  {'   '.join(parts)}   site {tables.kilo(view['site_power_w'])} kW\n"
     return ""
 
 
 __all__ = [
-    "CONDITION_KEYS", "Column", "Session", "connector_get", "connector_list", "fault_list", "matches", "status", "wait_connector", "watch",
+    "CONDITION_KEYS",
+    "Column",
+    "Session",
+    "connector_get",
+    "connector_list",
+    "fault_list",
+    "matches",
+    "status",
+    "wait_connector",
+    "watch",
 ]

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from evsectl.output import Column, Row, iso, pairs, plain
+from evsectl.output import Column as Column
+from evsectl.output import Row, iso, pairs
+from evsectl.output import plain as plain
 
-STEPS = ("SAP", "Setup", "Disco", "Detail", "Pay-Sel", "PayAuth", "Param", "Cable", "PreC", "PD-On", "Curr", "PD-Off", "Weld", "Stop")
+STEPS = (
+    "SAP",
+    "Setup",
+    "Disco",
+    "Detail",
+    "Pay-Sel",
+    "PayAuth",
+    "Param",
+    "Cable",
+    "PreC",
+    "PD-On",
+    "Curr",
+    "PD-Off",
+    "Weld",
+    "Stop",
+)
 
 STATES = {
-    "idle": "available", "plugged": "plugged in", "slac": "matching", "hlc_setup": "connecting", "wait_auth": "needs card",
-    "cable_check": "cable check", "pre_charge": "pre-charge", "charging": "charging", "suspended": "paused", "stopping": "stopping",
-    "finished": "finished", "faulted": "FAULT", "unavailable": "out of service",
+    "idle": "available",
+    "plugged": "plugged in",
+    "slac": "matching",
+    "hlc_setup": "connecting",
+    "wait_auth": "needs card",
+    "cable_check": "cable check",
+    "pre_charge": "pre-charge",
+    "charging": "charging",
+    "suspended": "paused",
+    "stopping": "stopping",
+    "finished": "finished",
+    "faulted": "FAULT",
+    "unavailable": "out of service",
 }
 
 
@@ -46,7 +73,7 @@ def duration(seconds: int | None) -> str:
 
 def state(row: Row) -> str:
     """The state word of a connector."""
-    word = STATES.get(row["phase"], row["phase"])
+    word: str = STATES.get(row["phase"], row["phase"])
     return "reserved" if row.get("reserved") and row["phase"] == "idle" else word
 
 
@@ -122,8 +149,14 @@ FAULT = [
 ]
 
 FAULT_TEXT = [
-    Column("CODE", "code"), Column("NAME", "name"), Column("SCOPE", "scope"), Column("SEVERITY", "severity"), Column("REACTION", "reaction"),
-    Column("LATCH", "latch"), Column("OCPP", "ocpp16"), Column("DESCRIPTION", "description", wide=True),
+    Column("CODE", "code"),
+    Column("NAME", "name"),
+    Column("SCOPE", "scope"),
+    Column("SEVERITY", "severity"),
+    Column("REACTION", "reaction"),
+    Column("LATCH", "latch"),
+    Column("OCPP", "ocpp16"),
+    Column("DESCRIPTION", "description", wide=True),
 ]
 
 EVENT = [
@@ -149,43 +182,80 @@ GROUP = [
     Column("FAULTS", lambda r: plain(r["faults"])),
 ]
 
-EXPLANATION = [Column("EVSE", "evse_id", right=True), Column("OFFERED kW", lambda r: kilo(r["offered_w"]), right=True), Column("WHY", "text")]
+EXPLANATION = [
+    Column("EVSE", "evse_id", right=True),
+    Column("OFFERED kW", lambda r: kilo(r["offered_w"]), right=True),
+    Column("WHY", "text"),
+]
 
 OCPP_MESSAGE = [
-    Column("TIME", lambda r: clock(r["wall"])), Column("", lambda r: ">" if r["direction"] == "sent" else "<"), Column("TYPE", "type"),
-    Column("ACTION", "action"), Column("PAYLOAD", "payload"), Column("ID", "unique_id", wide=True),
+    Column("TIME", lambda r: clock(r["wall"])),
+    Column("", lambda r: ">" if r["direction"] == "sent" else "<"),
+    Column("TYPE", "type"),
+    Column("ACTION", "action"),
+    Column("PAYLOAD", "payload"),
+    Column("ID", "unique_id", wide=True),
 ]
 
 OCPP_KEY = [
-    Column("KEY", "key"), Column("VALUE", "value"), Column("ACCESS", lambda r: "read-only" if r["readonly"] else "read/write"),
-    Column("UNIT", "unit", wide=True), Column("MEANING", "help", wide=True),
+    Column("KEY", "key"),
+    Column("VALUE", "value"),
+    Column("ACCESS", lambda r: "read-only" if r["readonly"] else "read/write"),
+    Column("UNIT", "unit", wide=True),
+    Column("MEANING", "help", wide=True),
 ]
 
 PLC = [
-    Column("EVSE", lambda r: plain(r["evse_id"]), right=True), Column("DETECTED", "detected"), Column("CONFIGURED", "configured"),
-    Column("MATCHED", "matched"), Column("ONLINE", "online"), Column("BOARD", "board_id"), Column("FIRMWARE", "firmware"), Column("PORT", "port"),
+    Column("EVSE", lambda r: plain(r["evse_id"]), right=True),
+    Column("DETECTED", "detected"),
+    Column("CONFIGURED", "configured"),
+    Column("MATCHED", "matched"),
+    Column("ONLINE", "online"),
+    Column("BOARD", "board_id"),
+    Column("FIRMWARE", "firmware"),
+    Column("PORT", "port"),
 ]
 
 METER = [
-    Column("METER", "name"), Column("ONLINE", "online"), Column("kW", lambda r: kilo(r["power_w"], 2), right=True),
-    Column("IMPORT kWh", lambda r: kilo(r["energy_import_wh"], 2), right=True), Column("V", lambda r: volts(r), right=True),
-    Column("A", lambda r: amps(r), right=True), Column("AGE ms", lambda r: plain(r["age_ms"]), right=True), Column("PROFILE", "profile"),
-    Column("WHERE", lambda r: f"{r['port']}#{r['address']}", wide=True), Column("DETAIL", "detail"),
+    Column("METER", "name"),
+    Column("ONLINE", "online"),
+    Column("kW", lambda r: kilo(r["power_w"], 2), right=True),
+    Column("IMPORT kWh", lambda r: kilo(r["energy_import_wh"], 2), right=True),
+    Column("V", lambda r: volts(r), right=True),
+    Column("A", lambda r: amps(r), right=True),
+    Column("AGE ms", lambda r: plain(r["age_ms"]), right=True),
+    Column("PROFILE", "profile"),
+    Column("WHERE", lambda r: f"{r['port']}#{r['address']}", wide=True),
+    Column("DETAIL", "detail"),
 ]
 
 REGISTER = [
-    Column("ADDRESS", "address", right=True), Column("QUANTITY", "quantity"), Column("RAW", "raw"), Column("VALUE", "value", right=True),
+    Column("ADDRESS", "address", right=True),
+    Column("QUANTITY", "quantity"),
+    Column("RAW", "raw"),
+    Column("VALUE", "value", right=True),
     Column("ERROR", "error"),
 ]
 
 READER = [
-    Column("READER", "name"), Column("ONLINE", "online"), Column("LAST CARD", "last_token"), Column("AT", lambda r: clock(r["last_at"])),
-    Column("EVSES", "evses"), Column("PORT", "port"), Column("DETAIL", "detail"),
+    Column("READER", "name"),
+    Column("ONLINE", "online"),
+    Column("LAST CARD", "last_token"),
+    Column("AT", lambda r: clock(r["last_at"])),
+    Column("EVSES", "evses"),
+    Column("PORT", "port"),
+    Column("DETAIL", "detail"),
 ]
 
 AUDIT = [
-    Column("TIME", lambda r: clock(r["wall"])), Column("WHO", "who"), Column("FROM", "origin"), Column("OPERATION", "operation"),
-    Column("TARGET", "target"), Column("RESULT", "result"), Column("OLD", "old", wide=True), Column("NEW", "new", wide=True),
+    Column("TIME", lambda r: clock(r["wall"])),
+    Column("WHO", "who"),
+    Column("FROM", "origin"),
+    Column("OPERATION", "operation"),
+    Column("TARGET", "target"),
+    Column("RESULT", "result"),
+    Column("OLD", "old", wide=True),
+    Column("NEW", "new", wide=True),
 ]
 
 CHECK = [Column("CHECK", "name"), Column("RESULT", "result"), Column("DETAIL", "detail"), Column("REMEDY", "remedy")]
@@ -218,13 +288,27 @@ def overview(status: Row) -> str:
     site += " measured" if view["site_limit_w"] is None else f" of {kilo(view['site_limit_w'])} kW"
     offline = [link for link in status["links"] if not link["online"]]
     rows = [
-        ("STATION", f"{status['station_id']}  {service}  {clock(view['wall'])} UTC  up {duration(status['system']['uptime_s'])}"),
+        (
+            "STATION",
+            f"{status['station_id']}  {service}  {clock(view['wall'])} UTC  up {duration(status['system']['uptime_s'])}",
+        ),
         ("CSMS", csms(ocpp)),
         ("SITE", f"{site}, {kilo(view['assigned_w'])} kW offered to vehicles, plan {view['plan_version']}"),
-        ("DEVICES", f"all {len(status['links'])} answer" if not offline else f"{len(offline)} of {len(status['links'])} do not answer"),
+        (
+            "DEVICES",
+            f"all {len(status['links'])} answer"
+            if not offline
+            else f"{len(offline)} of {len(status['links'])} do not answer",
+        ),
         *[("", f"{link['name']} at {link['where']}: {link['detail']}") for link in offline],
         ("FAULTS", "none" if not view["faults"] else f"{len(view['faults'])} active"),
-        *[("", f"{f['code']} {'connector ' + str(f['evse_id']) if f['evse_id'] else 'station'}: {f['detail']}  (evsectl fault explain {f['code']})") for f in view["faults"]],
+        *[
+            (
+                "",
+                f"{f['code']} {'connector ' + str(f['evse_id']) if f['evse_id'] else 'station'}: {f['detail']}  (evsectl fault explain {f['code']})",
+            )
+            for f in view["faults"]
+        ],
     ]
     from evsectl.output import table
 
@@ -235,7 +319,11 @@ def csms(ocpp: Row) -> str:
     """One line about the back end."""
     if not ocpp["enabled"]:
         return "switched off"
-    link = f"connected, {ocpp['registration'] or 'not registered yet'}" if ocpp["connected"] else f"NOT CONNECTED {ocpp['last_error']}".rstrip()
+    link = (
+        f"connected, {ocpp['registration'] or 'not registered yet'}"
+        if ocpp["connected"]
+        else f"NOT CONNECTED {ocpp['last_error']}".rstrip()
+    )
     queued = f", {ocpp['queued']} messages wait" if ocpp["queued"] else ""
     return f"{link}{queued}  {ocpp['url']}"
 
@@ -245,7 +333,10 @@ def limits(row: Row) -> str:
     from evsectl.output import table
 
     columns = [
-        Column("", lambda r: ">" if r["binds"] else " "), Column("kW", lambda r: kilo(r["power_w"]), right=True), Column("SOURCE", "source"),
-        Column("AGE", lambda r: duration(r.get("age_s"))), Column("DETAIL", lambda r: plain(r.get("detail"))),
+        Column("", lambda r: ">" if r["binds"] else " "),
+        Column("kW", lambda r: kilo(r["power_w"]), right=True),
+        Column("SOURCE", "source"),
+        Column("AGE", lambda r: duration(r.get("age_s"))),
+        Column("DETAIL", lambda r: plain(r.get("detail"))),
     ]
     return row["text"] + "\n" + table(row["limits"], columns, headers=True)

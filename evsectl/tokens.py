@@ -45,7 +45,9 @@ def save(host: str, token: str) -> None:
     try:
         _store({**_load(), host or "local": token})
     except OSError as error:
-        sys.stderr.write(f"evsectl: the token could not be kept ({error.strerror}); for this shell: export EVSECTL_TOKEN={token}\n")
+        sys.stderr.write(
+            f"evsectl: the token could not be kept ({error.strerror}); for this shell: export EVSECTL_TOKEN={token}\n"
+        )
 
 
 def forget(host: str) -> None:

@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Any
 
 SESSION_KEYS = {
-    "evse_id", "connector_id", "energy_wh", "duration_s", "soc_start_pct", "soc_end_pct", "meter_start_wh", "meter_stop_wh", "stop_reason",
-    "id_token", "transaction_id",
+    "evse_id",
+    "connector_id",
+    "energy_wh",
+    "duration_s",
+    "soc_start_pct",
+    "soc_end_pct",
+    "meter_start_wh",
+    "meter_stop_wh",
+    "stop_reason",
+    "id_token",
+    "transaction_id",
 }
 
 
@@ -53,7 +62,9 @@ def main() -> int:
         print(f"demo: {problem}", file=sys.stderr)
     if not found:
         t = report["ticks"]
-        print(f"demo: {len(report['sessions'])} sessions, {t['count']} ticks, {t['late']} late, worst {t['lateness_max_ms']:.1f} ms")
+        print(
+            f"demo: {len(report['sessions'])} sessions, {t['count']} ticks, {t['late']} late, worst {t['lateness_max_ms']:.1f} ms"
+        )
     return 1 if found else 0
 
 

@@ -19,7 +19,7 @@ def outputs() -> dict[Path, str]:
     from evsectl import docs as cli_docs
 
     files = dict(cli_docs.outputs(ROOT))
-    files.update(config_docs.outputs(ROOT))
+    files.update({ROOT / name: text for name, text in config_docs.files().items()})
     files[ROOT / "docs" / "openapi.json"] = json.dumps(document(), indent=2, sort_keys=True) + "\n"
     return files
 

@@ -57,7 +57,10 @@ class Watch:
         self.limit_w = max(self.limit_w, view.site_limit_w or 0)
         for fault in view.faults:
             self.faults[fault.code.value, fault.evse_id, fault.first_seen] = {
-                "code": fault.code.value, "evse_id": fault.evse_id, "detail": fault.detail, "count": fault.count,
+                "code": fault.code.value,
+                "evse_id": fault.evse_id,
+                "detail": fault.detail,
+                "count": fault.count,
             }
         if self._talk:
             self._say(status)
@@ -70,7 +73,10 @@ class Watch:
             soc = f" {e.soc_pct} %" if e.soc_pct is not None else ""
             fault = "".join(f" {f.code.value}" for f in e.faults)
             parts.append(f"{e.evse_id}: {e.phase.value}{step}{power}{soc}{fault}")
-        line = " | ".join(parts) + f" | site {(status.view.site_power_w or 0) / 1000:.1f} of {(status.view.site_limit_w or 0) / 1000:.0f} kW"
+        line = (
+            " | ".join(parts)
+            + f" | site {(status.view.site_power_w or 0) / 1000:.1f} of {(status.view.site_limit_w or 0) / 1000:.0f} kW"
+        )
         if line != self._line:
             self._line = line
             sys.stderr.write(line + "\n")
@@ -115,20 +121,37 @@ async def _drain(station: DemoStation) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _report(scenario: Scenario, station: DemoStation, watch: Watch, results: list[StepResult], ok: bool) -> dict[str, Any]:  # noqa: FBT001
+async def _report(
+    scenario: Scenario, station: DemoStation, watch: Watch, results: list[StepResult], ok: bool
+) -> dict[str, Any]:
     sessions = (await station.api("session.list", {"state": "completed", "limit": 500}))["items"]
     status = await station.api("status.get")
     tick, ocpp = status["system"]["tick"], status["ocpp"]
     return {
-        "apiVersion": "evse/v1", "kind": "DemoReport", "scenario": scenario.name, "ok": ok,
+        "apiVersion": "evse/v1",
+        "kind": "DemoReport",
+        "scenario": scenario.name,
+        "ok": ok,
         "sessions": [_session(s) for s in reversed(sessions) if s["started_at"] is not None],
-        "site": {"limit_w": watch.limit_w, "assigned_max_w": watch.assigned_max_w, "measured_max_w": watch.measured_max_w},
+        "site": {
+            "limit_w": watch.limit_w,
+            "assigned_max_w": watch.assigned_max_w,
+            "measured_max_w": watch.measured_max_w,
+        },
         "ticks": tick,
         "faults": list(watch.faults.values()),
         "ocpp": {"sent": ocpp["sent"], "received": ocpp["received"], "queued": ocpp["queued"]},
         "steps": [
-            {"step": r.step, "label": r.label or r.what, "time_s": r.time_s, "took_s": r.took_s, "ok": r.ok, "error": r.error}
-            for r in results if r.label or not r.ok
+            {
+                "step": r.step,
+                "label": r.label or r.what,
+                "time_s": r.time_s,
+                "took_s": r.took_s,
+                "ok": r.ok,
+                "error": r.error,
+            }
+            for r in results
+            if r.label or not r.ok
         ],
     }
 
@@ -136,10 +159,18 @@ async def _report(scenario: Scenario, station: DemoStation, watch: Watch, result
 def _session(s: dict[str, Any]) -> dict[str, Any]:
     end = s["ended_at"] or s["unplugged_at"]
     return {
-        "evse_id": s["evse_id"], "connector_id": s["connector_id"], "energy_wh": s["energy_wh"],
-        "duration_s": round((end - s["started_at"]) / NS_PER_S) if end else None, "soc_start_pct": s["soc_start_pct"],
-        "soc_end_pct": s["soc_end_pct"], "meter_start_wh": s["meter_start_wh"], "meter_stop_wh": s["meter_stop_wh"],
-        "stop_reason": s["stop_reason"], "id_token": s["id_token"], "transaction_id": s["transaction_id"], "fault": s["fault"],
+        "evse_id": s["evse_id"],
+        "connector_id": s["connector_id"],
+        "energy_wh": s["energy_wh"],
+        "duration_s": round((end - s["started_at"]) / NS_PER_S) if end else None,
+        "soc_start_pct": s["soc_start_pct"],
+        "soc_end_pct": s["soc_end_pct"],
+        "meter_start_wh": s["meter_start_wh"],
+        "meter_stop_wh": s["meter_stop_wh"],
+        "stop_reason": s["stop_reason"],
+        "id_token": s["id_token"],
+        "transaction_id": s["transaction_id"],
+        "fault": s["fault"],
         "power_max_w": s["power_max_w"],
     }
 
@@ -153,9 +184,15 @@ def text(report: dict[str, Any]) -> str:
             f"{s['soc_end_pct']} %, card {s['id_token']}, transaction {s['transaction_id']}, ended: {s['fault'] or s['stop_reason']}\n"
         )
     site, tick = report["site"], report["ticks"]
-    lines.append(f"  site: {site['measured_max_w'] / 1000:.1f} kW measured at most, limit {site['limit_w'] / 1000:.0f} kW\n")
-    lines.append(f"  control loop: {tick['count']} ticks, {tick['late']} late, worst {tick['lateness_max_ms']:.1f} ms\n")
-    lines.append(f"  back end: {report['ocpp']['sent']} sent, {report['ocpp']['received']} received, {report['ocpp']['queued']} waiting\n")
+    lines.append(
+        f"  site: {site['measured_max_w'] / 1000:.1f} kW measured at most, limit {site['limit_w'] / 1000:.0f} kW\n"
+    )
+    lines.append(
+        f"  control loop: {tick['count']} ticks, {tick['late']} late, worst {tick['lateness_max_ms']:.1f} ms\n"
+    )
+    lines.append(
+        f"  back end: {report['ocpp']['sent']} sent, {report['ocpp']['received']} received, {report['ocpp']['queued']} waiting\n"
+    )
     lines += [f"  fault {f['code']} on {f['evse_id'] or 'station'}: {f['detail']}\n" for f in report["faults"]]
     return "".join(lines)
 

@@ -19,6 +19,7 @@ from evse.lab.demo_config import TEMPLATE
 START_S = 15.0
 STOP_S = 5.0
 
+
 class DemoError(Exception):
     """A process of the demo did not start or has ended; the text names it and the end of its log."""
 
@@ -44,7 +45,7 @@ class DemoStation:
         self.daemon: asyncio.subprocess.Process | None = None
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._lock = asyncio.Lock()
-        self.client = AsyncClient(str(self.socket))
+        self.client = AsyncClient(f"unix://{self.socket}")
 
     async def start(self) -> None:
         """Write the configuration and start both processes; `DemoError` names what did not start."""
@@ -62,10 +63,14 @@ class DemoStation:
     async def start_daemon(self) -> None:
         """Start (or restart) the daemon and wait until its API answers."""
         read, write = os.pipe()
-        self.daemon = await self._spawn("evsed", "evse.runtime", ["--config", str(self.config), "--ready-fd", str(write)], pass_fds=(write,))
+        self.daemon = await self._spawn(
+            "evsed", "evse.runtime", ["--config", str(self.config), "--ready-fd", str(write)], pass_fds=(write,)
+        )
         os.close(write)
         reader = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb"))
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb")
+        )
         try:
             line = await asyncio.wait_for(reader.readline(), START_S)
         except TimeoutError:
@@ -73,11 +78,19 @@ class DemoStation:
         if not line:
             raise DemoError(f"the daemon did not start:\n{self._log('evsed')}")
 
-    async def _spawn(self, name: str, module: str, arguments: list[str], pass_fds: tuple[int, ...] = ()) -> asyncio.subprocess.Process:
+    async def _spawn(
+        self, name: str, module: str, arguments: list[str], pass_fds: tuple[int, ...] = ()
+    ) -> asyncio.subprocess.Process:
         log = (self.folder / f"{name}.log").open("ab")
         try:
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module, *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
+                sys.executable,
+                "-m",
+                module,
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
                 pass_fds=pass_fds,
             )
         finally:
@@ -94,7 +107,11 @@ class DemoStation:
 
     def _log(self, name: str) -> str:
         path = self.folder / f"{name}.log"
-        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]) if path.exists() else "(no log)"
+        return (
+            "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+            if path.exists()
+            else "(no log)"
+        )
 
     async def sim(self, command: dict[str, Any]) -> dict[str, Any]:
         """Send one command of the control protocol and return its answer."""

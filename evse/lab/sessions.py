@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,8 @@ async def run_day(config: StationConfig, visits: Sequence[Visit], data_dir: Path
     """Run ``visits`` (sorted by arrival) and judge them."""
     began = time.monotonic()
     happenings = sorted(
-        [(v.arrive_wall, 1, v) for v in visits] + [(v.depart_wall, 0, v) for v in visits], key=lambda h: (h[0], h[1], h[2].session)
+        [(v.arrive_wall, 1, v) for v in visits] + [(v.depart_wall, 0, v) for v in visits],
+        key=lambda h: (h[0], h[1], h[2].session),
     )
     watcher = _Watcher(config.site.efficiency_permille)
     progress = _Progress(len(happenings))
@@ -126,14 +127,20 @@ async def run_day(config: StationConfig, visits: Sequence[Visit], data_dir: Path
                 if session is not None:
                     by_session[visit.session] = session.session_id
                 await lab.do(cmd="plug_out", connector=visit.connector)
-                await lab.until(lambda v=visit: not lab.evse(v.connector).plugged, f"plug out of session {visit.session}", 30)  # type: ignore[misc]
+                await lab.until(_gone(lab, visit.connector), f"plug out of session {visit.session}", 30)
                 await lab.forward(2)
         progress.show(len(happenings), "done")
-        await lab.until(lambda: lab.station.ocpp is None or lab.station.ocpp.summary().queued == 0, "queue drained", 300)
+        await lab.until(
+            lambda: lab.station.ocpp is None or lab.station.ocpp.summary().queued == 0, "queue drained", 300
+        )
         history, _, _ = await lab.store.sessions(state="all", limit=100_000)
-        ledger = lab.sim.csms.ledger() if lab.station.ocpp is not None else None
+        ledger = lab.sim.csms.ledger() if lab.sim.csms is not None else None
         ticks = lab.station.loop.stats.count
     return _report(config, visits, history, by_session, watcher, ledger, ticks, time.monotonic() - began)
+
+
+def _gone(lab: Lab, connector: int) -> Callable[[], bool]:
+    return lambda: not lab.evse(connector).plugged
 
 
 async def _wait_for(lab: Lab, wall: WallNs) -> None:
@@ -147,8 +154,14 @@ async def _wait_for(lab: Lab, wall: WallNs) -> None:
 
 
 def _report(
-    config: StationConfig, visits: Sequence[Visit], history: Sequence[SessionRecord], by_session: dict[int, str], watcher: _Watcher,
-    ledger: Any, ticks: int, seconds: float,
+    config: StationConfig,
+    visits: Sequence[Visit],
+    history: Sequence[SessionRecord],
+    by_session: dict[int, str],
+    watcher: _Watcher,
+    ledger: Any,
+    ticks: int,
+    seconds: float,
 ) -> DayReport:
     records = {record.session_id: record for record in history}
     rows, problems = [], []
@@ -158,21 +171,40 @@ def _report(
             problems.append(f"session {visit.session} was not served")
             rows.append(judge(visit, 0, 0, None, []))
             continue
-        rows.append(judge(
-            visit, record.energy_wh, record.power_max_w, record.soc_end_pct, watcher.bound.get(record.session_id, []),
-        ))
-    problems += [f"session {row.session} differs by {row.difference_permille / 10:.1f} % and nothing explains it" for row in rows if not row.ok]
+        rows.append(
+            judge(
+                visit,
+                record.energy_wh,
+                record.power_max_w,
+                record.soc_end_pct,
+                watcher.bound.get(record.session_id, []),
+            )
+        )
+    problems += [
+        f"session {row.session} differs by {row.difference_permille / 10:.1f} % and nothing explains it"
+        for row in rows
+        if not row.ok
+    ]
     limit = config.site.limit_w
     if limit and watcher.measured_max_w > limit:
         problems.append(f"site limit {limit} W exceeded: {watcher.measured_max_w} W measured")
     differences = compare_ledger(history, ledger)
     problems += differences
     return DayReport(
-        days=tuple(sorted({day_of(v.arrive_wall) for v in visits})), rows=tuple(rows), sessions_measured=len(visits),
-        sessions_served=sum(row.energy_wh > 0 for row in rows), energy_measured_wh=sum(v.energy_wh for v in visits),
-        energy_wh=sum(row.energy_wh for row in rows), site_limit_w=limit, assigned_max_w=watcher.assigned_max_w,
-        measured_max_w=watcher.measured_max_w, ledger_equal=not differences, ledger_differences=tuple(differences), ticks=ticks,
-        wall_seconds=round(seconds, 1), problems=tuple(problems),
+        days=tuple(sorted({day_of(v.arrive_wall) for v in visits})),
+        rows=tuple(rows),
+        sessions_measured=len(visits),
+        sessions_served=sum(row.energy_wh > 0 for row in rows),
+        energy_measured_wh=sum(v.energy_wh for v in visits),
+        energy_wh=sum(row.energy_wh for row in rows),
+        site_limit_w=limit,
+        assigned_max_w=watcher.assigned_max_w,
+        measured_max_w=watcher.measured_max_w,
+        ledger_equal=not differences,
+        ledger_differences=tuple(differences),
+        ticks=ticks,
+        wall_seconds=round(seconds, 1),
+        problems=tuple(problems),
     )
 
 
@@ -189,7 +221,8 @@ def compare_ledger(history: Sequence[SessionRecord], ledger: Any) -> list[str]:
             found.append(f"ledger: session {record.session_id} (transaction {number}) is not in it")
             continue
         for name, mine, other in (
-            ("meter start", record.meter_start_wh, row["meter_start_wh"]), ("meter stop", record.meter_stop_wh, row["meter_stop_wh"]),
+            ("meter start", record.meter_start_wh, row["meter_start_wh"]),
+            ("meter stop", record.meter_stop_wh, row["meter_stop_wh"]),
             ("id token", record.id_token, row["id_token"]),
         ):
             if mine != other:
@@ -200,13 +233,16 @@ def compare_ledger(history: Sequence[SessionRecord], ledger: Any) -> list[str]:
 
 def table(report: DayReport) -> str:
     """The report for people."""
-    lines = [f"{'SESSION':>8}  {'EVSE':>4}  {'MEASURED kWh':>12}  {'HERE kWh':>9}  {'DIFF %':>6}  {'PEAK kW':>13}  {'SOC END':>9}  WHY\n"]
+    lines = [
+        f"{'SESSION':>8}  {'EVSE':>4}  {'MEASURED kWh':>12}  {'HERE kWh':>9}  {'DIFF %':>6}  {'PEAK kW':>13}  {'SOC END':>9}  WHY\n"
+    ]
     for row in report.rows:
         soc = "-" if row.soc_end_pct is None else f"{row.soc_end_pct:.0f}"
         lines.append(
             f"{row.session:>8}  {row.connector:>4}  {row.energy_measured_wh / 1000:>12.2f}  {row.energy_wh / 1000:>9.2f}  "
             f"{row.difference_permille / 10:>6.1f}  {row.peak_measured_w / 1000:>6.1f}>{row.peak_w / 1000:<6.1f}  "
-            f"{row.soc_end_measured_pct:>4.0f}>{soc:<4}  {'; '.join(row.why)}".rstrip() + "\n"
+            f"{row.soc_end_measured_pct:>4.0f}>{soc:<4}  {'; '.join(row.why)}".rstrip()
+            + "\n"
         )
     total = (report.energy_wh - report.energy_measured_wh) * 100 / max(1, report.energy_measured_wh)
     lines.append(
@@ -263,7 +299,10 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="evse-sessions-") as folder:
         report = run_virtual(run_day(config, visits, Path(folder)))
     if options.output == "json":
-        sys.stdout.write(json.dumps({"apiVersion": "evse/v1", "kind": "SessionsReport", **msgspec.to_builtins(report)}, indent=2) + "\n")
+        sys.stdout.write(
+            json.dumps({"apiVersion": "evse/v1", "kind": "SessionsReport", **msgspec.to_builtins(report)}, indent=2)
+            + "\n"
+        )
     else:
         sys.stdout.write(table(report))
     return 1 if report.problems else 0

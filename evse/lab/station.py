@@ -30,8 +30,16 @@ class Lab:
     """A station and its world. Use as ``async with Lab(config, data_dir) as lab`` inside `run_virtual`."""
 
     def __init__(
-        self, config: StationConfig, data_dir: Path, *, seed: int = 1, fast: bool = False, database: Path | str = ":memory:",
-        wall_at_start: WallNs | None = None, sim: SimStation | None = None, clock: VirtualClock | None = None,
+        self,
+        config: StationConfig,
+        data_dir: Path,
+        *,
+        seed: int = 1,
+        fast: bool = False,
+        database: Path | str = ":memory:",
+        wall_at_start: WallNs | None = None,
+        sim: SimStation | None = None,
+        clock: VirtualClock | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
@@ -49,7 +57,12 @@ class Lab:
     async def __aenter__(self) -> Lab:
         self.store = await Store.open(self._database, executor=InlineExecutor())
         self.station = Station(
-            self.config, config_path=None, data_dir=self.data_dir, openers=self.sim.openers(), clock=self.clock, store=self.store,
+            self.config,
+            config_path=None,
+            data_dir=self.data_dir,
+            openers=self.sim.openers(),
+            clock=self.clock,
+            store=self.store,
             rng=Random(self.seed),
         )
         await self.station.open()
@@ -59,7 +72,9 @@ class Lab:
         self.station.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.station.close()
         if self._sim_task is not None:
             self._sim_task.cancel()

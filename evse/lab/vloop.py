@@ -16,7 +16,7 @@ from evse.units import NS_PER_S, Instant, WallNs
 T = TypeVar("T")
 
 
-class Deadlock(RuntimeError):  # noqa: N818
+class Deadlock(RuntimeError):
     """Nothing is ready and no timer is set: the code under test waits for ever."""
 
 

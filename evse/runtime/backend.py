@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from evse.core.inputs import SetAvailability, StartSession, StopSession, TransactionNumbered, UnlockConnector
+from evse.core.inputs import AnyCommand, SetAvailability, StartSession, StopSession, TransactionNumbered, UnlockConnector
 from evse.domain.readings import MeterValues, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.view import StationView
@@ -31,7 +32,11 @@ class BackendPort:
     async def remote_start(self, evse_id: int | None, id_token: str) -> bool:
         """RemoteStartTransaction: on the named EVSE, or on the first that is plugged and free."""
         if evse_id is None:
-            free = [e.evse_id for e in self.view().evses if e.plugged and (e.session is None or e.session.started_at is None)]
+            free = [
+                e.evse_id
+                for e in self.view().evses
+                if e.plugged and (e.session is None or e.session.started_at is None)
+            ]
             if not free:
                 return False
             evse_id = free[0]
@@ -43,9 +48,12 @@ class BackendPort:
 
     async def remote_stop(self, evse_id: int) -> bool:
         """RemoteStopTransaction."""
-        return await self._station.loop.ask(lambda seq: StopSession(seq=seq, evse_id=evse_id, reason=StopReason.REMOTE)) == ""
+        return (
+            await self._station.loop.ask(lambda seq: StopSession(seq=seq, evse_id=evse_id, reason=StopReason.REMOTE))
+            == ""
+        )
 
-    async def set_availability(self, evse_id: int, operative: bool) -> str:  # noqa: FBT001 - the port of the OCPP client
+    async def set_availability(self, evse_id: int, operative: bool) -> str:
         """ChangeAvailability: Accepted, Scheduled (a session goes on) or Rejected."""
         status = OperationalStatus.OPERATIVE if operative else OperationalStatus.INOPERATIVE
         refusal = await self._station.loop.ask(
@@ -64,20 +72,23 @@ class BackendPort:
         """UnlockConnector."""
         return await self._station.loop.ask(lambda seq: UnlockConnector(seq=seq, evse_id=evse_id)) == ""
 
-    async def reset(self, hard: bool) -> bool:  # noqa: FBT001 - the port of the OCPP client
+    async def reset(self, hard: bool) -> bool:
         """Reset: end all transactions, then ask the process to restart."""
         reason = StopReason.IMMEDIATE_RESET if hard else StopReason.REBOOT
         for evse in self.view().evses:
             if evse.session is not None and evse.session.started_at is not None and evse.session.ended_at is None:
-                evse_id = evse.evse_id
-                self._station.loop.submit(lambda seq, e=evse_id: StopSession(seq=seq, evse_id=e, reason=reason))
+                self._station.loop.submit(_stop(evse.evse_id, reason))
         self._station.reset_requested = "hard" if hard else "soft"
         return True
 
-    def transaction_numbered(self, evse_id: int, session_id: str, transaction_id: int, accepted: bool) -> None:  # noqa: FBT001
+    def transaction_numbered(self, evse_id: int, session_id: str, transaction_id: int, accepted: bool) -> None:
         """The CSMS gave a transaction its number."""
         self._station.loop.submit(
             lambda seq: TransactionNumbered(
                 seq=seq, evse_id=evse_id, session_id=session_id, transaction_id=transaction_id, accepted=accepted
             )
         )
+
+
+def _stop(evse_id: int, reason: StopReason) -> Callable[[int], AnyCommand]:
+    return lambda seq: StopSession(seq=seq, evse_id=evse_id, reason=reason)

@@ -27,7 +27,9 @@ RETRY_S = 1.0
 class EffectRunner:
     """One worker for durable effects, one bounded set of tasks for questions to the back end."""
 
-    def __init__(self, store: Store, loop: ControlLoop, ocpp: OcppClient | None, on_stored: Callable[[AnyEffect], None]) -> None:
+    def __init__(
+        self, store: Store, loop: ControlLoop, ocpp: OcppClient | None, on_stored: Callable[[AnyEffect], None]
+    ) -> None:
         self._store = store
         self._loop = loop
         self._ocpp = ocpp
@@ -65,7 +67,7 @@ class EffectRunner:
                 await self._store_once(effect)
             except StorageError as error:
                 self._loop.storage_ok = False
-                log.error("storage: %s; trying again in %.0f s", error, RETRY_S)  # noqa: TRY400 - the cause is in the text
+                log.error("storage: %s; trying again in %.0f s", error, RETRY_S)
                 await asyncio.sleep(RETRY_S)
             else:
                 self._loop.storage_ok = True
@@ -76,7 +78,9 @@ class EffectRunner:
             case OpenTransaction(evse_id=evse_id, session=session):
                 row = self._ocpp.start_row(session) if self._ocpp else None
                 await self._store.begin_transaction(session, row)
-                self._loop.submit(lambda seq: TransactionStored(seq=seq, evse_id=evse_id, session_id=session.session_id))
+                self._loop.submit(
+                    lambda seq: TransactionStored(seq=seq, evse_id=evse_id, session_id=session.session_id)
+                )
             case CloseTransaction(session=session):
                 row = self._ocpp.stop_row(session) if self._ocpp else None
                 await self._store.end_transaction(session, row)
@@ -106,6 +110,11 @@ class EffectRunner:
     def _answer(self, effect: RequestAuthorization, *, accepted: bool, reason: str, parent_id: str = "") -> None:
         self._loop.submit(
             lambda seq: AuthorizeResult(
-                seq=seq, evse_id=effect.evse_id, id_token=effect.id_token, accepted=accepted, parent_id=parent_id, reason=reason
+                seq=seq,
+                evse_id=effect.evse_id,
+                id_token=effect.id_token,
+                accepted=accepted,
+                parent_id=parent_id,
+                reason=reason,
             )
         )

@@ -56,8 +56,14 @@ class ControlLoop:
     """Owns the core state. Everybody else reads `state` and `inputs` of the last tick, and submits commands."""
 
     def __init__(
-        self, spec: StationSpec, state: StationState, devices: Devices, clock: Clock, planner: PlannerShell,
-        recorder: Recorder, on_outputs: Callable[[Outputs, Inputs, Instant], None],
+        self,
+        spec: StationSpec,
+        state: StationState,
+        devices: Devices,
+        clock: Clock,
+        planner: PlannerShell,
+        recorder: Recorder,
+        on_outputs: Callable[[Outputs, Inputs, Instant], None],
     ) -> None:
         self.spec = spec
         self.state = state
@@ -113,7 +119,7 @@ class ControlLoop:
             before = self.state
             after, wanted = tick(self.spec, before, inputs, now)
             outputs = gate(self.spec, wanted, inputs, now)
-        except Exception as error:  # noqa: BLE001 - whatever it is, energy goes off first
+        except Exception as error:
             self._fail(error, taken)
             raise BugError(self.fault) from error
         self.state, self.inputs, self.outputs, self.now = after, inputs, outputs, now
@@ -129,13 +135,22 @@ class ControlLoop:
         devices = self._devices
         return Inputs(
             wall=self._clock.wall(),
-            evses=tuple([
-                EvseInputs(evse_id=e.evse_id, board=devices.boards[e.evse_id].reading(), meter=self.meter(e.evse_id))
-                for e in self.spec.evses
-            ]),
+            evses=tuple(
+                [
+                    EvseInputs(
+                        evse_id=e.evse_id, board=devices.boards[e.evse_id].reading(), meter=self.meter(e.evse_id)
+                    )
+                    for e in self.spec.evses
+                ]
+            ),
             groups=tuple([devices.modules.reading(g.group_id) for g in self.spec.groups]) if devices.modules else (),
-            site_meter=self.meter(0), limits=self._planner.limits, plan=self._planner.plan, commands=commands,
-            storage_ok=self.storage_ok, loop_fault=self.fault, backend_online=self.backend_online,
+            site_meter=self.meter(0),
+            limits=self._planner.limits,
+            plan=self._planner.plan,
+            commands=commands,
+            storage_ok=self.storage_ok,
+            loop_fault=self.fault,
+            backend_online=self.backend_online,
         )
 
     def meter(self, evse_id: int) -> Sample[MeterValues] | NoData:
@@ -152,7 +167,11 @@ class ControlLoop:
     def _answer(self, taken: list[tuple[AnyCommand, asyncio.Future[str] | None]], outputs: Outputs) -> None:
         if not taken:
             return
-        refused = {e.data.get("seq"): str(e.data.get("reason", "refused")) for e in outputs.events if e.kind == "command.refused"}
+        refused = {
+            e.data.get("seq"): str(e.data.get("reason", "refused"))
+            for e in outputs.events
+            if e.kind == "command.refused"
+        }
         for command, answer in taken:
             if answer is not None and not answer.done():
                 answer.set_result(refused.get(command.seq, ""))

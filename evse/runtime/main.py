@@ -30,12 +30,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="station.toml")
     parser.add_argument("--check", action="store_true", help="check the configuration and exit")
     parser.add_argument("--socket", default="", help="Unix socket of the API (default from the configuration)")
-    parser.add_argument("--data-dir", default="", help="directory for the database and traces (default from the configuration)")
+    parser.add_argument(
+        "--data-dir", default="", help="directory for the database and traces (default from the configuration)"
+    )
     parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-    parser.add_argument("--ready-fd", type=int, default=-1, help="write one JSON line to this file descriptor when ready")
+    parser.add_argument(
+        "--ready-fd", type=int, default=-1, help="write one JSON line to this file descriptor when ready"
+    )
     parser.add_argument("--version", action="version", version=f"evsed {__version__}")
     options = parser.parse_args(argv)
-    logging.basicConfig(level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
     try:
         config = load_config(options.config)
     except ConfigError as error:
@@ -50,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _run(config: StationConfig, options: argparse.Namespace) -> int:
-    from evse.runtime.process import open_station, serve  # noqa: PLC0415 - heavy imports only when it really runs
+    from evse.runtime.process import open_station, serve
 
     data_dir = _data_dir(options.data_dir or config.station.data_dir)
     stop = asyncio.Event()
@@ -67,7 +73,10 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
     gc.collect()
     gc.freeze()
     if options.ready_fd >= 0:
-        os.write(options.ready_fd, json.dumps({"ready": True, "socket": str(server.path), "pid": os.getpid()}).encode() + b"\n")
+        os.write(
+            options.ready_fd,
+            json.dumps({"ready": True, "socket": str(server.path), "pid": os.getpid()}).encode() + b"\n",
+        )
         os.close(options.ready_fd)
     while not stop.is_set() and not _reset_due(station.reset_requested, station.view().evses):
         try:
@@ -85,7 +94,8 @@ def _reset_due(requested: str, evses: object) -> bool:
     if not requested:
         return False
     running = any(
-        e.session is not None and e.session.started_at is not None and e.session.ended_at is None for e in evses  # type: ignore[attr-defined]
+        e.session is not None and e.session.started_at is not None and e.session.ended_at is None
+        for e in evses  # type: ignore[attr-defined]
     )
     return not running
 
@@ -94,12 +104,11 @@ def _data_dir(configured: str) -> Path:
     if configured:
         path = Path(configured)
     else:
-        import platformdirs  # noqa: PLC0415 - only needed without a configured directory
+        import platformdirs
 
         path = Path(platformdirs.user_data_dir("evse"))
     path.mkdir(parents=True, exist_ok=True)
     return path
-
 
 
 if __name__ == "__main__":

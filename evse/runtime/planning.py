@@ -79,9 +79,14 @@ class PlannerShell:
 
     def _situation(self, requests: Sequence[PowerRequest], groups: Sequence[GroupReading]) -> object:
         return (
-            [(r.evse_id, -(-r.request_w // REQUEST_STEP_W), -(-r.limit_w // REQUEST_STEP_W), r.charging_since) for r in requests],
             [
-                (g.value.modules_present, g.value.modules_faulty, g.value.available_w // 500) if isinstance(g, Sample) else None
+                (r.evse_id, -(-r.request_w // REQUEST_STEP_W), -(-r.limit_w // REQUEST_STEP_W), r.charging_since)
+                for r in requests
+            ],
+            [
+                (g.value.modules_present, g.value.modules_faulty, g.value.available_w // 500)
+                if isinstance(g, Sample)
+                else None
                 for g in groups
             ],
         )
@@ -93,7 +98,10 @@ class PlannerShell:
         if s.site_limit_w:
             rows.append(PowerLimit(source=LimitSource.SITE, evse_id=0, power_w=s.site_limit_w, set_at=now, detail=who))
         if s.ocpp_limit_w:
-            rows.append(PowerLimit(source=LimitSource.OCPP_STATIC, evse_id=0, power_w=s.ocpp_limit_w, set_at=now, detail=who))
+            rows.append(
+                PowerLimit(source=LimitSource.OCPP_STATIC, evse_id=0, power_w=s.ocpp_limit_w, set_at=now, detail=who)
+            )
         self.limits = (*rows, *self._csms)
-        self.in_force = replace(s, limits=self.limits, csms_limit_w=min((x.power_w for x in self._csms if x.evse_id == 0), default=None))
-
+        self.in_force = replace(
+            s, limits=self.limits, csms_limit_w=min((x.power_w for x in self._csms if x.evse_id == 0), default=None)
+        )

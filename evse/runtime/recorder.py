@@ -86,10 +86,17 @@ class Recorder:
         chunks = list(self._chunks)
         if self._open:
             chunks.append(zlib.compress(bytes(self._open), 1))
-        header = json.dumps({
-            "version": version, "reason": reason, "ticks": self.ticks, "spec": msgspec.to_builtins(self._spec),
-        }).encode()
-        data = b"".join([MAGIC, struct.pack(">I", len(header)), header, *(struct.pack(">I", len(c)) + c for c in chunks)])
+        header = json.dumps(
+            {
+                "version": version,
+                "reason": reason,
+                "ticks": self.ticks,
+                "spec": msgspec.to_builtins(self._spec),
+            }
+        ).encode()
+        data = b"".join(
+            [MAGIC, struct.pack(">I", len(header)), header, *(struct.pack(">I", len(c)) + c for c in chunks)]
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".part")
         temporary.write_bytes(data)
@@ -104,7 +111,9 @@ def read_trace(path: Path) -> tuple[dict[str, object], StationSpec, Iterator[Chu
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     if not data.startswith(MAGIC):
-        raise ConfigError([f"{path}: not a trace of this program (first bytes {data[:11]!r}); write one with: evsectl trace dump"])
+        raise ConfigError(
+            [f"{path}: not a trace of this program (first bytes {data[:11]!r}); write one with: evsectl trace dump"]
+        )
     at = len(MAGIC)
     try:
         (size,) = struct.unpack_from(">I", data, at)

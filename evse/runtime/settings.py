@@ -32,17 +32,30 @@ async def load_planner_settings(store: Store | None, config: StationConfig) -> P
     """Return the settings of the configuration file, with the operator's override when ``store`` holds one."""
     site = config.site
     base = PlannerSettingsW(
-        site_limit_w=site.limit_w, ocpp_limit_w=site.ocpp_limit_w, group_power_w=site.group_power_w, max_groups=site.max_groups,
-        allow_cross=site.allow_cross, min_power_w=site.min_power_w, efficiency_permille=site.efficiency_permille,
+        site_limit_w=site.limit_w,
+        ocpp_limit_w=site.ocpp_limit_w,
+        group_power_w=site.group_power_w,
+        max_groups=site.max_groups,
+        allow_cross=site.allow_cross,
+        min_power_w=site.min_power_w,
+        efficiency_permille=site.efficiency_permille,
     )
     if store is None:
         return base
     text = await store.get(NAMESPACE, "planner")
-    return base if text is None else msgspec.convert({**msgspec.structs.asdict(base), **json.loads(text)}, PlannerSettingsW)
+    return (
+        base
+        if text is None
+        else msgspec.convert({**msgspec.structs.asdict(base), **json.loads(text)}, PlannerSettingsW)
+    )
 
 
 async def save_planner_settings(store: Store, settings: PlannerSettingsW, file_settings: PlannerSettingsW) -> None:
     """Keep what differs from the file; nothing when they are equal."""
     base = msgspec.structs.asdict(file_settings)
-    changed = {key: value for key, value in msgspec.structs.asdict(settings).items() if key in OVERRIDABLE and value != base[key]}
+    changed = {
+        key: value
+        for key, value in msgspec.structs.asdict(settings).items()
+        if key in OVERRIDABLE and value != base[key]
+    }
     await store.put(NAMESPACE, "planner", json.dumps(changed) if changed else None)

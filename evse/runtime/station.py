@@ -16,15 +16,17 @@ from random import Random
 from evse import __version__
 from evse.config.model import StationConfig
 from evse.config.spec import station_spec
-from evse.core.inputs import Inputs, TokenPresented
+from evse.core.inputs import AnyCommand, Inputs, TokenPresented
 from evse.core.outputs import AnyEffect, Outputs
 from evse.core.tick import initial_state
 from evse.core.view import view as make_view
 from evse.domain.clock import Clock
 from evse.domain.readings import Sample
+from evse.domain.records import PointRecord
 from evse.domain.session import SessionRecord, StopReason
 from evse.domain.view import Event, StationView
-from evse.ocpp.client import Identity, OcppClient
+from evse.ocpp.client import OcppClient
+from evse.ocpp.ports import Identity
 from evse.runtime.backend import BackendPort
 from evse.runtime.effects import EffectRunner
 from evse.runtime.loop import ControlLoop
@@ -33,7 +35,6 @@ from evse.runtime.recorder import Recorder
 from evse.runtime.settings import load_availability, load_planner_settings, save_availability
 from evse.runtime.supervisor import Supervisor
 from evse.runtime.wiring import Devices, build_devices
-from evse.domain.records import PointRecord
 from evse.storage.db import Store
 from evse.transports.base import Openers
 from evse.units import NS_PER_S, Instant
@@ -53,7 +54,15 @@ class Station:
     """One station. Create with `Station.open`, run with `run`, end with `close`."""
 
     def __init__(
-        self, config: StationConfig, *, config_path: Path | None, data_dir: Path, openers: Openers, clock: Clock, store: Store, rng: Random
+        self,
+        config: StationConfig,
+        *,
+        config_path: Path | None,
+        data_dir: Path,
+        openers: Openers,
+        clock: Clock,
+        store: Store,
+        rng: Random,
     ) -> None:
         self.config = config
         self.config_path = config_path
@@ -87,13 +96,21 @@ class Station:
         self.ocpp: OcppClient | None = None
         if self.config.ocpp.enabled:
             self.ocpp = OcppClient(
-                self.config.ocpp, identity(self.config), self.openers, self.clock, self.store, BackendPort(self), self._rng
+                self.config.ocpp,
+                identity(self.config),
+                self.openers,
+                self.clock,
+                self.store,
+                BackendPort(self),
+                self._rng,
             )
             await self.ocpp.open()
         event_seq = await self._close_cut_transactions(event_seq)
         availability = await load_availability(self.store)
         state = initial_state(self.spec, now, availability=availability, event_seq=event_seq)
-        self.loop = ControlLoop(self.spec, state, self.devices, self.clock, self.planner, self.recorder, self._on_outputs)
+        self.loop = ControlLoop(
+            self.spec, state, self.devices, self.clock, self.planner, self.recorder, self._on_outputs
+        )
         self.effects = EffectRunner(self.store, self.loop, self.ocpp, self._on_stored)
 
     async def _close_cut_transactions(self, event_seq: int) -> int:
@@ -105,11 +122,20 @@ class Station:
             await self.store.end_transaction(ended, row)
             event_seq += 1
             event = Event(
-                seq=event_seq, wall=self.clock.wall(), kind="transaction.ended", evse_id=session.evse_id,
-                data={"session_id": session.session_id, "reason": StopReason.POWER_LOSS.value, "energy_wh": ended.energy_wh},
+                seq=event_seq,
+                wall=self.clock.wall(),
+                kind="transaction.ended",
+                evse_id=session.evse_id,
+                data={
+                    "session_id": session.session_id,
+                    "reason": StopReason.POWER_LOSS.value,
+                    "energy_wh": ended.energy_wh,
+                },
             )
             await self.store.append_events([event])
-            log.warning("session %s on EVSE %d was cut by power loss and is closed", session.session_id, session.evse_id)
+            log.warning(
+                "session %s on EVSE %d was cut by power loss and is closed", session.session_id, session.evse_id
+            )
         return event_seq
 
     def start(self) -> None:
@@ -137,7 +163,7 @@ class Station:
         if self._view is None or self._view_tick != self.loop.stats.count:
             inputs = self.loop.inputs
             if inputs is None:
-                inputs = self.loop._collect(())  # noqa: SLF001 - before the first tick there is no snapshot yet
+                inputs = self.loop._collect(())
             self._view = make_view(self.spec, self.loop.state, inputs, self.loop.now)
             self._view_tick = self.loop.stats.count
         return self._view
@@ -182,8 +208,7 @@ class Station:
         while True:
             for name, reader in self.devices.readers.items():
                 for token in reader.take():
-                    evses = served[name]
-                    self.loop.submit(lambda seq, n=name, t=token, e=evses: TokenPresented(seq=seq, reader=n, id_token=t, evse_ids=e))
+                    self.loop.submit(_presented(name, token, served[name]))
             await asyncio.sleep(0.1)
 
     async def _write_events(self) -> None:
@@ -228,10 +253,16 @@ class Station:
             if last is not None and now - last < POINT_PERIOD_NS:
                 continue
             self._last_point[evse.evse_id] = now
-            points.append(PointRecord(
-                session_id=session.session_id, wall=view.wall, power_w=evse.power_w or 0, soc_pct=evse.soc_pct, energy_wh=session.energy_wh,
-                meter_wh=None if session.meter_start_wh is None else session.meter_start_wh + session.energy_wh,
-            ))
+            points.append(
+                PointRecord(
+                    session_id=session.session_id,
+                    wall=view.wall,
+                    power_w=evse.power_w or 0,
+                    soc_pct=evse.soc_pct,
+                    energy_wh=session.energy_wh,
+                    meter_wh=None if session.meter_start_wh is None else session.meter_start_wh + session.energy_wh,
+                )
+            )
         if points:
             await self.store.add_points(points)
 
@@ -241,23 +272,42 @@ class Station:
         return reading.value.power_w if isinstance(reading, Sample) else None
 
 
+def _presented(reader: str, token: str, evse_ids: tuple[int, ...]) -> Callable[[int], AnyCommand]:
+    return lambda seq: TokenPresented(seq=seq, reader=reader, id_token=token, evse_ids=evse_ids)
+
+
 def cut_session(session: SessionRecord, last: PointRecord | None) -> SessionRecord:
     """Return ``session`` as a power cut ended it: at its last stored point, or at its start if there is none."""
     energy = last.energy_wh if last is not None else session.energy_wh
     return SessionRecord(
-        session_id=session.session_id, evse_id=session.evse_id, connector_id=session.connector_id, plugged_at=session.plugged_at,
-        started_at=session.started_at, ended_at=last.wall if last is not None else session.started_at,
-        unplugged_at=last.wall if last is not None else session.started_at, energy_wh=energy, meter_start_wh=session.meter_start_wh,
+        session_id=session.session_id,
+        evse_id=session.evse_id,
+        connector_id=session.connector_id,
+        plugged_at=session.plugged_at,
+        started_at=session.started_at,
+        ended_at=last.wall if last is not None else session.started_at,
+        unplugged_at=last.wall if last is not None else session.started_at,
+        energy_wh=energy,
+        meter_start_wh=session.meter_start_wh,
         meter_stop_wh=None if session.meter_start_wh is None else session.meter_start_wh + energy,
-        soc_start_pct=session.soc_start_pct, soc_end_pct=last.soc_pct if last is not None else session.soc_start_pct,
-        power_max_w=session.power_max_w, auth_source=session.auth_source, id_token=session.id_token, evcc_id=session.evcc_id,
-        transaction_id=session.transaction_id, stop_reason=StopReason.POWER_LOSS, fault=session.fault,
+        soc_start_pct=session.soc_start_pct,
+        soc_end_pct=last.soc_pct if last is not None else session.soc_start_pct,
+        power_max_w=session.power_max_w,
+        auth_source=session.auth_source,
+        id_token=session.id_token,
+        evcc_id=session.evcc_id,
+        transaction_id=session.transaction_id,
+        stop_reason=StopReason.POWER_LOSS,
+        fault=session.fault,
     )
 
 
 def identity(config: StationConfig) -> Identity:
     """Who the station is towards the back end."""
     return Identity(
-        charge_point_id=config.ocpp.charge_point_id or config.station.id, vendor=config.station.vendor, model=config.station.model,
-        serial=config.station.serial_number, firmware=__version__,
+        charge_point_id=config.ocpp.charge_point_id or config.station.id,
+        vendor=config.station.vendor,
+        model=config.station.model,
+        serial=config.station.serial_number,
+        firmware=__version__,
     )

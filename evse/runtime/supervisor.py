@@ -36,7 +36,7 @@ class Supervisor:
                 log.error("task %s ended by itself; starting it again in %.1f s", name, pause)
             except asyncio.CancelledError:
                 raise
-            except Exception as error:  # noqa: BLE001 - the supervisor is the place where our bugs stop
+            except Exception as error:
                 self.failures[name] = f"{type(error).__name__}: {error}"
                 log.exception("task %s failed; starting it again in %.1f s", name, pause)
             await asyncio.sleep(pause)

@@ -50,7 +50,9 @@ class Devices(msgspec.Struct, kw_only=True):
 def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Random) -> Devices:
     """Create all drivers that ``config`` names; nothing is opened before their tasks run."""
     boards = {
-        evse.id: BoardLinkDriver(evse.id, SerialSettings(port=evse.board.port, baud=evse.board.baud), openers, clock, rng)
+        evse.id: BoardLinkDriver(
+            evse.id, SerialSettings(port=evse.board.port, baud=evse.board.baud), openers, clock, rng
+        )
         for evse in config.evse
     }
     buses: dict[str, ModbusBus] = {}
@@ -70,15 +72,28 @@ def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Ra
     modules = None
     if config.modules is not None:
         modules = InfypowerModules(
-            _groups(config), config.modules.interface, config.modules.channel, config.modules.bitrate, openers, clock, rng
+            _groups(config),
+            config.modules.interface,
+            config.modules.channel,
+            config.modules.bitrate,
+            openers,
+            clock,
+            rng,
         )
     readers = {
         reader.name: Sl032Driver(
-            reader.name, SerialSettings(port=reader.port, baud=reader.baud), openers, clock, rng, byte_order=reader.byte_order
+            reader.name,
+            SerialSettings(port=reader.port, baud=reader.baud),
+            openers,
+            clock,
+            rng,
+            byte_order=reader.byte_order,
         )
         for reader in config.reader
     }
-    return Devices(boards=boards, meters=meters, modules=modules, readers=readers, buses=list(buses.values()), sections=sections)
+    return Devices(
+        boards=boards, meters=meters, modules=modules, readers=readers, buses=list(buses.values()), sections=sections
+    )
 
 
 def _bus(section: MeterSection, profile: MeterProfile, openers: Openers, clock: Clock, rng: Random) -> ModbusBus:
@@ -105,7 +120,10 @@ def _groups(config: StationConfig) -> list[InfypowerGroup]:
         return []
     return [
         InfypowerGroup(
-            group_id=group.id, addresses=group.addresses, module_power_w=group.module_power_w, module_current_ma=group.module_current_a * 1000
+            group_id=group.id,
+            addresses=group.addresses,
+            module_power_w=group.module_power_w,
+            module_current_ma=group.module_current_a * 1000,
         )
         for group in config.modules.groups
     ]

@@ -18,7 +18,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 def list_(
     limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=500)] = 50,
     offset: Annotated[int, typer.Option("--offset", help="Skip this many", min=0)] = 0,
-    output: Output = "table", fields: Fields = "", no_headers: NoHeaders = False, file: OutFile = "", host: Host = "",
+    output: Output = "table",
+    fields: Fields = "",
+    no_headers: NoHeaders = False,
+    file: OutFile = "",
+    host: Host = "",
 ) -> int:
     """List the audit log, newest first."""
     body = session(host).call("audit.list", limit=limit, offset=offset)

@@ -31,7 +31,9 @@ def _pin(prompt: str, file: Path | None) -> str:
 
 @app.command()
 def signin(
-    pin_file: PinFile = None, totp: Annotated[bool, typer.Option("--totp", help="Ask for a one-time code too")] = False, host: Host = "",
+    pin_file: PinFile = None,
+    totp: Annotated[bool, typer.Option("--totp", help="Ask for a one-time code too")] = False,
+    host: Host = "",
 ) -> int:
     """Raise your role with the service PIN; it ends by itself."""
     pin = _pin("PIN", pin_file)
@@ -57,17 +59,27 @@ def whoami(output: Output = "table", host: Host = "") -> int:
     if output != "table":
         emit("WhoAmI", [body], [], options(output), single=True)
         return exits.OK
-    write(pairs([
-        ("User", body["user"]), ("Role", body["role"]), ("PIN", "set" if body["pin_set"] else "not set yet: evsectl auth set-pin"),
-        *([("Locked until", tables.clock(body["locked_until"]))] if body["locked_until"] else []),
-    ]), options(output))
+    write(
+        pairs(
+            [
+                ("User", body["user"]),
+                ("Role", body["role"]),
+                ("PIN", "set" if body["pin_set"] else "not set yet: evsectl auth set-pin"),
+                *([("Locked until", tables.clock(body["locked_until"]))] if body["locked_until"] else []),
+            ]
+        ),
+        options(output),
+    )
     return exits.OK
 
 
 @app.command("set-pin")
 def set_pin(
     pin_file: PinFile = None,
-    old_pin_file: Annotated[Path | None, typer.Option("--old-pin-file", help="Read the present PIN from this file")] = None, host: Host = "",
+    old_pin_file: Annotated[
+        Path | None, typer.Option("--old-pin-file", help="Read the present PIN from this file")
+    ] = None,
+    host: Host = "",
 ) -> int:
     """Set the first service PIN, or change it: 4 to 12 digits."""
     caller = session(host)

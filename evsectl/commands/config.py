@@ -13,7 +13,9 @@ from evsectl.diagnostics import Abort, note, usage
 from evsectl.options import AcceptRisk, Host, OutFile, Output, options, session
 from evsectl.output import emit, write
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The configuration of the station.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The configuration of the station."
+)
 
 File = Annotated[str, typer.Argument(help="station.toml, or - for stdin", metavar="FILE")]
 
@@ -24,9 +26,13 @@ def _read(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")
     except OSError as error:
-        raise Abort(exits.NOT_FOUND, f"{file}: {error.strerror}", "name an existing file, or - for stdin", "not_found") from error
+        raise Abort(
+            exits.NOT_FOUND, f"{file}: {error.strerror}", "name an existing file, or - for stdin", "not_found"
+        ) from error
     except UnicodeDecodeError as error:
-        raise Abort(exits.INVALID, f"{file}: byte {error.start} is not UTF-8", "save the file as UTF-8", "invalid") from error
+        raise Abort(
+            exits.INVALID, f"{file}: byte {error.start} is not UTF-8", "save the file as UTF-8", "invalid"
+        ) from error
 
 
 @app.command()
@@ -67,7 +73,9 @@ def _plan(body: dict[str, Any]) -> str:
     lines = []
     for change in body["changes"]:
         sign = "+" if change["old"] == "" else "-" if change["new"] == "" else "~"
-        lines.append(f"{sign} {change['key']}: {change['old'] or 'unset'} -> {change['new'] or 'unset'}  ({change['apply']})")
+        lines.append(
+            f"{sign} {change['key']}: {change['old'] or 'unset'} -> {change['new'] or 'unset'}  ({change['apply']})"
+        )
     return "".join(line + "\n" for line in lines)
 
 
@@ -78,8 +86,12 @@ def _problems(body: dict[str, Any]) -> None:
 
 @app.command()
 def diff(
-    file: File, output: Output = "table", host: Host = "",
-    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 8 when there are differences")] = False,
+    file: File,
+    output: Output = "table",
+    host: Host = "",
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 8 when there are differences")
+    ] = False,
 ) -> int:
     """Show what applying a file would change, and what needs a restart."""
     body = session(host).call("config.validate", text=_read(file))
@@ -95,9 +107,13 @@ def diff(
 def apply(
     file: File,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing")] = False,
-    if_version: Annotated[int | None, typer.Option("--if-version", help="Only if the version is still this one")] = None,
-    accept_risk: AcceptRisk = "", yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
-    output: Output = "table", host: Host = "",
+    if_version: Annotated[
+        int | None, typer.Option("--if-version", help="Only if the version is still this one")
+    ] = None,
+    accept_risk: AcceptRisk = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
+    output: Output = "table",
+    host: Host = "",
 ) -> int:
     """Apply a file: live options at once, the rest at the next restart."""
     from evsectl.options import confirm
@@ -107,12 +123,20 @@ def apply(
     plan = caller.call("config.validate", text=text)
     _problems(plan)
     if not plan["changes"]:
-        write("unchanged\n", options("table")) if output == "table" else emit("ConfigResult", [plan], [], options(output), single=True)
+        write("unchanged\n", options("table")) if output == "table" else emit(
+            "ConfigResult", [plan], [], options(output), single=True
+        )
         return exits.OK
     if output == "table":
         write(_plan(plan), options("table"))
     if not dry_run:
-        confirm(f"Apply {len(plan['changes'])} change(s)?", ["live options change now"], risk="", accepted=accept_risk, yes=yes)
+        confirm(
+            f"Apply {len(plan['changes'])} change(s)?",
+            ["live options change now"],
+            risk="",
+            accepted=accept_risk,
+            yes=yes,
+        )
     request: dict[str, Any] = {"text": text, "dry_run": dry_run}
     if if_version is not None:
         request["if_version"] = if_version

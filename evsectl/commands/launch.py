@@ -13,9 +13,13 @@ from evsectl.diagnostics import usage
 from evsectl.options import Globals, Output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-sim_app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Simulated station below the wire.")
+sim_app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Simulated station below the wire."
+)
 app.add_typer(sim_app, name="sim")
-plan_app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Solve planner problems without a station.")
+plan_app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Solve planner problems without a station."
+)
 app.add_typer(plan_app, name="plan")
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="station.toml")]
@@ -24,18 +28,23 @@ Config = Annotated[Path, typer.Option("--config", "-c", help="station.toml")]
 def become(module: str, *arguments: str) -> NoReturn:
     """Replace this process by ``python -m module``: signals and exit code are then the program's own."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - our own interpreter and module
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
 
 
 @app.command()
-def run(config: Config = Path("station.toml"), socket: Annotated[str, typer.Option("--socket", help="Socket of the API")] = "") -> int:
+def run(
+    config: Config = Path("station.toml"),
+    socket: Annotated[str, typer.Option("--socket", help="Socket of the API")] = "",
+) -> int:
     """Run the daemon in the foreground."""
     become("evse.runtime", "--config", str(config), *(["--socket", socket] if socket else []))
 
 
 @app.command()
 def demo(
-    headless: Annotated[bool, typer.Option("--headless", help="No screens: a live text report, then the result")] = False,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="No screens: a live text report, then the result")
+    ] = False,
     scenario: Annotated[str, typer.Option("--scenario", help="quick, site-limit, faults or offline")] = "quick",
     output: Output = "table",
     admin: Annotated[bool, typer.Option("--admin", help="Show the service console instead of the kiosk")] = False,
@@ -74,11 +83,17 @@ def sim_faults(output: Output = "table") -> int:
 
 @sim_app.command("sessions")
 def sim_sessions(
-    file: Annotated[Path, typer.Argument(help="Measured sessions, CSV in the columns of profiles/sessions/dc-sessions.csv")],
-    first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD; without it the busiest day of the file")] = "",
+    file: Annotated[
+        Path, typer.Argument(help="Measured sessions, CSV in the columns of profiles/sessions/dc-sessions.csv")
+    ],
+    first: Annotated[
+        str, typer.Option("--from", help="First day, YYYY-MM-DD; without it the busiest day of the file")
+    ] = "",
     last: Annotated[str, typer.Option("--to", help="Last day; without it the first one")] = "",
     output: Output = "table",
-    config: Annotated[str, typer.Option("--config", "-c", help="Station profile or station.toml")] = "measured/desl-172k5",
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="Station profile or station.toml")
+    ] = "measured/desl-172k5",
     limit: Annotated[int, typer.Option("--limit", help="At most this many sessions, 0 = all")] = 0,
 ) -> int:
     """Run the whole station through measured sessions, as fast as it goes, and compare."""
@@ -108,7 +123,9 @@ Baud = Annotated[int, typer.Option("--baud", help="Speed of the line, when the t
 
 
 @app.command()
-def kiosk(lang: Annotated[str, typer.Option("--lang", help="en, de or fr")] = "", profile: Profile = "", baud: Baud = 0) -> int:
+def kiosk(
+    lang: Annotated[str, typer.Option("--lang", help="en, de or fr")] = "", profile: Profile = "", baud: Baud = 0
+) -> int:
     """Show the driver's screen."""
     _screen("tui.kiosk", lang, profile, baud, [])
 
@@ -117,7 +134,8 @@ def kiosk(lang: Annotated[str, typer.Option("--lang", help="en, de or fr")] = ""
 def admin(
     readonly: Annotated[bool, typer.Option("--readonly", help="Look, do not touch")] = False,
     mono: Annotated[bool, typer.Option("--mono", help="No colours")] = False,
-    profile: Profile = "", baud: Baud = 0,
+    profile: Profile = "",
+    baud: Baud = 0,
 ) -> int:
     """Show the service console."""
     _screen("tui.admin", "", profile, baud, [*(["--readonly"] if readonly else []), *(["--mono"] if mono else [])])

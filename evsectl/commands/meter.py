@@ -16,14 +16,23 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 @app.command("list")
 def list_(output: Output = "table", fields: Fields = "", no_headers: NoHeaders = False, host: Host = "") -> int:
     """List all meters with their latest values."""
-    emit("Meter", session(host).call("meter.read")["items"], tables.METER, options(output, fields, no_headers), name="name")
+    emit(
+        "Meter",
+        session(host).call("meter.read")["items"],
+        tables.METER,
+        options(output, fields, no_headers),
+        name="name",
+    )
     return exits.OK
 
 
 @app.command()
 def read(
-    meter: Annotated[str, typer.Argument(help="Meter name or connector number, 0 = site", metavar="METER")], output: Output = "table",
-    fields: Fields = "", no_headers: NoHeaders = False, host: Host = "",
+    meter: Annotated[str, typer.Argument(help="Meter name or connector number, 0 = site", metavar="METER")],
+    output: Output = "table",
+    fields: Fields = "",
+    no_headers: NoHeaders = False,
+    host: Host = "",
 ) -> int:
     """Show the latest values of one meter; exit 10 when it does not answer."""
     items = session(host).call("meter.read", name=meter)["items"]
@@ -32,7 +41,11 @@ def read(
 
 
 @app.command()
-def probe(meter: Annotated[str, typer.Argument(help="Meter name or connector number, 0 = site", metavar="METER")], output: Output = "table", host: Host = "") -> int:
+def probe(
+    meter: Annotated[str, typer.Argument(help="Meter name or connector number, 0 = site", metavar="METER")],
+    output: Output = "table",
+    host: Host = "",
+) -> int:
     """Read every register of a meter now; exit 10 when some do not answer."""
     body = session(host).call("meter.probe", name=meter)
     if output in ("table", "wide"):

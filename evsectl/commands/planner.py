@@ -9,16 +9,22 @@ import typer
 from evsectl import exits, tables
 from evsectl.diagnostics import usage
 from evsectl.options import Host, OutFile, Output, options, session
-from evsectl.output import emit, pairs, table, write
+from evsectl.output import Cell, emit, pairs, table, write
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Site limits and power allocation.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Site limits and power allocation."
+)
+
+def _kw(key: str) -> Cell:
+    return lambda row: tables.kilo(row[key])
+
 
 ALLOCATION = [
-    tables.Column("EVSE", "evse_id", right=True), *[
-        tables.Column(f"{name.upper()} kW", lambda r, key=f"{name}_w": tables.kilo(r[key]), right=True)
-        for name in ("requested", "offered", "allowed", "assigned")
-    ],
-    tables.Column("GROUPS", lambda r: tables.plain(r["chain"])), tables.Column("BOUND BY", "binding"), tables.Column("DETAIL", lambda r: tables.plain(r["detail"])),
+    tables.Column("EVSE", "evse_id", right=True),
+    *[tables.Column(f"{n.upper()} kW", _kw(f"{n}_w"), right=True) for n in ("requested", "offered", "allowed", "assigned")],
+    tables.Column("GROUPS", lambda r: tables.plain(r["chain"])),
+    tables.Column("BOUND BY", "binding"),
+    tables.Column("DETAIL", lambda r: tables.plain(r["detail"])),
 ]
 
 
@@ -34,11 +40,18 @@ def _show(body: dict[str, Any], output: str, file: str = "") -> int:
         return exits.OK
     s = body["settings"]
     rows = [
-        ("Site limit", _limit(s["limit_w"], s["file_limit_w"])), ("OCPP limit", _limit(s["ocpp_limit_w"], s["file_ocpp_limit_w"])),
+        ("Site limit", _limit(s["limit_w"], s["file_limit_w"])),
+        ("OCPP limit", _limit(s["ocpp_limit_w"], s["file_ocpp_limit_w"])),
         ("Group power", _limit(s["group_power_w"], s["file_group_power_w"])),
-        ("Max groups", f"{s['max_groups'] or 'no cap'}"), ("Borrowing", "allowed" if s["allow_cross"] else "forbidden"),
+        ("Max groups", f"{s['max_groups'] or 'no cap'}"),
+        ("Borrowing", "allowed" if s["allow_cross"] else "forbidden"),
         ("Measured", f"{tables.kilo(body['site_power_w'])} kW at the site meter"),
-        ("Plan", f"version {body['plan']['version']}, {body['plan']['reason'] or 'no reason given'}" if body["plan"] else "none yet"),
+        (
+            "Plan",
+            f"version {body['plan']['version']}, {body['plan']['reason'] or 'no reason given'}"
+            if body["plan"]
+            else "none yet",
+        ),
     ]
     text = pairs(rows)
     if body["plan"]:
@@ -51,22 +64,37 @@ def _show(body: dict[str, Any], output: str, file: str = "") -> int:
 
 def _limit(value: int, from_file: int) -> str:
     text = f"{tables.kilo(value)} kW" if value else "none"
-    return text if value == from_file else f"{text} (set by an operator; the file says {tables.kilo(from_file) + ' kW' if from_file else 'none'})"
+    return (
+        text
+        if value == from_file
+        else f"{text} (set by an operator; the file says {tables.kilo(from_file) + ' kW' if from_file else 'none'})"
+    )
 
 
 @app.command("set")
 def set_(
-    limit_w: Annotated[str, typer.Option("--limit-w", help="Site cap at the AC side, W (or 60kW); 0 = none", metavar="POWER")] = "",
-    ocpp_limit_w: Annotated[str, typer.Option("--ocpp-limit-w", help="Static cap beside the back end, W", metavar="POWER")] = "",
-    group_power_w: Annotated[str, typer.Option("--group-power-w", help="Cap per owner of module groups, W", metavar="POWER")] = "",
+    limit_w: Annotated[
+        str, typer.Option("--limit-w", help="Site cap at the AC side, W (or 60kW); 0 = none", metavar="POWER")
+    ] = "",
+    ocpp_limit_w: Annotated[
+        str, typer.Option("--ocpp-limit-w", help="Static cap beside the back end, W", metavar="POWER")
+    ] = "",
+    group_power_w: Annotated[
+        str, typer.Option("--group-power-w", help="Cap per owner of module groups, W", metavar="POWER")
+    ] = "",
     max_groups: Annotated[int | None, typer.Option("--max-groups", help="Groups per owner; 0 = no cap", min=0)] = None,
-    allow_cross: Annotated[bool | None, typer.Option("--allow-cross/--forbid-cross", help="Borrow module groups of other connectors")] = None,
+    allow_cross: Annotated[
+        bool | None, typer.Option("--allow-cross/--forbid-cross", help="Borrow module groups of other connectors")
+    ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Back to the configuration file")] = False,
-    output: Output = "table", host: Host = "",
+    output: Output = "table",
+    host: Host = "",
 ) -> int:
     """Change limits now, without restart; outputs follow within two ticks."""
     change: dict[str, Any] = {
-        key: watts(value) for key, value in (("limit_w", limit_w), ("ocpp_limit_w", ocpp_limit_w), ("group_power_w", group_power_w)) if value
+        key: watts(value)
+        for key, value in (("limit_w", limit_w), ("ocpp_limit_w", ocpp_limit_w), ("group_power_w", group_power_w))
+        if value
     }
     if max_groups is not None:
         change["max_groups"] = max_groups

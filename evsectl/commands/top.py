@@ -20,7 +20,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
-def status(output: Output = "table", fields: Fields = "", no_headers: NoHeaders = False, file: OutFile = "", host: Host = "") -> int:
+def status(
+    output: Output = "table", fields: Fields = "", no_headers: NoHeaders = False, file: OutFile = "", host: Host = ""
+) -> int:
     """Show the whole station on one page."""
     return reads.status(session(host), options(output, fields, no_headers, file))
 
@@ -45,7 +47,9 @@ def watch(
 def wait(
     noun: Annotated[str, typer.Argument(help="connector")],
     evse_id: EvseId,
-    condition: Annotated[str, typer.Option("--for", help="phase=charging, state=Charging, step=Curr, plugged=no, fault=none")],
+    condition: Annotated[
+        str, typer.Option("--for", help="phase=charging, state=Charging, step=Curr, plugged=no, fault=none")
+    ],
     timeout: Annotated[str, typer.Option("--timeout", help="60s, 2m")] = "60s",
     host: Host = "",
 ) -> int:
@@ -57,7 +61,8 @@ def wait(
 
 @app.command()
 def doctor(
-    output: Output = "table", host: Host = "",
+    output: Output = "table",
+    host: Host = "",
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write the checks as JUnit XML")] = None,
 ) -> int:
     """Check devices, back end, storage, control loop and clock; exit 10 when something fails."""
@@ -90,7 +95,12 @@ def _junit(checks: list[dict[str, str]]) -> str:
 @app.command()
 def version(output: Output = "table", host: Host = "") -> int:
     """Show the versions of this program and of the daemon."""
-    row: dict[str, str | None] = {"client": __version__, "python": platform.python_version(), "daemon": None, "api": None}
+    row: dict[str, str | None] = {
+        "client": __version__,
+        "python": platform.python_version(),
+        "daemon": None,
+        "api": None,
+    }
     try:
         body = session(host).call("version.get")
         row["daemon"], row["api"] = body["version"], body["api_version"]
@@ -121,11 +131,20 @@ def help_(topic: Annotated[str, typer.Argument(help="exit-codes or output")] = "
     if topic == "exit-codes":
         sys.stdout.write(pairs((str(code), text) for code, text in exits.TEXTS.items()))
     elif topic == "output":
-        sys.stdout.write(pairs([
-            ("table", "for people; the same text in a pipe"), ("wide", "a table with all columns"),
-            ("json", "one object with apiVersion and kind"), ("jsonl", "one object per line"), ("yaml", "the same as json"),
-            ("csv", "RFC 4180 with a header line"), ("name", "one id per line"), ("value", "bare values of --fields, tab-separated"),
-        ]))
+        sys.stdout.write(
+            pairs(
+                [
+                    ("table", "for people; the same text in a pipe"),
+                    ("wide", "a table with all columns"),
+                    ("json", "one object with apiVersion and kind"),
+                    ("jsonl", "one object per line"),
+                    ("yaml", "the same as json"),
+                    ("csv", "RFC 4180 with a header line"),
+                    ("name", "one id per line"),
+                    ("value", "bare values of --fields, tab-separated"),
+                ]
+            )
+        )
     else:
         usage(f"there is no topic {topic!r}", "topics: exit-codes, output")
     return exits.OK

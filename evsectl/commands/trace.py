@@ -11,7 +11,9 @@ from evsectl import exits
 from evsectl.options import Host, Output, options, session
 from evsectl.output import emit, write
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The flight recorder of the control loop.")
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The flight recorder of the control loop."
+)
 
 
 @app.command()
@@ -19,7 +21,10 @@ def dump(output: Output = "table", host: Host = "") -> int:
     """Write the last ten minutes of inputs to a file on the station."""
     body = session(host).call("trace.dump")
     if output == "table":
-        write(f"{body['path']}  {body['seconds']} s, {body['ticks']} ticks, {body['bytes'] // 1024} KiB\n", options(output))
+        write(
+            f"{body['path']}  {body['seconds']} s, {body['ticks']} ticks, {body['bytes'] // 1024} KiB\n",
+            options(output),
+        )
     else:
         emit("TraceDump", [body], [], options(output), single=True)
     return exits.OK

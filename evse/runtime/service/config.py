@@ -8,8 +8,8 @@ from evse.api.operations import Empty
 from evse.api.service import Caller
 from evse.config.load import parse_config
 from evse.config.model import StationConfig
-from evse.config.options import diff, redact
-from evse.config.save import save_text
+from evse.config.options import diff
+from evse.config.save import redacted, save_config
 from evse.domain.base import ConfigError
 from evse.runtime.settings import load_planner_settings
 from evse.runtime.station import Station
@@ -26,7 +26,7 @@ class ConfigOperations:
         path = self._station.config_path
         if path is None:
             raise ApiError(ErrorCode.NOT_FOUND, "this station runs without a configuration file")
-        return m.ConfigText(path=str(path), text=redact(path.read_text(encoding="utf-8")), version=self._config_version)
+        return m.ConfigText(path=str(path), text=redacted(path.read_text(encoding="utf-8")), version=self._config_version)
 
     async def config_validate(self, request: m.ConfigCandidate, caller: Caller) -> m.ConfigResult:
         """All errors at once, and what would change."""
@@ -36,7 +36,8 @@ class ConfigOperations:
         """Write the file and put live options in force; the rest waits for a restart and says so."""
         if request.if_version is not None and request.if_version != self._config_version:
             raise ApiError(
-                ErrorCode.CONFLICT, f"the configuration has version {self._config_version}, not {request.if_version}",
+                ErrorCode.CONFLICT,
+                f"the configuration has version {self._config_version}, not {request.if_version}",
                 "somebody changed it meanwhile; look with: evsectl config diff",
             )
         config, result = self._plan(request.text)
@@ -45,11 +46,16 @@ class ConfigOperations:
         path = self._station.config_path
         if request.dry_run or not result.changes or path is None:
             return result
-        save_text(path, request.text)
+        save_config(path, request.text, self._station.clock.wall())
         self._config_version += 1
         await self._apply_live(config, caller)
         return m.ConfigResult(
-            valid=True, problems=(), changes=result.changes, applied=True, restart_needed=result.restart_needed, version=self._config_version,
+            valid=True,
+            problems=(),
+            changes=result.changes,
+            applied=True,
+            restart_needed=result.restart_needed,
+            version=self._config_version,
         )
 
     def _plan(self, text: str) -> tuple[StationConfig | None, m.ConfigResult]:
@@ -58,13 +64,23 @@ class ConfigOperations:
             config = parse_config(text, where)
         except ConfigError as error:
             return None, m.ConfigResult(
-                valid=False, problems=tuple(error.problems), changes=(), applied=False, restart_needed=False, version=self._config_version,
+                valid=False,
+                problems=tuple(error.problems),
+                changes=(),
+                applied=False,
+                restart_needed=False,
+                version=self._config_version,
             )
         changes = tuple(
-            m.ConfigChange(key=c.key, old=c.old, new=c.new, apply=c.apply) for c in diff(self._station.config, config)
+            m.ConfigChange(key=key, old=old, new=new, apply=apply)
+            for key, old, new, apply in diff(self._station.config, config)
         )
         return config, m.ConfigResult(
-            valid=True, problems=(), changes=changes, applied=False, restart_needed=any(c.apply == "restart" for c in changes),
+            valid=True,
+            problems=(),
+            changes=changes,
+            applied=False,
+            restart_needed=any(c.apply == "restart" for c in changes),
             version=self._config_version,
         )
 

@@ -7,7 +7,7 @@ from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import Empty
 from evse.api.service import Caller
 from evse.devices.discovery import discover
-from evse.domain.readings import Sample
+from evse.domain.readings import MeterValues, Sample
 from evse.runtime.station import Station
 from evse.units import NS_PER_MS
 
@@ -25,11 +25,18 @@ class DeviceOperations:
         for row in discover(station.openers.list_serial(), configured):
             board = station.devices.boards.get(row.evse_id) if row.evse_id is not None else None
             info = board.info if board is not None else None
-            rows.append(m.PlcRow(
-                evse_id=row.evse_id, port=row.port, detected=row.detected, configured=row.configured, matched=row.matched,
-                online=board is not None and isinstance(board.reading(), Sample),
-                firmware=info.firmware if info is not None else "", board_id=info.board_id if info is not None else "",
-            ))
+            rows.append(
+                m.PlcRow(
+                    evse_id=row.evse_id,
+                    port=row.port,
+                    detected=row.detected,
+                    configured=row.configured,
+                    matched=row.matched,
+                    online=board is not None and isinstance(board.reading(), Sample),
+                    firmware=info.firmware if info is not None else "",
+                    board_id=info.board_id if info is not None else "",
+                )
+            )
         return m.PlcDiscovery(items=tuple(rows), in_sync=all(row.matched for row in rows))
 
     async def meter_read(self, request: m.MeterRef, caller: Caller) -> m.Meters:
@@ -46,11 +53,14 @@ class DeviceOperations:
         for evse_id, meter in self._station.devices.meters.items():
             if request.name in (meter.name, str(evse_id), "site" if evse_id == 0 else ""):
                 registers = await meter.probe()
-                bad = [r for r in registers if r.error]
+                bad = sum(1 for *_, error in registers if error)
                 return m.ProbeResult(
-                    name=meter.name, ok=not bad, detail=f"{len(registers) - len(bad)} of {len(registers)} quantities read",
+                    name=meter.name,
+                    ok=bad == 0,
+                    detail=f"{len(registers) - bad} of {len(registers)} quantities read",
                     registers=tuple(
-                        m.ProbeRegister(quantity=r.quantity, address=r.address, raw=r.raw, value=r.value, error=r.error) for r in registers
+                        m.ProbeRegister(quantity=quantity, address=address, raw=raw, value=value, error=error)
+                        for quantity, address, raw, value, error in registers
                     ),
                 )
         raise self._no_meter(request.name)
@@ -63,10 +73,17 @@ class DeviceOperations:
             reader = station.devices.readers[section.name]
             link = reader.health()[0]
             last_at = None if reader.last is None else station.clock.wall() - (station.clock.now() - reader.last[0])
-            rows.append(m.ReaderRow(
-                name=section.name, port=section.port, online=link.online, detail=link.detail,
-                last_token=reader.last[1] if reader.last is not None else "", last_at=last_at, evses=section.evses,
-            ))
+            rows.append(
+                m.ReaderRow(
+                    name=section.name,
+                    port=section.port,
+                    online=link.online,
+                    detail=link.detail,
+                    last_token=reader.last[1] if reader.last is not None else "",
+                    last_at=last_at,
+                    evses=section.evses,
+                )
+            )
         return m.Readers(items=tuple(rows))
 
     async def trace_dump(self, request: Empty, caller: Caller) -> m.TraceDump:
@@ -79,35 +96,61 @@ class DeviceOperations:
         station = self._station
         checks = [
             m.Check(
-                name=link.name, result="ok" if link.online else "failed", detail=link.detail or f"{link.where} answers",
-                remedy="" if link.online else "check power, cable and port in the configuration; then: evsectl plc discover, evsectl meter read",
+                name=link.name,
+                result="ok" if link.online else "failed",
+                detail=link.detail or f"{link.where} answers",
+                remedy=""
+                if link.online
+                else "check power, cable and port in the configuration; then: evsectl plc discover, evsectl meter read",
             )
             for link in station.devices.health()
         ]
         checks.append(self._check_backend())
         stats = station.loop.stats
         late = stats.late * 100 // max(1, stats.count)
-        checks.append(m.Check(
-            name="control loop", result="ok" if late < 1 else "warning",
-            detail=f"{stats.count} ticks, {stats.late} late, worst {stats.lateness_max_ns / NS_PER_MS:.1f} ms",
-            remedy="" if late < 1 else "another program takes the processor; look with: top",
-        ))
+        checks.append(
+            m.Check(
+                name="control loop",
+                result="ok" if late < 1 else "warning",
+                detail=f"{stats.count} ticks, {stats.late} late, worst {stats.lateness_max_ns / NS_PER_MS:.1f} ms",
+                remedy="" if late < 1 else "another program takes the processor; look with: top",
+            )
+        )
         aside = station.store.set_aside
-        checks.append(m.Check(
-            name="storage", result="warning" if aside else "ok" if station.loop.storage_ok else "failed",
-            detail=f"a damaged database was moved to {aside}" if aside else "writes are durable" if station.loop.storage_ok else "writes fail",
-            remedy="keep the moved file for support" if aside else "" if station.loop.storage_ok else "check free space: df -h",
-        ))
+        checks.append(
+            m.Check(
+                name="storage",
+                result="warning" if aside else "ok" if station.loop.storage_ok else "failed",
+                detail=f"a damaged database was moved to {aside}"
+                if aside
+                else "writes are durable"
+                if station.loop.storage_ok
+                else "writes fail",
+                remedy="keep the moved file for support"
+                if aside
+                else ""
+                if station.loop.storage_ok
+                else "check free space: df -h",
+            )
+        )
         valid = station.clock.wall_valid()
-        checks.append(m.Check(
-            name="clock", result="ok" if valid else "warning", detail="set" if valid else "never set since power-up",
-            remedy="" if valid else "connect the back end or set the time",
-        ))
+        checks.append(
+            m.Check(
+                name="clock",
+                result="ok" if valid else "warning",
+                detail="set" if valid else "never set since power-up",
+                remedy="" if valid else "connect the back end or set the time",
+            )
+        )
         for record in station.view().faults:
-            checks.append(m.Check(
-                name=f"fault {record.code.value}", result="failed", detail=record.detail,
-                remedy=f"evsectl fault explain {record.code.value}",
-            ))
+            checks.append(
+                m.Check(
+                    name=f"fault {record.code.value}",
+                    result="failed",
+                    detail=record.detail,
+                    remedy=f"evsectl fault explain {record.code.value}",
+                )
+            )
         return m.Doctor(checks=tuple(checks))
 
     def _check_backend(self) -> m.Check:
@@ -117,29 +160,39 @@ class DeviceOperations:
         summary = ocpp.summary()
         ok = summary.connected and summary.registration == "Accepted"
         return m.Check(
-            name="back end", result="ok" if ok else "failed",
-            detail=f"{summary.url}: {summary.registration or 'not registered'}" if summary.connected else f"{summary.url}: {summary.last_error or 'not connected'}",
+            name="back end",
+            result="ok" if ok else "failed",
+            detail=f"{summary.url}: {summary.registration or 'not registered'}"
+            if summary.connected
+            else f"{summary.url}: {summary.last_error or 'not connected'}",
             remedy="" if ok else "check ocpp.url and ocpp.charge_point_id; messages: evsectl ocpp messages",
         )
 
     def _meter_row(self, evse_id: int) -> m.MeterRow:
         meter, section = self._station.devices.meters[evse_id], self._station.devices.sections[evse_id]
         reading = meter.reading()
-        base = {"name": meter.name, "evse_id": evse_id, "profile": section.profile, "port": section.port, "address": section.address}
-        if not isinstance(reading, Sample):
-            return m.MeterRow(
-                **base, online=False, detail=reading.detail, age_ms=None, power_w=None, energy_import_wh=None, energy_export_wh=None,  # type: ignore[arg-type]
-                voltage_mv=None, current_ma=None,
-            )
-        v = reading.value
+        fresh = isinstance(reading, Sample)
+        v = reading.value if isinstance(reading, Sample) else MeterValues()
         return m.MeterRow(
-            **base, online=True, detail="", age_ms=(self._station.clock.now() - reading.at) // NS_PER_MS, power_w=v.power_w,  # type: ignore[arg-type]
-            energy_import_wh=v.energy_import_wh, energy_export_wh=v.energy_export_wh, voltage_mv=v.voltage_mv, current_ma=v.current_ma,
-            voltage_l_mv=v.voltage_l_mv, current_l_ma=v.current_l_ma, frequency_mhz=v.frequency_mhz, temperature_dc=v.temperature_dc,
+            name=meter.name,
+            evse_id=evse_id,
+            profile=section.profile,
+            port=section.port,
+            address=section.address,
+            online=fresh,
+            detail="" if isinstance(reading, Sample) else reading.detail,
+            age_ms=(self._station.clock.now() - reading.at) // NS_PER_MS if isinstance(reading, Sample) else None,
+            power_w=v.power_w,
+            energy_import_wh=v.energy_import_wh,
+            energy_export_wh=v.energy_export_wh,
+            voltage_mv=v.voltage_mv,
+            current_ma=v.current_ma,
+            voltage_l_mv=v.voltage_l_mv,
+            current_l_ma=v.current_l_ma,
+            frequency_mhz=v.frequency_mhz,
+            temperature_dc=v.temperature_dc,
         )
 
     def _no_meter(self, name: str) -> ApiError:
         known = ", ".join(meter.name for meter in self._station.devices.meters.values()) or "none"
         return ApiError(ErrorCode.NOT_FOUND, f"there is no meter {name!r}", f"meters of this station: {known}")
-
-

@@ -29,21 +29,34 @@ class FaultOperations:
         if not active:
             where = f"connector {request.evse_id}" if request.evse_id else "the station"
             return m.Done(changed=False, detail=f"{code.value} is not active on {where}")
-        refusal = await self._station.loop.ask(lambda seq: ClearFault(seq=seq, evse_id=request.evse_id, code=code.value))
+        refusal = await self._station.loop.ask(
+            lambda seq: ClearFault(seq=seq, evse_id=request.evse_id, code=code.value)
+        )
         if refusal:
             raise ApiError(ErrorCode.CONFLICT, refusal, FAULTS[code].remedy_on_site)
         return m.Done()
 
     async def fault_catalogue(self, request: Empty, caller: Caller) -> m.FaultCatalogue:
         """Every fault."""
-        return m.FaultCatalogue(items=tuple(
-            m.FaultText(
-                code=s.code.value, name=s.name, scope=s.scope, severity=s.severity.value, reaction=s.reaction.value, latch=s.latch.value,
-                ocpp16=s.ocpp16, description=s.description, cause=s.cause, impact=s.impact, remedy_remote=s.remedy_remote,
-                remedy_on_site=s.remedy_on_site,
+        return m.FaultCatalogue(
+            items=tuple(
+                m.FaultText(
+                    code=s.code.value,
+                    name=s.name,
+                    scope=s.scope,
+                    severity=s.severity.value,
+                    reaction=s.reaction.value,
+                    latch=s.latch.value,
+                    ocpp16=s.ocpp16,
+                    description=s.description,
+                    cause=s.cause,
+                    impact=s.impact,
+                    remedy_remote=s.remedy_remote,
+                    remedy_on_site=s.remedy_on_site,
+                )
+                for s in FAULTS.values()
             )
-            for s in FAULTS.values()
-        ))
+        )
 
 
 def fault_info(record: FaultRecord) -> m.FaultInfo:
@@ -51,8 +64,18 @@ def fault_info(record: FaultRecord) -> m.FaultInfo:
     s = FAULTS[record.code]
     can, why = clearable(record)
     return m.FaultInfo(
-        record=record, name=s.name, severity=s.severity.value, reaction=s.reaction.value, latch=s.latch.value, description=s.description,
-        cause=s.cause, impact=s.impact, remedy_remote=s.remedy_remote, remedy_on_site=s.remedy_on_site, clearable=can, why_not=why,
+        record=record,
+        name=s.name,
+        severity=s.severity.value,
+        reaction=s.reaction.value,
+        latch=s.latch.value,
+        description=s.description,
+        cause=s.cause,
+        impact=s.impact,
+        remedy_remote=s.remedy_remote,
+        remedy_on_site=s.remedy_on_site,
+        clearable=can,
+        why_not=why,
     )
 
 
@@ -60,4 +83,8 @@ def _code(text: str) -> FaultCode:
     for code in FaultCode:
         if text.upper() == code.value or text.lower() == FAULTS[code].name.lower():
             return code
-    raise ApiError(ErrorCode.NOT_FOUND, f"there is no fault {text!r}", f"codes are F1 to F{len(FaultCode)}; see: evsectl fault explain")
+    raise ApiError(
+        ErrorCode.NOT_FOUND,
+        f"there is no fault {text!r}",
+        f"codes are F1 to F{len(FaultCode)}; see: evsectl fault explain",
+    )

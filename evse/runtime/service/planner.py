@@ -34,15 +34,21 @@ class PlannerOperations:
         planner = self._station.planner
         base = planner.file_settings if request.reset else planner.settings
         wanted = {
-            "site_limit_w": request.limit_w, "ocpp_limit_w": request.ocpp_limit_w, "group_power_w": request.group_power_w,
-            "max_groups": request.max_groups, "allow_cross": request.allow_cross,
+            "site_limit_w": request.limit_w,
+            "ocpp_limit_w": request.ocpp_limit_w,
+            "group_power_w": request.group_power_w,
+            "max_groups": request.max_groups,
+            "allow_cross": request.allow_cross,
         }
         for key, value in wanted.items():
             if value is not None and not 0 <= int(value) <= LIMIT_MAX_W:
                 raise ApiError(ErrorCode.INVALID, f"{key} = {value}: must be 0..{LIMIT_MAX_W}", "0 means no limit")
-        settings = PlannerSettingsW(**{
-            **msgspec.structs.asdict(base), **{key: value for key, value in wanted.items() if value is not None},
-        })
+        settings = PlannerSettingsW(
+            **{
+                **msgspec.structs.asdict(base),
+                **{key: value for key, value in wanted.items() if value is not None},
+            }
+        )
         if settings != planner.settings:
             await save_planner_settings(self._station.store, settings, planner.file_settings)
             planner.change(settings, self._station.clock.now(), caller.user)
@@ -59,7 +65,9 @@ class PlannerOperations:
         items = []
         for evse in self._station.view().evses:
             told = explain(evse, plan, settings, self._station.clock.now())
-            items.append(m.Explanation(evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, limits=told.limits))
+            items.append(
+                m.Explanation(evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, limits=told.limits)
+            )
         return m.Explanations(items=tuple(items))
 
     def _planner_state(self) -> m.PlannerState:
@@ -69,14 +77,26 @@ class PlannerOperations:
         rows = plan.allocations if plan is not None else ()
         return m.PlannerState(
             settings=m.PlannerSettings(
-                limit_w=s.site_limit_w, ocpp_limit_w=s.ocpp_limit_w, group_power_w=s.group_power_w, max_groups=s.max_groups,
-                allow_cross=s.allow_cross, file_limit_w=f.site_limit_w, file_ocpp_limit_w=f.ocpp_limit_w,
-                file_group_power_w=f.group_power_w, file_max_groups=f.max_groups, file_allow_cross=f.allow_cross, override=s != f,
+                limit_w=s.site_limit_w,
+                ocpp_limit_w=s.ocpp_limit_w,
+                group_power_w=s.group_power_w,
+                max_groups=s.max_groups,
+                allow_cross=s.allow_cross,
+                file_limit_w=f.site_limit_w,
+                file_ocpp_limit_w=f.ocpp_limit_w,
+                file_group_power_w=f.group_power_w,
+                file_max_groups=f.max_groups,
+                file_allow_cross=f.allow_cross,
+                override=s != f,
             ),
-            plan=plan, groups=tuple(self._group_row(index, group) for index, group in enumerate(station.spec.groups)),
-            requested_w=sum(a.requested_w for a in rows), offered_w=sum(a.offered_w for a in rows),
-            allowed_w=sum(a.allowed_w for a in rows), assigned_w=sum(a.assigned_w for a in rows),
-            shared_chains=sum(1 for a in rows if len(a.chain) > 1), bms_stale=sum(1 for e in view.evses if e.bms_stale),
+            plan=plan,
+            groups=tuple(self._group_row(index, group) for index, group in enumerate(station.spec.groups)),
+            requested_w=sum(a.requested_w for a in rows),
+            offered_w=sum(a.offered_w for a in rows),
+            allowed_w=sum(a.allowed_w for a in rows),
+            assigned_w=sum(a.assigned_w for a in rows),
+            shared_chains=sum(1 for a in rows if len(a.chain) > 1),
+            bms_stale=sum(1 for e in view.evses if e.bms_stale),
             site_power_w=station.site_power_w(),
         )
 
@@ -88,13 +108,19 @@ class PlannerOperations:
         reading = station.devices.modules.reading(group.group_id) if station.devices.modules is not None else None
         status = reading.value if isinstance(reading, Sample) else None
         return m.GroupRow(
-            group_id=group.group_id, home_evse=group.home_evse, owner=owner,
+            group_id=group.group_id,
+            home_evse=group.home_evse,
+            owner=owner,
             role="idle" if owner is None else "home" if owner == group.home_evse else "donor",
-            on=status is not None and status.on, tie=self._tie(index, group),
+            on=status is not None and status.on,
+            tie=self._tie(index, group),
             contribution_w=power_w(status.voltage_mv, status.current_ma) if status is not None and status.on else 0,
-            modules=group.modules, modules_present=status.modules_present if status is not None else 0,
-            voltage_mv=status.voltage_mv if status is not None else None, current_ma=status.current_ma if status is not None else None,
-            temperature_dc=status.temperature_dc if status is not None else None, faults=status.faults if status is not None else (),
+            modules=group.modules,
+            modules_present=status.modules_present if status is not None else 0,
+            voltage_mv=status.voltage_mv if status is not None else None,
+            current_ma=status.current_ma if status is not None else None,
+            temperature_dc=status.temperature_dc if status is not None else None,
+            faults=status.faults if status is not None else (),
         )
 
     def _tie(self, index: int, group: GroupSpec) -> str:

@@ -21,9 +21,15 @@ class SessionOperations:
     async def session_list(self, request: m.SessionQuery, caller: Caller) -> m.Sessions:
         """Sessions, newest first; running ones show their present energy."""
         if request.state not in ("all", "active", "completed"):
-            raise ApiError(ErrorCode.BAD_REQUEST, f"state {request.state!r} is not known", "use all, active or completed")
+            raise ApiError(
+                ErrorCode.BAD_REQUEST, f"state {request.state!r} is not known", "use all, active or completed"
+            )
         items, total, energy_wh = await self._station.store.sessions(
-            state=request.state, evse_id=request.evse_id, text=request.text, limit=_page(request.limit), offset=max(0, request.offset)
+            state=request.state,
+            evse_id=request.evse_id,
+            text=request.text,
+            limit=_page(request.limit),
+            offset=max(0, request.offset),
         )
         running = self._running()
         return m.Sessions(items=tuple(running.get(s.session_id, s) for s in items), total=total, energy_wh=energy_wh)
@@ -32,20 +38,29 @@ class SessionOperations:
         """One session with points and events."""
         session = self._running().get(request.session_id) or await self._station.store.session(request.session_id)
         if session is None:
-            raise ApiError(ErrorCode.NOT_FOUND, f"there is no session {request.session_id!r}", "list them with: evsectl session list")
+            raise ApiError(
+                ErrorCode.NOT_FOUND,
+                f"there is no session {request.session_id!r}",
+                "list them with: evsectl session list",
+            )
         points = await self._station.store.points(request.session_id, POINTS_MAX)
         end = session.unplugged_at or self._station.clock.wall()
         events = await self._station.store.events_between(session.evse_id, session.plugged_at, end, EVENTS_MAX)
         return m.SessionDetail(
             session=session,
-            points=tuple(m.SessionPoint(wall=p.wall, power_w=p.power_w, soc_pct=p.soc_pct, energy_wh=p.energy_wh) for p in points),
+            points=tuple(
+                m.SessionPoint(wall=p.wall, power_w=p.power_w, soc_pct=p.soc_pct, energy_wh=p.energy_wh) for p in points
+            ),
             events=tuple(events),
         )
 
     async def events_list(self, request: m.HistoryQuery, caller: Caller) -> m.Events:
         """Event history."""
         items, total = await self._station.store.events(
-            kind_prefix=request.kind, evse_id=None if request.evse_id < 0 else request.evse_id, limit=_page(request.limit), offset=max(0, request.offset)
+            kind_prefix=request.kind,
+            evse_id=request.evse_id,
+            limit=_page(request.limit),
+            offset=max(0, request.offset),
         )
         return m.Events(items=tuple(items), total=total)
 
@@ -55,7 +70,14 @@ class SessionOperations:
         return m.Audit(
             items=tuple(
                 m.AuditRow(
-                    wall=r.wall, who=r.who, origin=r.origin, operation=r.operation, target=r.target, old=r.old, new=r.new, result=r.result
+                    wall=r.wall,
+                    who=r.who,
+                    origin=r.origin,
+                    operation=r.operation,
+                    target=r.target,
+                    old=r.old,
+                    new=r.new,
+                    result=r.result,
                 )
                 for r in items
             ),

@@ -23,13 +23,23 @@ from evse.runtime.service.system import SystemOperations, make_status
 from evse.runtime.station import Station
 
 DENIALS: dict[Denial, ErrorCode] = {
-    Denial.WRONG: ErrorCode.UNAUTHENTICATED, Denial.LOCKED: ErrorCode.LOCKED_OUT, Denial.NO_PIN: ErrorCode.UNAUTHENTICATED,
-    Denial.BAD_PIN: ErrorCode.INVALID, Denial.NOT_OWNER: ErrorCode.FORBIDDEN, Denial.EXPIRED: ErrorCode.UNAUTHENTICATED,
+    Denial.WRONG: ErrorCode.UNAUTHENTICATED,
+    Denial.LOCKED: ErrorCode.LOCKED_OUT,
+    Denial.NO_PIN: ErrorCode.UNAUTHENTICATED,
+    Denial.BAD_PIN: ErrorCode.INVALID,
+    Denial.NOT_OWNER: ErrorCode.FORBIDDEN,
+    Denial.EXPIRED: ErrorCode.UNAUTHENTICATED,
 }
 
 
 class RuntimeService(
-    SystemOperations, ConnectorOperations, SessionOperations, FaultOperations, PlannerOperations, BackendOperations, ConfigOperations,
+    SystemOperations,
+    ConnectorOperations,
+    SessionOperations,
+    FaultOperations,
+    PlannerOperations,
+    BackendOperations,
+    ConfigOperations,
     DeviceOperations,
 ):
     """Every operation of the registry."""
@@ -79,7 +89,10 @@ class RuntimeService(
     async def auth_whoami(self, request: Empty, caller: Caller) -> m.WhoAmI:
         """Role of the caller."""
         return m.WhoAmI(
-            role=caller.role.name.lower(), user=caller.user, uid=caller.uid, pin_set=await self._control.pin_set(),
+            role=caller.role.name.lower(),
+            user=caller.user,
+            uid=caller.uid,
+            pin_set=await self._control.pin_set(),
             locked_until=await self._control.locked_until(),
         )
 

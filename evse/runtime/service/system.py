@@ -32,20 +32,36 @@ def make_status(station: Station) -> m.Status:
     """Everything a front end needs to draw its first screen."""
     stats = station.loop.stats
     return m.Status(
-        station_id=station.config.station.id, support_phone=station.config.station.support_phone, language=station.config.station.language,
-        view=station.view(), ocpp=ocpp_summary(station),
+        station_id=station.config.station.id,
+        support_phone=station.config.station.support_phone,
+        language=station.config.station.language,
+        view=station.view(),
+        ocpp=ocpp_summary(station),
         links=tuple(
             m.DeviceLink(
-                name=h.name, kind=h.kind, where=h.where, online=h.online, detail=h.detail, frames_in=h.frames_in, frames_out=h.frames_out,
-                errors=h.errors, reconnects=h.reconnects,
+                name=h.name,
+                kind=h.kind,
+                where=h.where,
+                online=h.online,
+                detail=h.detail,
+                frames_in=h.frames_in,
+                frames_out=h.frames_out,
+                errors=h.errors,
+                reconnects=h.reconnects,
             )
             for h in station.devices.health()
         ),
         system=m.System(
-            version=__version__, started_at=station.started_wall, uptime_s=(station.clock.wall() - station.started_wall) // NS_PER_S,
-            config_path=str(station.config_path or ""), data_dir=str(station.data_dir), pid=os.getpid(),
+            version=__version__,
+            started_at=station.started_wall,
+            uptime_s=(station.clock.wall() - station.started_wall) // NS_PER_S,
+            config_path=str(station.config_path or ""),
+            data_dir=str(station.data_dir),
+            pid=os.getpid(),
             tick=m.TickStats(
-                count=stats.count, late=stats.late, lateness_max_ms=stats.lateness_max_ns / NS_PER_MS,
+                count=stats.count,
+                late=stats.late,
+                lateness_max_ms=stats.lateness_max_ns / NS_PER_MS,
                 duration_mean_us=stats.duration_sum_ns / 1000 / max(1, stats.count),
             ),
         ),
