@@ -19,6 +19,8 @@ _CODE: Final = tuple(bytes((n,)) for n in range(256))
 
 def encode(message: bytes) -> bytes:
     """Return ``message`` without 0x00 bytes; one byte longer per 254 bytes or part of them. No delimiter is added."""
+    if len(message) < GROUP_MAX:  # no run can fill a group: the short way for all frames of the board link
+        return b"".join([_CODE[len(run) + 1] + run for run in message.split(b"\0")])
     parts: list[bytes] = []
     for run in message.split(b"\0"):
         at = 0
@@ -43,8 +45,17 @@ def decode(block: bytes) -> bytes:
         raise ProtocolError("COBS: empty block")
     if 0 in block:
         raise ProtocolError(f"COBS: 0x00 inside a block at byte {block.index(0)}")
-    parts: list[bytes] = []
     at = 0
+    if size <= GROUP_MAX:  # 255 cannot be a valid code here, so every code but the first stands for one 0x00
+        plain = bytearray(block)
+        while at < size:
+            code = plain[at]
+            plain[at] = 0
+            at += code
+        if at > size:
+            raise ProtocolError(f"COBS: last code points {at - size} bytes past the end of {size}")
+        return bytes(plain[1:])
+    parts: list[bytes] = []
     while True:
         code = block[at]
         end = at + code

@@ -69,7 +69,7 @@ class FaultyStream:
         self._flow.clear()
 
     def thaw(self) -> None:
-        """Let everything pass again: what was held arrives in one burst, what was written leaves with the next write."""
+        """Let everything pass again: what was held arrives in one burst, what was written goes with the next write."""
         self._flow.set()
 
     async def disconnect(self) -> None:
