@@ -113,8 +113,16 @@ class TransactionNumbered(Command, frozen=True, kw_only=True):
 
 
 AnyCommand: TypeAlias = (
-    TokenPresented | AuthorizeResult | StartSession | StopSession | SetAvailability | ClearFault | UnlockConnector
-    | ReserveEvse | TransactionStored | TransactionNumbered
+    TokenPresented
+    | AuthorizeResult
+    | StartSession
+    | StopSession
+    | SetAvailability
+    | ClearFault
+    | UnlockConnector
+    | ReserveEvse
+    | TransactionStored
+    | TransactionNumbered
 )
 
 MAX_COMMANDS_PER_TICK = 16
@@ -136,7 +144,23 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 __all__ = [
-    "MAX_COMMANDS_PER_TICK", "AnyCommand", "AuthorizeResult", "BoardReading", "ClearFault", "Command", "EvseInputs",
-    "GroupReading", "Inputs", "Instant", "MeterReading", "ReserveEvse", "SetAvailability", "StartSession", "StopSession",
-    "TokenPresented", "TransactionNumbered", "TransactionStored", "UnlockConnector",
+    "MAX_COMMANDS_PER_TICK",
+    "AnyCommand",
+    "AuthorizeResult",
+    "BoardReading",
+    "ClearFault",
+    "Command",
+    "EvseInputs",
+    "GroupReading",
+    "Inputs",
+    "Instant",
+    "MeterReading",
+    "ReserveEvse",
+    "SetAvailability",
+    "StartSession",
+    "StopSession",
+    "TokenPresented",
+    "TransactionNumbered",
+    "TransactionStored",
+    "UnlockConnector",
 ]

@@ -114,7 +114,6 @@ _PD_OFF = STEP_NUMBER[HlcStep.PD_OFF]
 
 def advance(t: Tick, conn: Conn, reaction: Reaction) -> None:
     """Move the machine as far as the inputs allow, then act out the stage."""
-    _plug(t, conn)
     _overdue(t, conn)
     if conn.pulses:  # a fault of this tick acts on this tick
         w = conn.w
@@ -129,7 +128,7 @@ def advance(t: Tick, conn: Conn, reaction: Reaction) -> None:
             break
 
 
-def _plug(t: Tick, conn: Conn) -> None:
+def plug(t: Tick, conn: Conn) -> None:
     """Follow the pilot: A = no vehicle, B..D = vehicle; anything else changes nothing."""
     w, b = conn.w, conn.b
     if b is None:

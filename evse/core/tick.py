@@ -82,6 +82,7 @@ def _previous_blocks(t: Tick) -> None:
 
 def _machine(t: Tick, conn: Conn) -> None:
     w = conn.w
+    machine_dc.plug(t, conn)
     session.meter(t, conn)
     faults.evse_causes(t, conn)
     w.faults, w.past = faults.update(t, conn.spec.evse_id, w.faults, w.past, conn.causes, plugged=w.plugged)
