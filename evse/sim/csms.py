@@ -46,7 +46,8 @@ class Script(msgspec.Struct):
     error: str | None = None
     delay_ms: int = 0
     silence: bool = False
-    garbage: str | None = None  # sent instead of an answer, as it is
+    garbage: str | None = None  # sent instead of an answer, as it is; {id} becomes the unique id
+    lost: bool = False  # the request is carried out, but its answer does not arrive
     count: int | None = None
 
 
@@ -114,10 +115,12 @@ class SimCsms:
 
     def answer(
         self, action: str, payload: Json | None = None, error: str | None = None, delay_ms: int = 0,
-        silence: bool = False, garbage: str | None = None, count: int | None = None,
+        silence: bool = False, garbage: str | None = None, lost: bool = False, count: int | None = None,
     ) -> None:
         """Script the answers to ``action``. Without anything set, the normal answers are back."""
-        script = Script(payload=payload, error=error, delay_ms=delay_ms, silence=silence, garbage=garbage, count=count)
+        script = Script(
+            payload=payload, error=error, delay_ms=delay_ms, silence=silence, garbage=garbage, lost=lost, count=count,
+        )
         if script == Script(count=count):
             self._scripts.pop(action, None)
         else:
@@ -167,8 +170,9 @@ class SimCsms:
 
     async def listen(self, host: str, port: int) -> int:
         """Serve real WebSockets; return the port (0 asks for any). Raises `OSError`."""
-        from websockets.asyncio.server import Request, Response, ServerConnection, serve
+        from websockets.asyncio.server import ServerConnection, serve
         from websockets.datastructures import Headers
+        from websockets.http11 import Request, Response
         from websockets.typing import Subprotocol
 
         async def handler(connection: ServerConnection) -> None:
@@ -342,7 +346,9 @@ class _Link:
                 except ValueError:
                     self._csms.violation(f"{self._name}: not JSON: {text[:80]}")
                     continue
-                if frame[0] == 2:
+                if not isinstance(frame, list) or len(frame) < 3 or not isinstance(frame[1], str):
+                    self._csms.violation(f"{self._name}: not a message: {text[:80]}")
+                elif frame[0] == 2:
                     self._spawn(frame)
                 elif (waiting := self._calls.pop(frame[1], None)) is not None and not waiting.done():
                     if frame[0] == 3:
@@ -379,6 +385,8 @@ class _Link:
             else:
                 answer = self._csms.handle(self._name, unique_id, action, payload)
                 answer = script.payload if script.payload is not None else answer
+                if script.lost:
+                    return
                 if answer is None:
                     await self._send([4, unique_id, "NotImplemented", f"{action} is not known", {}])
                 else:
