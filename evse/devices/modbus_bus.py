@@ -34,7 +34,16 @@ REST_AFTER_TIMEOUT_MS = 50
 """Rest of the line after a timeout: a late answer ends in it."""
 
 TCP_CONNECT_TIMEOUT_S = 5
+
+TCP_SILENT_MAX = 6
+"""Requests in a row without an answer after which a TCP connection is opened anew: the peer may have lost its power
+without a word. A serial port has no such state."""
+
 BITS_PER_CHARACTER = 11  # start, 8 data, parity or second stop bit, stop
+
+
+class _Silent(DeviceError):
+    """A TCP connection that is open but dead."""
 
 
 class NoAnswer(DeviceError):
@@ -106,6 +115,7 @@ class ModbusBus:
         self._owned = False
         self._line_error: DeviceError | None = None
         self._transaction = 0
+        self._unanswered = 0
         if isinstance(where, SerialSettings):
             self._character_ns = BITS_PER_CHARACTER * NS_PER_S // where.baud
             # Above 19200 baud the standard fixes the silence at 1.75 ms.
@@ -146,6 +156,8 @@ class ModbusBus:
             while True:
                 try:
                     await self._session()
+                except _Silent as error:
+                    self.error = str(error)  # the meters have named what is wrong with them
                 except DeviceError as error:
                     self.error = str(error)
                     for member in self._members:
@@ -171,6 +183,7 @@ class ModbusBus:
         stream = await self._open()
         self._stream = stream
         self._line_error = None
+        self._unanswered = 0
         self.error = ""
         self._buffer.clear()
         self._reader = asyncio.get_running_loop().create_task(self._read(stream))
@@ -193,6 +206,8 @@ class ModbusBus:
             await member.poll()
             if self.frames_in > frames:
                 self._backoff.reset()
+            elif self._unanswered >= TCP_SILENT_MAX and isinstance(self.settings, TcpEndpoint):
+                raise _Silent(f"{self.where}: {self._unanswered} requests without an answer; opening it again")
         await asyncio.get_running_loop().create_future()
 
     async def _drop(self) -> None:
@@ -288,6 +303,7 @@ class ModbusBus:
             self._rest(REST_AFTER_TIMEOUT_MS / 1000)
             raise
         self.frames_in += 1
+        self._unanswered = 0
         self._rest(0.0)
         return body
 
@@ -303,6 +319,7 @@ class ModbusBus:
                 raise self._line_error
             left_ns = deadline - self._clock.now()
             if left_ns <= 0:
+                self._unanswered += 1
                 self._rest(REST_AFTER_TIMEOUT_MS / 1000)
                 if answer.received:
                     raise NoAnswer(f"answer cut after {answer.received} bytes")

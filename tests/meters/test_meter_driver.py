@@ -8,6 +8,8 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evse.config.meter_profiles import load_profile
 from evse.devices import meter as meter_module
@@ -243,6 +245,43 @@ class _One:
 
     async def open_serial(self, settings: object) -> object:
         return self.stream
+
+
+def test_a_tcp_connection_that_went_silent_is_opened_again_and_the_meter_stays_named() -> None:
+    async def body(bench: Bench) -> None:
+        await asyncio.sleep(1.5)
+        for sim in bench.sims.values():
+            sim.fault("mute", on=True)
+        await asyncio.sleep(60)
+        assert bench.opened > 2
+        reading = bench.meters[1].reading()
+        assert isinstance(reading, NoData)
+        assert reading.reason is NoDataReason.TIMEOUT
+        assert "meter[sdm630@tcp://meter:502#1]: register 0: no answer in 200 ms x" in reading.detail
+        for sim in bench.sims.values():
+            sim.fault("mute", on=False)
+        await asyncio.sleep(11)
+        assert isinstance(bench.meters[1].reading(), Sample)
+        assert isinstance(bench.meters[2].reading(), Sample)
+
+    bench_run(STATION, body, tcp=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.binary(max_size=300), st.integers(0, 900)), max_size=12), st.booleans())
+def test_noise_on_the_line_never_stops_the_bus(noise: list[tuple[bytes, int]], tcp: bool) -> None:
+    async def body(bench: Bench) -> None:
+        for data, pause_ms in noise:
+            await asyncio.sleep(pause_ms / 1000)
+            if bench.line is not None and bench.line.peer is not None and bench.bus.online:
+                bench.line.peer.write_now(data)
+        await asyncio.sleep(15)
+        bench.sims[2].set_values(DC)
+        await asyncio.sleep(2)
+        assert bench.values(2) == DC
+        assert isinstance(bench.meters[1].reading(), Sample)
+
+    bench_run(STATION, body, tcp=tcp)
 
 
 def test_two_meters_with_one_address_are_refused() -> None:
