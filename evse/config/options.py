@@ -6,14 +6,16 @@ tables and dots; ``[]`` marks an array of tables: ``evse[].board.port``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from functools import cache
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import inspect
 
 from evse.config.model import StationConfig
+from evse.config.source import value_text
 from evse.domain.base import Frozen
 
 UNITS = {
@@ -219,11 +221,19 @@ def shown(value: object, secret: bool = False) -> str:
     return str(value)
 
 
-def diff(old: StationConfig, new: StationConfig) -> list[tuple[str, str, str, str]]:
-    """Changes as (key, old, new, apply): "" = absent, apply = live | idle | restart. An added or removed table lists
-    its keys."""
+class Change(NamedTuple):
+    """One changed option. ``old`` / ``new`` as people see them, "" = absent; ``apply`` = live | idle | restart."""
+
+    key: str
+    old: str
+    new: str
+    apply: str
+
+
+def diff(old: StationConfig, new: StationConfig) -> list[Change]:
+    """Every option that differs, in the order of the declarations. An added or removed table lists its keys."""
     before, after = dict(_flat(old, "")), dict(_flat(new, ""))
-    changes: list[tuple[str, str, str, str]] = []
+    changes: list[Change] = []
     for key in [*before, *(k for k in after if k not in before)]:
         if before.get(key) == after.get(key) and key in before and key in after:
             continue
@@ -232,5 +242,38 @@ def diff(old: StationConfig, new: StationConfig) -> list[tuple[str, str, str, st
         apply = found.apply if found else "restart"
         if key not in before or key not in after:
             apply = "restart" if "[" in key or "meter." in key or key.startswith("modules.") else apply
-        changes.append((key, shown(before.get(key), secret), shown(after.get(key), secret), apply))
+        changes.append(Change(key, shown(before.get(key), secret), shown(after.get(key), secret), apply))
     return changes
+
+
+def redact(text: str) -> str:
+    """Return ``text`` for people: values of secret options and passwords in URLs replaced by ``***``; layout kept."""
+    import tomlkit  # only the daemon shows files; the checks above need not load it
+
+    document = tomlkit.parse(text)
+
+    def walk(table: MutableMapping[str, Any], key: str) -> None:
+        for name, value in list(table.items()):
+            below = f"{key}.{name}" if key else name
+            if isinstance(value, MutableMapping):
+                walk(value, below)
+            elif isinstance(value, list) and value and isinstance(value[0], MutableMapping):
+                for row in value:
+                    walk(row, f"{below}[]")
+            elif isinstance(value, str) and value:
+                found = option(below)
+                if found.secret if found else value_text(name, value) == HIDDEN:
+                    table[name] = HIDDEN
+                elif "://" in value and "@" in value:
+                    table[name] = _without_password(value)
+
+    walk(document, "")
+    return tomlkit.dumps(document)
+
+
+def _without_password(url: str) -> str:
+    try:
+        netloc = urlsplit(url).netloc
+    except ValueError:
+        return HIDDEN
+    return url.replace(netloc, f"{HIDDEN}@{netloc.rpartition('@')[2]}", 1) if "@" in netloc else url

@@ -11,17 +11,17 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import time
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from evse.config.load import parse_config
-from evse.config.options import HIDDEN, option
-from evse.config.source import read_toml, value_text
+from evse.config.options import option
+from evse.config.source import read_toml
 from evse.domain.base import ConfigError, DeviceError
 from evse.units import NS_PER_S, WallNs
 
@@ -122,6 +122,11 @@ def save_config(path: Path, text: str, wall: WallNs) -> Path | None:
     return backup
 
 
+def save_text(path: Path, text: str) -> Path | None:
+    """`save_config` with the time of this machine."""
+    return save_config(path, text, time.time_ns())
+
+
 def _descend(at: MutableMapping[str, Any], name: str, index: str | None, key: str) -> MutableMapping[str, Any]:
     """The table ``name`` of ``at`` (made when absent), or its element with id, name or position ``index``."""
     if name not in at:
@@ -166,34 +171,3 @@ def set_values(text: str, changes: Mapping[str, Value | None], file: str = "stat
         else:
             at[name] = value
     return tomlkit.dumps(document)
-
-
-def redacted(text: str) -> str:
-    """Return ``text`` for people: values of secret options and passwords in URLs replaced by ``***``; layout kept."""
-    document = tomlkit.parse(text)
-
-    def walk(table: MutableMapping[str, Any], key: str) -> None:
-        for name, value in list(table.items()):
-            below = f"{key}.{name}" if key else name
-            if isinstance(value, MutableMapping):
-                walk(value, below)
-            elif isinstance(value, list) and value and isinstance(value[0], MutableMapping):
-                for row in value:
-                    walk(row, f"{below}[]")
-            elif isinstance(value, str) and value:
-                found = option(below)
-                if found.secret if found else value_text(name, value) == HIDDEN:
-                    table[name] = HIDDEN
-                elif "://" in value and "@" in value:
-                    table[name] = _without_password(value)
-
-    walk(document, "")
-    return tomlkit.dumps(document)
-
-
-def _without_password(url: str) -> str:
-    try:
-        netloc = urlsplit(url).netloc
-    except ValueError:
-        return HIDDEN
-    return url.replace(netloc, f"{HIDDEN}@{netloc.rpartition('@')[2]}", 1) if "@" in netloc else url

@@ -19,7 +19,7 @@ import msgspec
 
 from evse.domain.station import Topology
 from evse.planner.bus import solve_bus
-from evse.planner.matrix import solve_matrix
+from evse.planner.matrix import fits_matrix, solve_matrix
 from evse.planner.problem import (
     DcCabinet,
     DcConnector,
@@ -102,10 +102,10 @@ def _always_fits(part: _Part, served: list[DcConnector], min_w: int) -> bool:
 def _fits(problem: DcProblem, part: _Part, served: list[DcConnector], min_w: int) -> bool:
     if part.cap_w is not None and len(served) * min_w > part.cap_w:
         return False
-    return (
-        _always_fits(part, served, min_w)
-        or _solve_part(problem, part, served, [min_w] * len(served), min_w) is not None
-    )
+    if _always_fits(part, served, min_w):
+        return True
+    task = _task(problem, part, served, [min_w] * len(served), min_w)
+    return fits_matrix(task) if part.cabinet.topology is Topology.MATRIX else solve_bus(task) is not None
 
 
 def _admit(problem: DcProblem, parts: list[_Part], min_w: int) -> None:

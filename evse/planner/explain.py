@@ -68,7 +68,10 @@ def _origin(settings: PlannerSettingsW, source: LimitSource, now: Instant | None
             found = limit
     if found is None:
         return None, "from the configuration" if source in (LimitSource.SITE, LimitSource.OCPP_STATIC) else ""
-    return (None if now is None else max(0, now - found.set_at) // NS_PER_S), found.detail
+    if found.detail == "configuration":
+        return None, "from the configuration"
+    detail = f"set by {found.detail}" if found.detail and " " not in found.detail else found.detail
+    return (None if now is None else max(0, now - found.set_at) // NS_PER_S), detail
 
 
 def _bracket(age_s: int | None, detail: str) -> str:
@@ -121,7 +124,7 @@ def explain(
     row = next((a for a in plan.allocations if a.evse_id == view.evse_id), None) if plan is not None else None
     core = view.limits[0] if view.limits and view.limits[0].binds else None
     binding = core.source if core is not None else (row.binding if row is not None else LimitSource.PLAN)
-    if binding in (LimitSource.PLAN, *SITE_SOURCES, LimitSource.MODULES) and row is not None:
+    if row is not None and binding in (LimitSource.PLAN, row.binding):
         core, binding = None, row.binding
     limits = tuple(_rows(view, row, settings, binding, now))
     who = f"Connector {view.evse_id}"

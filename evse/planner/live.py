@@ -155,22 +155,19 @@ def build_problem(
 
 
 def _connector(spec: StationSpec, settings: PlannerSettingsW, request: PowerRequest, now: Instant) -> DcConnector:
+    """One request as a connector. The current is the one of the cable: the vehicle's own demand current follows what
+    it was
+    offered, so a plan that kept to it could never rise again; what the vehicle wants is in ``request_w``."""
     evse = next(e for e in spec.evses if e.evse_id == request.evse_id)
     wanted = max(request.request_w, settings.min_power_w) if request.request_w > 0 else 0
     voltage_mv = request.voltage_mv if request.voltage_mv > 0 else ASSUMED_MV
-    # The V*A of planner.md is a cap of the vehicle and the cable; the ramp down of a nearly full battery must not fall
-    # below the minimum, and a vehicle that has not named a current yet is bound by the connector alone.
-    current_ma = min(request.current_ma if request.current_ma > 0 else evse.current_max_ma, evse.current_max_ma)
-    if wanted:
-        current_ma = max(current_ma, -(-settings.min_power_w * 1_000_000 // voltage_mv))
-        current_ma = min(current_ma, evse.current_max_ma)
     since = request.charging_since
     return DcConnector(
         id=str(request.evse_id),
         cabinet="cabinet",
         request_w=wanted,
         voltage_mv=voltage_mv,
-        current_ma=current_ma,
+        current_ma=evse.current_max_ma,
         limit_w=max(0, min(request.limit_w, evse.power_max_w)),
         charging_s=0 if since is None else max(0, now - since) // NS_PER_S,
     )

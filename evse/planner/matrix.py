@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from operator import sub
 from typing import NamedTuple
 
 from evse.planner.share import NOBODY, Answer, Levels, Task, inserted
@@ -95,11 +96,16 @@ def _options(task: Task, kinds: _Kinds, c: int, floor_w: int) -> list[_Option] |
     return found
 
 
-def _search(task: Task, kinds: _Kinds, floor_w: int) -> list[tuple[int, ...]] | None:
-    """Exact counts per connector; an empty list when the minimums do not fit; None when the bound was reached."""
+def _search(task: Task, kinds: _Kinds, floor: Levels) -> list[tuple[int, ...]] | None:
+    """Exact counts per connector; an empty list when the minimums do not fit; None when the bound was reached.
+
+    ``floor`` = sorted values of an answer that exists, or () without one. The i-th smallest value of a finished
+    answer is at
+    most the i-th smallest of any part of it: a part that falls below ``floor`` can never become better and is dropped.
+    """
     options: list[list[_Option]] = []
     for c in range(len(task.home)):
-        ways = _options(task, kinds, c, floor_w)
+        ways = _options(task, kinds, c, floor[0] if floor else task.min_w)
         if ways is None:
             return None
         options.append(ways)
@@ -109,23 +115,25 @@ def _search(task: Task, kinds: _Kinds, floor_w: int) -> list[tuple[int, ...]] | 
     for index, c in enumerate(order):
         waiting = len(order) - index - 1  # each of them needs a group at least
         following: dict[tuple[int, ...], _State] = {}
+        reach = floor[: index + 1]
         for left, state in states.items():
             room = sum(left) - waiting
             for option in options[c]:
                 if option.groups > room:
                     continue
-                rest = tuple(have - take for have, take in zip(left, option.counts, strict=True))
-                if min(rest, default=0) < 0:
+                rest = tuple(map(sub, left, option.counts))
+                if rest and min(rest) < 0:
                     continue
                 steps += 1
-                new = (
-                    inserted(state.levels, option.value_w),
-                    state.relays + option.relays,
-                    state.groups + option.groups,
-                )
+                levels = inserted(state.levels, option.value_w)
+                if levels < reach:
+                    continue
                 old = following.get(rest)
-                if old is None or (new[0], -new[1], -new[2]) > (old.levels, -old.relays, -old.groups):
-                    following[rest] = _State(*new, option, state)
+                if old is not None and levels < old.levels:
+                    continue
+                relays, groups = state.relays + option.relays, state.groups + option.groups
+                if old is None or levels > old.levels or (relays, groups) < (old.relays, old.groups):
+                    following[rest] = _State(levels, relays, groups, option, state)
             if steps > EXACT_STEPS_MAX:
                 return None
         states = following
@@ -228,6 +236,13 @@ def _exchange(task: Task, owner: list[int]) -> list[int]:
     return owner
 
 
+def fits_matrix(task: Task) -> bool:
+    """Return True when every connector of ``task`` can get the minimum (False also when no way was found in time)."""
+    if not task.home or min(_values(task, _greedy(task))) >= task.min_w:
+        return True
+    return solve_matrix(task) is not None
+
+
 def solve_matrix(task: Task) -> Answer | None:
     """Serve every connector of ``task``, or return None when the minimums do not fit together (or no way was found)."""
     if not task.home:
@@ -236,7 +251,7 @@ def solve_matrix(task: Task) -> Answer | None:
     values = _values(task, greedy)
     fits = min(values) >= task.min_w
     kinds = _Kinds(task)
-    counts = _search(task, kinds, min(values) if fits else task.min_w)
+    counts = _search(task, kinds, tuple(sorted(values)) if fits else ())
     if counts is None:
         return Answer(owner=_trimmed(task, greedy), value_w=values, exact=False) if fits else None
     return _placed(task, kinds, counts) if counts else None

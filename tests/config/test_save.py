@@ -8,7 +8,8 @@ import pytest
 
 from evse.config import save
 from evse.config.load import load_config
-from evse.config.save import backups, prune_backups, redacted, save_config, set_values, write_atomic
+from evse.config.options import redact
+from evse.config.save import backups, prune_backups, save_config, set_values, write_atomic
 from evse.domain.base import ConfigError, DeviceError
 from evse.units import NS_PER_S
 from tests.config.test_load import GOOD
@@ -86,7 +87,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 def test_secrets_are_hidden_in_the_text_for_people() -> None:
     text = GOOD + '\n[ocpp]\nurl = "wss://joe:hunter2@example.org/x" # note\npassword = "hunter2"\n'
-    shown = redacted(text)
+    shown = redact(text)
     assert "hunter2" not in shown
     assert 'url = "wss://***@example.org/x" # note' in shown
-    assert redacted(GOOD) == GOOD
+    assert redact(GOOD) == GOOD
