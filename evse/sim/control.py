@@ -120,11 +120,24 @@ async def _swipe(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError([f"token = '{_short(token)}': accepted: 4, 7 or 10 bytes as hex, e.g. 04A1B2C3"])
     if not station.readers:
         raise ConfigError(["swipe: the configuration has no reader ([[reader]])"])
-    reader = args.get("reader") or next(iter(station.readers))
+    reader = args.get("reader") or _reader_of(station, args.get("connector"))
     if reader not in station.readers:
         raise ConfigError([f"reader = '{_short(reader)}': no such reader; accepted: {', '.join(station.readers)}"])
     station.swipe(token, reader, args.get("hold_ms", 700))
     return {"reader": reader, "token": token}
+
+
+def _reader_of(station: SimStation, connector: int | None) -> str:
+    """Return the reader that serves a connector, the first one without a wish."""
+    if connector is None:
+        return next(iter(station.readers))
+    _known(station, connector)
+    for section in station.config.reader:
+        if connector in section.evses:
+            return section.name
+    raise ConfigError(
+        [f"connector = {connector}: no reader serves it; name one with reader: {', '.join(station.readers)}"]
+    )
 
 
 async def _set_ev(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
@@ -294,7 +307,7 @@ COMMANDS: Final[dict[str, Spec]] = {
     "swipe": Spec(
         help="A card is held to a reader",
         args={
-            "token": Arg(kind="text", required=True), "reader": Arg(kind="text"),
+            "token": Arg(kind="text", required=True), "reader": Arg(kind="text"), "connector": Arg(kind="int", low=1, high=48),
             "hold_ms": Arg(kind="int", low=50, high=60_000),
         },
         run=_swipe,

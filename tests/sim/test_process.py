@@ -74,9 +74,9 @@ def test_start_control_and_clean_end(tmp_path: Path) -> None:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        assert sorted(item.name for item in tmp_path.iterdir()) == ["station.toml"]
 
     asyncio.run(run())
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["station.toml"]
 
 
 def _first_bytes(fd: int) -> bytes:
