@@ -14,7 +14,7 @@ from evse.core.state import ENERGY_STAGES, Stage
 from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, FaultRecord, LatchRule, Reaction
 from evse.domain.session import StopReason
-from evse.domain.signals import ContactorFeedback, HlcStep, IsolationState, LockState
+from evse.domain.signals import ContactorFeedback, CpState, HlcStep, IsolationState, LockState
 from evse.units import NS_PER_MS, NS_PER_S, Instant, ms, s
 
 SEEN_EVERY = NS_PER_S
@@ -38,6 +38,9 @@ OVER_VOLTAGE_MARGIN_MV = 10_000
 OVER_CURRENT_MARGIN_MA = 5_000
 RETRY_CLEARS = frozenset({FaultCode.VEHICLE_COMMUNICATION, FaultCode.BMS_STALE})
 """Faults of the conversation with the vehicle: a new permission may try again without replugging."""
+
+POWER_STATES = (CpState.C, CpState.D)
+"""Elsewhere the board opens the contactors by itself, rightly (docs/board-link.md)."""
 
 _FORBIDS = (Reaction.STOP, Reaction.EMERGENCY)
 
@@ -106,7 +109,7 @@ def _board_causes(t: Tick, conn: Conn) -> None:
     since = now - w.lease_since
     if not w.lease and b.contactor is ContactorFeedback.CLOSED and since > CONTACTOR_OPEN_LIMIT:
         causes.append((FaultCode.CONTACTOR_WELDED, f"feedback closed {CONTACTOR_OPEN_LIMIT // NS_PER_MS} ms after the command to open, {b.output_mv} mV at the vehicle"))
-    elif w.lease and b.contactor is not ContactorFeedback.CLOSED and since > CONTACTOR_CLOSE_LIMIT:
+    elif w.lease and b.contactor is not ContactorFeedback.CLOSED and b.cp in POWER_STATES and since > CONTACTOR_CLOSE_LIMIT:
         causes.append((FaultCode.CONTACTOR_NOT_CLOSED, f"feedback {b.contactor.value} {CONTACTOR_CLOSE_LIMIT // NS_PER_MS} ms after the command to close"))
     if w.lock is not (b.lock is LockState.LOCKED) and now - w.lock_since > LOCK_LIMIT and (w.lock or w.plugged):
         wanted = "locked" if w.lock else "unlocked"
