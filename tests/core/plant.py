@@ -182,9 +182,22 @@ class Plant:
         g = self.outputs.groups[index]
         car = self.cars.get(g.owner)
         flows = car is not None and car.status.step is HlcStep.CURR and car.status.contactor is ContactorFeedback.CLOSED
+        flows = flows and index in self._connected(g.owner)
         mv = car.battery_mv if flows and car is not None else g.voltage_mv
         home = self.spec.groups[index].home_evse == g.owner
         return mv, (g.current_ma + (car.extra_ma if car is not None and home else 0)) if flows else 0
+
+    def _connected(self, owner: int) -> set[int]:
+        """Groups that relays connect to the home group of ``owner`` now."""
+        homes = [g.home_evse for g in self.spec.groups]
+        reach = {homes.index(owner)} if owner in homes else set()
+        for _ in homes:
+            for i, home in enumerate(homes):
+                car = self.cars.get(home or 0)
+                pair = {i, (i + 1) % len(homes)}
+                if car is not None and car.status.tie_closed and reach & pair:
+                    reach |= pair
+        return reach
 
     def snapshot(self) -> Inputs:
         evses = []
