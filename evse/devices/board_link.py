@@ -8,6 +8,7 @@ stops calling it, heartbeats go on and the board opens its contactors all the sa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
@@ -118,6 +119,7 @@ class BoardLinkDriver:
         self._last_in = self._last_out = self._hello_at = self._diagnostics_at = self._clock.now()
         self._uptime_ms = 0
         self._event_seen: int | None = None
+        self._write_now: Callable[[bytes], bool] | None = None  # of streams that can write without waiting
 
     # -- what the control loop uses -----------------------------------------------------------------------------------
 
@@ -158,6 +160,13 @@ class BoardLinkDriver:
             raise BugError(f"{self._where}: {error}") from error
         if self._pending is not None:
             self.counters.commands_dropped += 1
+        elif self._write_now is not None and not self._queue:
+            try:
+                if self._write_now(frame):
+                    self._sent(frame)
+                    return
+            except DeviceError:
+                return  # the reader meets the same error and ends the connection
         self._pending = frame
         self._wake.set()
 
@@ -212,11 +221,21 @@ class BoardLinkDriver:
                 try:
                     await self._talk(stream)
                 finally:
+                    self._farewell()
                     self._ready = False
                     self._sample = None
                     await stream.close()
             self.counters.reconnects += 1
             await self._backoff.sleep()
+
+    def _farewell(self) -> None:
+        """Take the energy away before the port closes (shutdown); where that fails, the lease runs out by itself."""
+        if self._ready and self._write_now is not None:
+            self._counter = (self._counter + 1) & 0xFFFF
+            frame = link.encode_command(BoardCommand(), lease_counter=self._counter, seq=self._next_seq())
+            with contextlib.suppress(DeviceError):
+                if self._write_now(frame):
+                    self._sent(frame)
 
     def _lost(self, reason: NoDataReason, detail: str) -> None:
         """Take the reading away. ``since`` stays as long as reason and text stay."""
@@ -229,6 +248,7 @@ class BoardLinkDriver:
     async def _talk(self, stream: ByteStream) -> None:
         """Use one open port until it fails; ends with the reading taken away."""
         self._begin()
+        self._write_now = getattr(stream, "write_now", None)
         if self._down.reason is not NoDataReason.ERROR:  # a refused version stays told until HELLO is good
             self._lost(NoDataReason.DISCONNECTED, "port open, waiting for HELLO of the board")
         try:
@@ -282,9 +302,7 @@ class BoardLinkDriver:
                     self._pending = None
                 else:
                     frame = queue.popleft()
-                self._last_out = now = self._clock.now()
-                self._log(now, ">", frame[:-1])
-                self.counters.frames_out += 1
+                self._sent(frame)
                 await stream.write(frame)
 
     async def _tend(self) -> None:
@@ -403,6 +421,11 @@ class BoardLinkDriver:
     def _next_seq(self) -> int:
         self._seq = seq = (self._seq + 1) & 0xFF
         return seq
+
+    def _sent(self, frame: bytes) -> None:
+        self._last_out = now = self._clock.now()
+        self.counters.frames_out += 1
+        self._log(now, ">", frame[:-1])
 
     def _log(self, now: Instant, direction: str, data: bytes) -> None:
         entry = LoggedFrame(now, direction, data)

@@ -58,7 +58,7 @@ class CanBus(Protocol):
         ...
 
 
-class WsClosed(Exception):  # noqa: N818
+class WsClosed(Exception):
     """The WebSocket has ended; ``clean`` tells a Close frame from a broken line."""
 
     def __init__(self, clean: bool, detail: str) -> None:

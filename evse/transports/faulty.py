@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Final
 
 from evse.domain.base import DeviceError
@@ -37,6 +38,13 @@ class LineFaults:
         for name in self.__slots__:
             setattr(self, name, 0)
 
+    def any(self) -> bool:
+        """Return whether any fault is on."""
+        return bool(
+            self.drop_permille or self.corrupt_permille or self.duplicate_permille or self.truncate_permille
+            or self.delay_ms or self.jitter_ms
+        )
+
 
 class FaultyStream:
     """A `ByteStream` around ``inner``. ``rx`` = faults of what is read, ``tx`` = of what is written.
@@ -58,6 +66,7 @@ class FaultyStream:
         self._held_rx = bytearray()  # arrived, not yet delivered
         self._held_tx = bytearray()
         self._gone = False
+        self._write_now: Callable[[bytes], bool] | None = getattr(inner, "write_now", None)
 
     @property
     def frozen(self) -> bool:
@@ -144,6 +153,12 @@ class FaultyStream:
             self._held_tx.clear()
         if data:
             await self.inner.write(data)
+
+    def write_now(self, data: bytes) -> bool:
+        """`write` without waiting where the inner stream can and no fault is on; False = not taken, use `write`."""
+        if self._write_now is None or self._gone or self._held_tx or not self._flow.is_set() or self.tx.any():
+            return False
+        return self._write_now(data)
 
     async def close(self) -> None:
         """Close the inner stream; never raises."""

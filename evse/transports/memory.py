@@ -45,8 +45,8 @@ class MemoryStream:
         """Append to the peer's buffer at once."""
         self.write_now(data)
 
-    def write_now(self, data: bytes) -> None:
-        """`write` without a coroutine, for the simulator's side."""
+    def write_now(self, data: bytes) -> bool:
+        """`write` without a coroutine; always True (taken). Drivers and the simulator probe for it once."""
         peer = self.peer
         if self._closed or peer is None or peer._closed:
             raise DeviceError(f"{self.name}: closed")
@@ -54,6 +54,7 @@ class MemoryStream:
             raise DeviceError(f"{self.name}: peer does not read ({BUFFER_MAX} bytes waiting)")
         peer._buffer += data
         peer._wake()
+        return True
 
     async def close(self) -> None:
         """Close both directions."""

@@ -20,8 +20,8 @@ from evse.domain.base import DeviceError
 from evse.transports.base import SerialSettings
 
 READ_MAX: Final = 4096
-WRITE_BUFFER_MAX: Final = 8 * 1024
-"""Unsent bytes above which `write` waits: 0.7 s at 115200 baud. The peer or its flow control stands still."""
+WRITE_BUFFER_MAX: Final = 1024
+"""Unsent bytes above which `write` waits: the line stands still, and commands must not grow old in a buffer."""
 
 ECHO_MAX: Final = 4096
 """Bytes whose echo is outstanding; more means that the adapter does not echo at all."""
@@ -128,7 +128,7 @@ class SerialStream:
     # -- writing ------------------------------------------------------------------------------------------------------
 
     async def write(self, data: bytes) -> None:
-        """Hand ``data`` to the port; waits while more than 8 KiB are unsent."""
+        """Hand ``data`` to the port; waits while more than 1 KiB is unsent."""
         if self._lost is not None:
             raise self._lost
         if self._echo:
@@ -146,6 +146,21 @@ class SerialStream:
             await self._writable
         if self._lost is not None:
             raise self._lost
+
+    def write_now(self, data: bytes) -> bool:
+        """Hand ``data`` over without waiting; False (nothing taken) while older bytes are unsent, and with ``echo``.
+
+        `DeviceError` when the port is gone.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if self._out or self._echo:
+            return False
+        rest = data[self._send(data) :]
+        if rest:
+            self._loop.add_writer(self._fd, self._on_writable)
+            self._out += rest
+        return True
 
     def _send(self, data: bytes | bytearray) -> int:
         try:

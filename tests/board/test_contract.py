@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 
 import pytest
 
-from evse.domain.base import BugError
+from evse.domain.base import BugError, DeviceError
 from evse.domain.readings import NoDataReason
 from evse.domain.signals import BoardCommand, ContactorFeedback, CpState, HlcStep, LockState
 from evse.protocols import board_link_messages as m
@@ -398,6 +400,61 @@ def test_frozen_line_loses_the_lease_and_a_burst_of_old_commands_does_not_close_
         rig.openers.faulty.thaw()
         await rig.forward_ms(300, CLOSE)
         assert not rig.plant.out.contactor_closed
+        rig.status()
+
+    with_rig(test)
+
+
+def test_stopping_the_driver_takes_the_energy_away_before_the_port_closes() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.energise()
+        rig.tasks[0].cancel()
+        await asyncio.sleep(0.001)
+        assert not rig.plant.out.contactor_closed
+        assert not rig.plant.out.permit
+
+    with_rig(test)
+
+
+def test_any_garbage_on_the_line_neither_stops_the_driver_nor_makes_a_reading() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.forward_ms(200)
+        rig.board.faults.silent = True
+        noise = random.Random(11)
+        await rig.forward_ms(400)
+        for _ in range(300):
+            line = rig.openers.line
+            assert line is not None
+            assert line.peer is not None
+            with contextlib.suppress(DeviceError):  # the driver reopens a dead line now and then
+                line.peer.write_now(noise.randbytes(noise.randrange(1, 600)))
+            await rig.forward_ms(50)
+            rig.absence()
+        assert rig.driver.counters.format_errors > 100
+        assert not rig.tasks[0].done()
+        rig.board.faults.silent = False
+        await rig.forward_ms(6_000)
+        rig.status()
+
+    with_rig(test)
+
+
+def test_a_bad_line_with_every_fault_at_once_recovers_by_itself() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.energise()
+        assert rig.openers.faulty is not None
+        for side in (rig.openers.faulty.rx, rig.openers.faulty.tx):
+            side.drop_permille = side.corrupt_permille = side.duplicate_permille = side.truncate_permille = 100
+            side.jitter_ms = 20
+        for _ in range(400):
+            await rig.forward_ms(50, CLOSE)
+            rig.driver.reading()
+            assert not rig.tasks[0].done()
+        rig.openers.faulty.rx.clear()
+        rig.openers.faulty.tx.clear()
+        await rig.forward_ms(1_000, BoardCommand())
+        await rig.forward_ms(200, CLOSE)
+        assert rig.plant.out.contactor_closed
         rig.status()
 
     with_rig(test)

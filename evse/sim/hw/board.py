@@ -13,7 +13,7 @@ import random
 from collections import deque
 from typing import Final
 
-from evse.domain.base import DeviceError
+from evse.domain.base import BugError, DeviceError
 from evse.domain.clock import Clock
 from evse.domain.signals import BoardCommand, BoardStatus, ContactorFeedback, CpState
 from evse.protocols import board_link as link
@@ -351,9 +351,13 @@ class SimBoard:
             status = self.plant.status(lease_active=self.plant.out.contactor_closed, error_flags=flags)
             if self.faults.frozen:
                 self._frozen = status
-        self._put(
-            link.encode_status(status, seq=self._seq, uptime_ms=self._uptime_ms(), lease_counter=self._counter or 0)
-        )
+        try:
+            frame = link.encode_status(
+                status, seq=self._seq, uptime_ms=self._uptime_ms(), lease_counter=self._counter or 0
+            )
+        except ProtocolError as error:  # physics is wrong, not the line
+            raise BugError(f"simulated board {self.board_id}: {error}: {status}") from error
+        self._put(frame)
 
     def _send_hello(self, *, answer: bool) -> None:
         self._send(
