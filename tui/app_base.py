@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 from textual.app import App
 from textual.binding import BindingType
+from textual.events import Key
 
 from tui.driver.base import driver_for
 from tui.driver.profiles import Profile, choose_profile
@@ -43,6 +44,16 @@ class ScreenApp(App[None], inherit_bindings=False):
     def encoding(self) -> str:
         """Encoding of the terminal."""
         return self.profile.encoding
+
+    async def _on_key(self, event: Key) -> None:
+        """Give a key typed ahead to the dialog that the key before it opened.
+
+        Textual puts a key into the queue of the screen that is current when it arrives; on slow lines and in scripts
+        that may be the screen below. Dialogs take every key themselves, so one that comes here under a dialog is such.
+        """
+        if getattr(self.screen, "takes_all_keys", False):
+            event.prevent_default()
+            self.screen.post_message(Key(event.key, event.character))
 
     def _fatal_error(self) -> None:
         """Textual would print a traceback with local variables: log it instead and leave a fixed text."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from evse.domain.faults import FaultRecord
 from evse.domain.session import OperationalStatus, SessionPhase
-from evse.domain.view import EvseView
+from evse.domain.view import EvseView, StationView
 
 MARKS: Final[dict[str, tuple[str, str]]] = {
     "idle": ("[-]", ""),
@@ -34,6 +35,13 @@ def state_key(view: EvseView) -> str:
         if view.reserved:
             return "reserved"
     return view.phase.value
+
+
+def all_faults(view: StationView) -> list[FaultRecord]:
+    """Every active fault once: the station's list holds them all, an older daemon only those of the station."""
+    found = {(f.code, f.evse_id): f for v in view.evses for f in v.faults}
+    found.update({(f.code, f.evse_id): f for f in view.faults})
+    return sorted(found.values(), key=lambda f: (f.evse_id, f.first_seen))
 
 
 def energy_flows(view: EvseView) -> bool:

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 import time
+from pathlib import Path
 
 from evse.access.roles import Role
 from tests._support.fake_service import FakeStation, LocalClient
@@ -46,8 +47,16 @@ def start(app: ScreenApp, station: FakeStation, args: argparse.Namespace) -> Non
     """Begin what the arguments want to happen while the app runs."""
     if args.drift:
         app.run_worker(drift(station), exit_on_error=False)
+    if args.dump:
+        app.set_interval(0.2, lambda: dump(app, args.dump))
     if args.crash:
         app.set_timer(0.5, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+
+
+def dump(app: ScreenApp, path: str) -> None:
+    """Write the characters that Textual wants on the screen, for comparison with what the terminal shows."""
+    lines = [strip.text for strip in app.screen._compositor.render_strips()]
+    Path(path).write_text("\n".join(line.rstrip() for line in lines) + "\n")
 
 
 async def drift(station: FakeStation) -> None:
@@ -65,6 +74,7 @@ def main() -> int:
     parser = options("run_fake", "screens against a fake station")
     parser.add_argument("what", choices=["kiosk", "admin"])
     parser.add_argument("--lang", default="")
+    parser.add_argument("--dump", default="")
     for name in ("--readonly", "--guest", "--frozen", "--crash", "--drift"):
         parser.add_argument(name, action="store_true")
     args = parser.parse_args()

@@ -17,7 +17,6 @@ def main(argv: list[str] | None = None) -> int:
     log_file = start_log("admin", args.log)
 
     from evse.api.aclient import AsyncClient
-
     from tui.admin.app import AdminApp
     from tui.state.store import Store
 

@@ -214,5 +214,5 @@ def _detail(frame: Frame, view: EvseView, y: int, now: WallNs, glyphs: Glyphs) -
         y += 1
 
 
-def _tri(value: bool | None, yes: str, no: str) -> str:  # noqa: FBT001
+def _tri(value: bool | None, yes: str, no: str) -> str:
     return fmt.NONE if value is None else yes if value else no

@@ -16,7 +16,7 @@ from tui.driver.glyphs import Glyphs
 from tui.keymap import bind
 from tui.widgets.frame import Frame
 from tui.widgets.parts import rule, section, values
-from tui.words import MARKS, energy_flows, state_key
+from tui.words import MARKS, all_faults, energy_flows, state_key
 
 
 @register
@@ -50,12 +50,14 @@ def health(status: Status) -> list[tuple[str, str, str]]:
     kinds: dict[str, list[bool]] = {}
     for link in status.links:
         kinds.setdefault(link.kind, []).append(link.online)
-    rows = [("Controller", "[OK] ACTIVE" if not late else f"[OK] ACTIVE, {late} late ticks", "ok")]
+    rows = [("Controller", "[OK] ACTIVE" if not late else f"[OK] {late} late ticks", "ok")]
     ocpp = status.ocpp
     if not ocpp.enabled:
         rows.append(("CSMS", "[-] OFF", ""))
     elif ocpp.connected:
-        rows.append(("CSMS", f"[OK] CONNECTED {ocpp.registration}", "ok"))
+        good = ocpp.registration == "Accepted"
+        word = "[OK] CONNECTED" if good else f"[!] {ocpp.registration or 'not registered'}"
+        rows.append(("CSMS", word, "ok" if good else "warn"))
     else:
         rows.append(("CSMS", f"[!] DOWN {ocpp.last_error}", "warn"))
     for kind, online in kinds.items():
@@ -80,7 +82,7 @@ def _alerts(status: Status, faults: list[FaultRecord]) -> list[tuple[str, str]]:
 def paint_overview(frame: Frame, status: Status, glyphs: Glyphs) -> None:
     """Paint the page: two columns, then alerts, then one line per connector."""
     view, half = status.view, frame.width // 2
-    faults = [*view.faults, *(f for v in view.evses for f in v.faults)]
+    faults = all_faults(view)
     alerts = _alerts(status, faults)
     charging = sum(1 for v in view.evses if energy_flows(v))
     plugged = sum(1 for v in view.evses if v.plugged)

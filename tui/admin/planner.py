@@ -13,7 +13,7 @@ from tui.admin.registry import register
 from tui.admin.section import SectionScreen, list_bindings
 from tui.driver.glyphs import Glyphs
 from tui.keymap import bind
-from tui.widgets.dialogs import ConfirmDialog, Field, FormDialog
+from tui.widgets.dialogs import Field, FormDialog
 from tui.widgets.frame import Frame
 from tui.widgets.parts import rule, values
 from tui.widgets.table import Column, TableState, put_table
@@ -162,7 +162,7 @@ _FIELDS: Final[tuple[tuple[str, str, str, str, Callable[[str], str]], ...]] = (
 )
 
 
-def _text(value: int | bool) -> str:  # noqa: FBT001
+def _text(value: int | bool) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 

@@ -18,6 +18,7 @@ from tui.keymap import bind, hint_line
 from tui.state.store import Link
 from tui.widgets.dialogs import ConfirmDialog
 from tui.widgets.frame import Frame, FrameView
+from tui.words import all_faults
 
 if TYPE_CHECKING:
     from tui.admin.app import AdminApp
@@ -116,7 +117,7 @@ class SectionScreen(Screen[None], inherit_bindings=False):
 
     def _bar(self, width: int) -> Frame:
         frame, status = Frame(width, 1), self.admin.store.status
-        faults = 0 if status is None else len(status.view.faults) + sum(len(v.faults) for v in status.view.evses)
+        faults = 0 if status is None else len(all_faults(status.view))
         x = 0
         for text, role in registry.bar(width, self.SECTION, {"faults": f"({faults})"} if faults else {}):
             x = frame.put(x, 0, text, role)

@@ -186,7 +186,7 @@ def paint_detail(frame: Frame, detail: SessionDetail, glyphs: Glyphs) -> None:
         ("Plugged in", fmt.stamp(record.plugged_at)),
         ("Started", fmt.stamp(record.started_at)),
         ("Ended", fmt.stamp(record.ended_at)),
-        ("Duration", fmt.duration(fmt.between(record.started_at, record.ended_at))),
+        ("Duration", fmt.duration(fmt.between(record.started_at, record.ended_at)) if record.ended_at else "active"),
         ("Stop reason", record.stop_reason.value if record.stop_reason else fmt.NONE),
         ("Fault", record.fault or "none"),
     ]

@@ -145,6 +145,7 @@ class Parser:
 
     def _fill(self, y: int, x: int) -> None:
         grid = self.grid
+        _split_wide(grid.chars[y], x, grid.width)
         grid.chars[y][x:] = [" "] * max(0, grid.width - x)
         grid.attrs[y][x:] = [PLAIN] * max(0, grid.width - x)
         self.dirty.add(y)
@@ -182,6 +183,7 @@ class Parser:
         chars, attrs, width = grid.chars[y], grid.attrs[y], grid.width
         if text.isascii():
             part = text[: max(0, width - x)]
+            _split_wide(chars, x, x + len(part))
             chars[x : x + len(part)] = part
             attrs[x : x + len(part)] = [value] * len(part)
             self.x = x + len(text)
@@ -193,19 +195,24 @@ class Parser:
                 continue
             shown = translate[char]
             if x + cells <= width:
-                if chars[x] == "" and x > 0:
-                    chars[x - 1] = " "  # the left half of what stood here is gone
+                _split_wide(chars, x, x + cells)
                 narrow = cells == 2 and shown.isascii()
                 chars[x] = shown
                 attrs[x] = value
                 if cells == 2:
                     chars[x + 1] = " " if narrow else ""
                     attrs[x + 1] = value
-                elif x + 1 < width and chars[x + 1] == "":
-                    chars[x + 1] = " "
             x += cells
         self.x = x
         self.dirty.add(y)
+
+
+def _split_wide(chars: list[str], start: int, end: int) -> None:
+    """Before cells ``start..end-1`` are overwritten: a wide character cut in half there becomes a blank."""
+    if 0 < start < len(chars) and chars[start] == "":
+        chars[start - 1] = " "
+    if start < end < len(chars) and chars[end] == "":
+        chars[end] = " "
 
 
 _SGR_SET: Final = {1: BOLD, 2: DIM, 4: UNDERLINE, 7: REVERSE}

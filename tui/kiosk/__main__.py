@@ -18,7 +18,6 @@ def main(argv: list[str] | None = None) -> int:
     log_file = start_log("kiosk", args.log)
 
     from evse.api.aclient import AsyncClient
-
     from tui.kiosk.app import KioskApp
     from tui.state.store import Store
 

@@ -19,7 +19,7 @@ from tui.state.store import Link
 from tui.widgets.digits import ROWS, big_rows, put_big
 from tui.widgets.frame import Frame
 from tui.widgets.parts import plot, rule, step_bar, step_names, step_number, values
-from tui.words import MARKS, energy_flows, state_key
+from tui.words import MARKS, all_faults, energy_flows, state_key
 
 MIN_WIDTH: Final = 80
 MIN_HEIGHT: Final = 24
@@ -88,7 +88,7 @@ def out_of_service(model: KioskModel) -> str | None:
     if status is None:
         return None
     if status.view.operational is OperationalStatus.INOPERATIVE and not any(energy_flows(v) for v in status.view.evses):
-        return "closed" if not status.view.faults else "fault"
+        return "closed" if not any(f.evse_id == 0 for f in status.view.faults) else "fault"
     if status.view.evses and all(v.phase is SessionPhase.FAULTED for v in status.view.evses):
         return "fault"
     return None
@@ -167,7 +167,7 @@ def _pane(frame: Frame, model: KioskModel, view: EvseView, x: int, y: int, width
     row = y + (4 if height >= 30 else 3)
     rows = ROWS * scale
     left, right = _big_values(view)
-    if len(left[0]) + len(right[0]) > 9:
+    if len(left[0]) + len(right[0]) > 8:
         left = (left[0].rsplit(".", 1)[0], *left[1:])  # whole kWh when decimals do not fit beside the power
     end = put_big(frame, x + 1, row, left[0], glyphs, scale=scale)
     frame.put(end + 1, row + rows - 1, left[1], "title")
@@ -191,7 +191,9 @@ def _big_values(view: EvseView) -> tuple[tuple[str, str, str], tuple[str, str, s
     power = (fmt.kw(view.power_w), "kW", "power")
     if view.soc_pct is not None:
         return (str(view.soc_pct), "%", "soc"), power
-    energy = view.session.energy_wh if view.session is not None else 0 if not view.plugged else None
+    if view.session is None:
+        return (str(view.evse_id), "", "number"), power
+    energy = view.session.energy_wh
     return (fmt.kwh(energy), "kWh", "energy"), power
 
 
@@ -256,13 +258,13 @@ def say(model: KioskModel, view: EvseView) -> str:
 def _fault_pane(frame: Frame, model: KioskModel, view: EvseView, x: int, y: int, width: int) -> None:
     """A connector that cannot be used: short text, code, time and the phone; no internals."""
     tr, status = model.tr, model.status
-    faults = view.faults or (status.view.faults if status is not None else ())
+    faults = view.faults or tuple(f for f in (status.view.faults if status is not None else ()) if f.evse_id == 0)
     row = y + 1
     for record in faults[:2]:
         put_big(frame, x + 1, row, record.code.value[1:], model.glyphs, "fault" if not model.glyphs.half_blocks else "big")
-        frame.put(x + 14, row, tr("fault." + record.code.value), "value", limit=width - 14)
+        below = frame.wrap(x + 14, row, tr("fault." + record.code.value), width - 14, "value", rows=2)
         line = tr("out.code_time", code=record.code.value, time=fmt.clock(record.first_seen))
-        frame.put(x + 14, row + 1, line, "", limit=width - 14)
+        frame.put(x + 14, below, line, "", limit=width - 14)
         row += 4
     if status is not None:
         phone = status.support_phone
@@ -313,7 +315,7 @@ def _live(frame: Frame, model: KioskModel, view: EvseView) -> None:
     right = values(frame, half + 1, y, width - half - 2, _live_right(model, view))
     y = max(left, right) + 1
     if frame.height - y - 3 >= 2:
-        _curve(frame, model, view, 1, y, width - 2, min(8, frame.height - y - 3))
+        _curve(frame, model, view, 1, y, width - 2, min(14, frame.height - y - 3))
 
 
 def _live_left(model: KioskModel, view: EvseView) -> list[tuple[str, str]]:
@@ -400,7 +402,7 @@ def _out(frame: Frame, model: KioskModel, reason: str) -> None:
     row = y + 5
     faults: tuple[FaultRecord, ...] = ()
     if status is not None and reason == "fault":
-        faults = status.view.faults or tuple(f for v in status.view.evses for f in v.faults)
+        faults = tuple(all_faults(status.view))
     seen: set[str] = set()
     for record in faults:
         if record.code.value in seen or len(seen) == 2:

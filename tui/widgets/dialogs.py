@@ -31,6 +31,8 @@ class CellDialog(ModalScreen[T], Generic[T], inherit_bindings=False):
     CellDialog FrameView { width: 60; height: 10; }
     """
 
+    takes_all_keys = True
+
     def __init__(self) -> None:
         super().__init__()
         self.view: FrameView | None = None

@@ -58,10 +58,10 @@ def values(frame: Frame, x: int, y: int, width: int, rows: Sequence[tuple[str, s
 
 
 def resample(points: Sequence[int | None], width: int) -> list[int | None]:
-    """Return ``width`` values, each the last known of its slice."""
+    """Return ``width`` values, each the last known of its slice; fewer points than columns stay one column each."""
     count = len(points)
-    if not count:
-        return [None] * width
+    if count <= width:
+        return [*points, *[None] * (width - count)]
     out: list[int | None] = []
     for column in range(width):
         first, last = column * count // width, max(column * count // width + 1, (column + 1) * count // width)
