@@ -92,7 +92,7 @@ def _operation(op: Operation, schemas: dict[str, dict[str, Any]], components: di
 
 def document_text() -> str:
     """Return docs/openapi.json."""
-    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(document(), indent=2, sort_keys=True) + "\n"
 
 
 def table_text() -> str:
@@ -121,14 +121,18 @@ def guide_text(present: str) -> str:
     return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n\n{END}{after}"
 
 
-def main() -> int:
-    """Rewrite the files and name those that changed."""
-    wanted = {
+def outputs() -> dict[Path, str]:
+    """Return every file made from the registry: path -> text."""
+    return {
         OPENAPI_FILE: document_text(),
         TABLE_FILE: table_text(),
         GUIDE_FILE: guide_text(GUIDE_FILE.read_text(encoding="utf-8")),
     }
-    for path, text in wanted.items():
+
+
+def main() -> int:
+    """Rewrite the files and name those that changed."""
+    for path, text in outputs().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             sys.stdout.write(f"{path}: rewritten\n")

@@ -38,6 +38,7 @@ WRITE_MAX_S: Final = 60.0
 WRITE_BUFFER_BYTES: Final = 32 * 1024
 """Bytes of a stream that wait in the daemon for a slow reader; beyond them its queue fills and is then dropped."""
 KEEPALIVE_S: Final = 30.0
+SHUTDOWN_S: Final = 2.0
 BACKLOG: Final = 64
 PROBE_S: Final = 0.5
 
@@ -66,6 +67,7 @@ class ApiServer:
         self._routes = {(op.method, op.path): op for op in OPERATIONS}
         self._methods = {op.path: op.method for op in OPERATIONS}
         self._streams: set[asyncio.Task[object]] = set()
+        self._calls: set[asyncio.Task[Answer]] = set()
         self._runner: web.AppRunner | None = None
         self._inode = 0
         self._boot = os.urandom(3).hex()
@@ -78,7 +80,12 @@ class ApiServer:
             app = web.Application(client_max_size=BODY_MAX_BYTES)
             app.router.add_route("*", "/{path:.*}", self._handle)
             self._runner = web.AppRunner(
-                app, access_log=None, handle_signals=False, keepalive_timeout=KEEPALIVE_S, shutdown_timeout=2.0
+                app,
+                access_log=None,
+                handle_signals=False,
+                keepalive_timeout=KEEPALIVE_S,
+                shutdown_timeout=SHUTDOWN_S,
+                handler_cancellation=True,  # a reader that leaves ends its stream at once
             )
             await self._runner.setup()
             await web.SockSite(self._runner, listener, backlog=BACKLOG).start()
@@ -94,6 +101,10 @@ class ApiServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._calls:
+            _, late = await asyncio.wait(self._calls, timeout=SHUTDOWN_S)
+            for call in late:
+                call.cancel()
         with contextlib.suppress(OSError):
             if self.path.stat().st_ino == self._inode:
                 self.path.unlink()
@@ -160,7 +171,11 @@ class ApiServer:
                 return await self._stream(request, operation, incoming, request_id)
         except Exception as error:  # noqa: BLE001 - becomes the answer
             return _response(self._dispatcher.error(request.path, error, request_id), request_id)
-        return _response(await self._dispatcher.call(operation, incoming, request_id), request_id)
+        # A call that has begun is carried out and audited even when the caller hangs up meanwhile.
+        call = asyncio.create_task(self._dispatcher.call(operation, incoming, request_id))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return _response(await asyncio.shield(call), request_id)
 
     def _find(self, request: web.Request) -> Operation:
         operation = self._routes.get((request.method, request.path))

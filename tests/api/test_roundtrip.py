@@ -20,6 +20,7 @@ from evse.api.client import ApiCallError, Client
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import OPERATIONS
 from evse.api.requests import BODY_MAX_BYTES
+from evse.api.service import Caller
 from tests._support.api_world import served, served_in_thread
 from tests._support.fake_service import FakeStation
 
@@ -146,6 +147,49 @@ def test_streams_of_the_async_client_are_typed(path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_call_is_finished_though_the_caller_hangs_up(path: Path) -> None:
+    async def main() -> None:
+        station = FakeStation()
+        began, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        unlock = station.connector_unlock
+
+        async def slow(request: m.EvseRef, caller: Caller) -> m.Done:
+            began.set()
+            await go_on.wait()
+            done = await unlock(request, caller)
+            ended.set()
+            return done
+
+        station.connector_unlock = slow  # type: ignore[method-assign]  # a service that takes its time
+        async with served(path, station):
+            task = asyncio.create_task(AsyncClient(str(path)).call("connector.unlock", m.EvseRef(evse_id=1)))
+            async with asyncio.timeout(30):
+                await began.wait()
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                assert (await AsyncClient(str(path)).call("version.get")).version  # the hang-up has been noticed
+                go_on.set()
+                await ended.wait()
+            assert station.evse(1).locked is False
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_leaves_frees_its_place_at_once(path: Path) -> None:
+    async def main() -> None:
+        station = FakeStation(heartbeat_s=3600)
+        async with served(path, station):
+            stream = AsyncClient(str(path)).stream("events.stream")
+            await anext(stream)
+            assert station.hub.readers == 1
+            await stream.aclose()  # type: ignore[attr-defined]  # a generator
+            async with asyncio.timeout(30):
+                while station.hub.readers:
+                    await AsyncClient(str(path)).call("version.get")
+
+    asyncio.run(main())
+
+
 def test_closing_the_server_ends_streams(path: Path) -> None:
     async def main() -> None:
         async with served(path):
@@ -185,10 +229,11 @@ def test_a_silent_daemon_times_out(path: Path) -> None:
 def test_the_socket_is_private_and_a_stale_one_is_replaced(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as old:
         old.bind(str(path))
+    modes: list[int] = []
 
     async def main() -> None:
         async with served(path):
-            assert path.stat().st_mode & 0o777 == 0o660
+            modes.append(path.stat().st_mode & 0o777)  # noqa: ASYNC240 - a stat of a socket does not wait
             with pytest.raises(OSError, match="another daemon answers") as caught:
                 async with served(path):
                     pass
@@ -196,6 +241,7 @@ def test_the_socket_is_private_and_a_stale_one_is_replaced(path: Path) -> None:
             assert (await AsyncClient(str(path), timeout_s=30).call("version.get")).version
 
     asyncio.run(main())
+    assert modes == [0o660]
     assert not path.exists()
 
 
@@ -266,7 +312,7 @@ def test_a_real_peer_has_the_role_of_its_uid(path: Path) -> None:
 
 
 def test_the_sync_client_imports_next_to_nothing() -> None:
-    """The budget of `evsectl status`: json and _socket, no asyncio, no msgspec, nothing of the house but the API's leaves."""
+    """The budget of `evsectl status`: json and _socket, no asyncio, no msgspec, only the API's leaves of the house."""
     program = (
         "import sys, os, json, _socket, time, __future__; before = set(sys.modules)\n"
         "import evse.api.client\n"
