@@ -170,14 +170,9 @@ def _assemble(
         if site_level is not None and (level is None or site_level < level):
             level = site_level
         answer = part.answer
-        if answer is not None and level is not None and any(value > level for value in answer.value_w):
-            again = _solve_part(problem, part, part.served, [min(ceilings[c.id], level) for c in part.served], min_w)
-            answer = (
-                again
-                if again is not None
-                and (answer.exact or sum(again.value_w) >= sum(min(v, level) for v in answer.value_w))
-                else answer
-            )
+        if answer is not None and answer.exact and level is not None and any(v > level for v in answer.value_w):
+            below = [min(ceilings[c.id], level) for c in part.served]
+            answer = _below(answer, _solve_part(problem, part, part.served, below, min_w), level)
         owners = [NOBODY] * len(part.cabinet.groups) if answer is None else answer.owner
         names = {
             group.id: None if o == NOBODY else part.served[o].id
@@ -200,6 +195,13 @@ def _assemble(
         relay_operations=relays,
         exact=exact,
     )
+
+
+def _below(answer: Answer, again: Answer | None, level: int) -> Answer:
+    """The second pass, unless its search ran out of steps and found less."""
+    if again is None or sorted(again.value_w) < sorted(min(value, level) for value in answer.value_w):
+        return answer
+    return again
 
 
 def evaluate(problem: DcProblem, owner: dict[str, str | None]) -> dict[str, int]:

@@ -15,16 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 from operator import sub
 from typing import NamedTuple
 
 from evse.planner.share import NOBODY, Answer, Levels, Task, inserted
 
-EXACT_STEPS_MAX = 20_000
-"""Bound of the exact search, in state extensions; about 30 ms."""
+EXACT_STEPS_MAX = 25_000
+"""Bound of the exact search, in pairs of state and option looked at; about 20 ms."""
 
-OPTIONS_MAX = 4_096
-"""Bound of the ways to give one connector groups that the exact search looks at."""
+OPTIONS_MAX = 4_000
+"""Bound of the ways to give groups to connectors, all connectors together, that are listed for the exact search."""
 
 EXCHANGE_ROUNDS_MAX = 32
 """Bound of the improvement rounds after the greedy answer."""
@@ -64,22 +65,23 @@ class _Kinds:
         self.counts = tuple(len(members) for members in self.groups)
 
 
-def _options(task: Task, kinds: _Kinds, c: int, floor_w: int) -> list[_Option] | None:
-    """Ways to serve ``c`` with at least ``floor_w`` (or its ceiling), without groups that neither power nor relays
-    need; None = too many."""
+def _highs(task: Task, kinds: _Kinds, c: int) -> list[int]:
+    """How many groups of each kind ``c`` may take at most."""
     power, prior, ceiling = kinds.power[c], kinds.prior[c], task.ceiling_w[c]
     most = task.max_groups or task.size
-    floor = min(ceiling, max(floor_w, task.min_w))
     # Of a kind, more than the ceiling needs is only worth keeping when it is there already.
-    highs = [
+    return [
         0 if not p else min(n, most, max(k, -(-ceiling // p)))
         for p, n, k in zip(power, kinds.counts, prior, strict=True)
     ]
-    ways = 1
-    for high in highs:
-        ways *= high + 1
-    if ways > OPTIONS_MAX:
-        return None
+
+
+def _options(task: Task, kinds: _Kinds, c: int, floor_w: int) -> list[_Option]:
+    """Ways to serve ``c`` with at least ``floor_w`` (or its ceiling), without groups that nobody needs."""
+    power, prior, ceiling = kinds.power[c], kinds.prior[c], task.ceiling_w[c]
+    most = task.max_groups or task.size
+    floor = min(ceiling, max(floor_w, task.min_w))
+    highs = _highs(task, kinds, c)
     found: list[_Option] = []
     for counts in product(*(range(high + 1) for high in highs)):
         groups = sum(counts)
@@ -99,16 +101,12 @@ def _options(task: Task, kinds: _Kinds, c: int, floor_w: int) -> list[_Option] |
 def _search(task: Task, kinds: _Kinds, floor: Levels) -> list[tuple[int, ...]] | None:
     """Exact counts per connector; an empty list when the minimums do not fit; None when the bound was reached.
 
-    ``floor`` = sorted values of an answer that exists, or () without one. The i-th smallest value of a finished
-    answer is at
-    most the i-th smallest of any part of it: a part that falls below ``floor`` can never become better and is dropped.
+    ``floor`` = sorted values of an answer that exists, or () without one. The i-th smallest value of a finished answer
+    is at most the i-th smallest of any part of it: a part below ``floor`` can never become better and is dropped.
     """
-    options: list[list[_Option]] = []
-    for c in range(len(task.home)):
-        ways = _options(task, kinds, c, floor[0] if floor else task.min_w)
-        if ways is None:
-            return None
-        options.append(ways)
+    if sum(prod(high + 1 for high in _highs(task, kinds, c)) for c in range(len(task.home))) > OPTIONS_MAX:
+        return None
+    options = [_options(task, kinds, c, floor[0] if floor else task.min_w) for c in range(len(task.home))]
     order = sorted(range(len(options)), key=lambda c: len(options[c]))
     states: dict[tuple[int, ...], _State] = {kinds.counts: _State((), 0, 0, None, None)}
     steps = 0
@@ -118,13 +116,15 @@ def _search(task: Task, kinds: _Kinds, floor: Levels) -> list[tuple[int, ...]] |
         reach = floor[: index + 1]
         for left, state in states.items():
             room = sum(left) - waiting
+            steps += len(options[c])
+            if steps > EXACT_STEPS_MAX:
+                return None
             for option in options[c]:
                 if option.groups > room:
                     continue
                 rest = tuple(map(sub, left, option.counts))
                 if rest and min(rest) < 0:
                     continue
-                steps += 1
                 levels = inserted(state.levels, option.value_w)
                 if levels < reach:
                     continue
@@ -134,8 +134,6 @@ def _search(task: Task, kinds: _Kinds, floor: Levels) -> list[tuple[int, ...]] |
                 relays, groups = state.relays + option.relays, state.groups + option.groups
                 if old is None or levels > old.levels or (relays, groups) < (old.relays, old.groups):
                     following[rest] = _State(levels, relays, groups, option, state)
-            if steps > EXACT_STEPS_MAX:
-                return None
         states = following
     if not states:
         return []
