@@ -276,3 +276,37 @@ def test_board_survives_unplug_and_replug_without_restart(tmp_path: Path) -> Non
                 await task
 
     run(main, tmp_path)
+
+
+def test_write_now_takes_bytes_until_the_line_stands_still_and_keeps_their_order(tmp_path: Path) -> None:
+    async def main(pty: Pty, settings: SerialSettings) -> None:
+        stream = await open_serial(settings)
+        taken = 0
+        while stream.write_now(taken.to_bytes(4, "big") * 64):
+            taken += 1
+            assert taken < 10_000
+        assert taken > 0
+        heard = b""
+        async with asyncio.timeout(DEADLINE_S):
+            while len(heard) < taken * 256:
+                with contextlib.suppress(BlockingIOError):
+                    heard += os.read(pty.master, 65536)
+                await asyncio.sleep(0)
+        assert heard == b"".join(number.to_bytes(4, "big") * 64 for number in range(taken))
+        assert stream.write_now(b"again")
+        pty.unplug()
+        with pytest.raises(DeviceError):
+            while stream.write_now(b"x"):
+                await asyncio.sleep(0)
+        await stream.close()
+
+    run(main, tmp_path)
+
+
+def test_write_now_is_refused_with_echo(tmp_path: Path) -> None:
+    async def main(pty: Pty, settings: SerialSettings) -> None:
+        stream = await open_serial(settings)
+        assert not stream.write_now(b"x")
+        await stream.close()
+
+    run(main, tmp_path, echo=True)

@@ -454,6 +454,10 @@ class SimBoard:
                 await asyncio.sleep(clamp(self.next_due() - clock.now(), 0, PASS_NS) / NS_PER_S)
         except DeviceError:
             pass
+        except asyncio.CancelledError:  # switched off, not unplugged: nobody would watch the lease any more
+            if mine == self._generation:
+                self.plant.out.make_safe()
+            raise
         finally:
             reader.cancel()
             with contextlib.suppress(asyncio.CancelledError, DeviceError):
