@@ -242,9 +242,8 @@ async def _power_cut(station: SimStation, args: dict[str, Any]) -> dict[str, Any
             os.kill(pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError) as error:
             raise ConfigError([f"pid = {pid}: {error.strerror}; accepted: the process id of the daemon"]) from error
-    station.cut_power(True)
     duration_ms = args.get("duration_ms", 2_000)
-    station.later(duration_ms, lambda: station.cut_power(False))
+    station.cut_power_for(duration_ms)
     return {"happened": f"supply cut for {duration_ms} ms" + (f", process {pid} killed" if pid else "")}
 
 
@@ -307,7 +306,8 @@ COMMANDS: Final[dict[str, Spec]] = {
     "swipe": Spec(
         help="A card is held to a reader",
         args={
-            "token": Arg(kind="text", required=True), "reader": Arg(kind="text"), "connector": Arg(kind="int", low=1, high=48),
+            "token": Arg(kind="text", required=True), "reader": Arg(kind="text"),
+            "connector": Arg(kind="int", low=1, high=48),
             "hold_ms": Arg(kind="int", low=50, high=60_000),
         },
         run=_swipe,

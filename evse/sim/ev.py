@@ -92,6 +92,7 @@ class EvSpec(Frozen, frozen=True, kw_only=True):
     late_ms: int = 0  # answers come only every so many ms
     silent: bool = False  # no answer at all
     ignore_stop: bool = False
+    resistance_mohm: int = 0  # of the pack; 0 = that of its class
     stay_in_c: bool = False  # pilot stays C after the end
     pre_charge_never: bool = False  # never satisfied with the pre-charge voltage
     insulation_kohm: int = 2_000  # seen by the station's monitor with this car
@@ -159,7 +160,7 @@ class Ev:
         self.contactor = False  # the vehicle's own contactors
         self.current_ma = 0.0  # at the inlet, from physics
         self.ocv_mv = pack_mv(spec.voltage_class, self.soc_ppm)
-        self.resistance_mohm = PACK_400_MOHM * (spec.voltage_class // 400)
+        self.resistance_mohm = spec.resistance_mohm or PACK_400_MOHM * (spec.voltage_class // 400)
         self.stop_wanted = False
         self.ended_by = ""  # "target soc", "target energy", "time", "driver", "station", "error: ..."
         self.current_since: Instant | None = None

@@ -55,6 +55,8 @@ MARGIN_PERMILLE: Final = 15
 END_FRACTION: Final = 0.15
 END_MIN_W: Final = 3_500
 """The lowest end power: above the admission power of a station (3 kW), so that a full car does not lose its turn."""
+PACK_MOHM: Final = 1
+"""Heat in the pack is part of the measured energy already: the fitted battery counts what the station delivers."""
 TOLERANCE_PERMILLE: Final = 50
 """Delivered and measured energy may differ by five percent without an explanation."""
 SHORT_SOC_PERMILLE: Final = 50
@@ -301,6 +303,7 @@ def fit_car(
         target_soc_ppm=stop,
         evcc_id=f"02{row.session & 0xFF_FFFF_FFFF:010X}",
         max_w=round(plateau_w * 1.02),
+        resistance_mohm=PACK_MOHM,
     )
     return spec, note
 

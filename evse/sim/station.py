@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import random
 from collections import deque
 from collections.abc import Callable
@@ -73,7 +74,9 @@ class SimStation:
         self.active_faults: dict[str, dict[str, Any]] = {}
         self.happened: deque[dict[str, Any]] = deque(maxlen=HAPPENED_MAX)
         self.csms: SimCsms | None = None
-        self.cut_until: Instant | None = None
+        self._cuts = 0
+        self._shown: dict[int, MeterValues] = {}
+        self._numbers = itertools.count()
         self.steps = 0
         self._later: list[tuple[Instant, int, Callable[[], None]]] = []
         self._stop = False
@@ -211,9 +214,7 @@ class SimStation:
         """Run ``action`` in physics after ``delay_ms``; `ConfigError` when too many wait."""
         if len(self._later) >= LATER_MAX:
             raise ConfigError([f"sim: {LATER_MAX} timed actions are waiting already; wait for some to happen"])
-        heapq.heappush(
-            self._later, (self.clock.now() + ms(delay_ms), self.steps * LATER_MAX + len(self._later), action)
-        )
+        heapq.heappush(self._later, (self.clock.now() + ms(delay_ms), next(self._numbers), action))
 
     def _step(self, now: Instant) -> None:
         later = self._later
@@ -225,11 +226,13 @@ class SimStation:
             self._refresh_meters()
 
     def _refresh_meters(self) -> None:
+        """Write what changed since the last time into the registers."""
         world = self.world
         for connector in world.connectors:
             meter = self.dc_meters.get(connector.evse_id)
             if meter is not None:
-                meter.set_values(
+                self._show(
+                    meter,
                     MeterValues(
                         power_w=round(connector.power_w),
                         energy_import_wh=int(connector.energy_wh),
@@ -237,13 +240,14 @@ class SimStation:
                         voltage_mv=round(connector.voltage_mv),
                         current_ma=round(connector.current_ma),
                         temperature_dc=300,
-                    )
+                    ),
                 )
         if self.site_meter is not None:
             power_w = round(world.site_power_w)
             third = power_w // 3
             amps = third * 1_000_000 // MAINS_MV
-            self.site_meter.set_values(
+            self._show(
+                self.site_meter,
                 MeterValues(
                     power_w=power_w,
                     energy_import_wh=int(world.site_energy_wh),
@@ -254,8 +258,13 @@ class SimStation:
                     current_l_ma=(amps, amps, amps),
                     power_l_w=(third, third, power_w - 2 * third),
                     frequency_mhz=50_000,
-                )
+                ),
             )
+
+    def _show(self, meter: SimModbusMeter, values: MeterValues) -> None:
+        if self._shown.get(id(meter)) != values:
+            self._shown[id(meter)] = values
+            meter.set_values(values)
 
     # -- what people do ---------------------------------------------------------------------------
 
@@ -352,6 +361,18 @@ class SimStation:
                 )
             self.boards[number].faults.frozen = on
         return [f"board {number}" for number in boards] + [f"meter {meter.unit}" for meter in chosen]
+
+    def cut_power_for(self, duration_ms: int) -> None:
+        """Cut the supply and give it back after a while; a later cut prolongs an earlier one."""
+        self._cuts += 1
+        mine = self._cuts
+
+        def back() -> None:
+            if mine == self._cuts:
+                self.cut_power(False)
+
+        self.cut_power(True)
+        self.later(duration_ms, back)
 
     def cut_power(self, on: bool) -> None:
         """Take the supply of boards, modules, meters and readers away (True) or give it back (False)."""
