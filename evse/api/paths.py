@@ -7,6 +7,8 @@ import os
 ENVIRONMENT = "EVSE_SOCKET"
 SYSTEM_DIR = "/run/evsed"
 SOCKET_NAME = "evsed.sock"
+LOGIND_DIR = "/run/user"
+TEMPORARY_DIR = "/tmp"  # used with the check of `trusted`
 PATH_MAX = 107
 """Longest path of a Unix socket on Linux, in bytes."""
 
@@ -35,25 +37,26 @@ def server_socket(configured: str) -> str:
 
 
 def user_dir() -> str:
-    """Return the runtime directory of the user for this program (not created here)."""
-    base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base:
-        return f"{base}/evsed"
-    from platformdirs import user_runtime_dir
+    """Return the runtime directory of the user for this program (not created here).
 
-    return user_runtime_dir("evsed", appauthor=False)
+    $XDG_RUNTIME_DIR, what logind makes, or a directory below /tmp, which others could make first: see `trusted`.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR", "") or f"{LOGIND_DIR}/{os.getuid()}"
+    return f"{base}/evsed" if _exists(base) else f"{TEMPORARY_DIR}/evsed-{os.getuid()}"
 
 
 def trusted(path: str) -> bool:
-    """Tell whether the directory of a socket belongs to root or to this user.
+    """Tell whether a socket may be used: always, unless it is in the directory below /tmp and that is another user's.
 
-    A fallback directory below /tmp could have been made by somebody else who waits for a PIN.
+    Somebody could have made that directory to wait for a PIN. Named paths are the choice of whoever named them.
     """
+    directory = os.path.dirname(path)  # noqa: PTH120 - pathlib costs the fast path 4 ms
+    if directory != f"{TEMPORARY_DIR}/evsed-{os.getuid()}":
+        return True
     try:
-        owner = os.stat(os.path.dirname(path) or ".").st_uid  # noqa: PTH116, PTH120 - pathlib costs the fast path 4 ms
+        return os.lstat(directory).st_uid == os.getuid()
     except OSError:
         return True  # nothing there to be deceived by
-    return owner in (0, os.getuid())
 
 
 def _exists(path: str) -> bool:

@@ -131,8 +131,8 @@ class Dispatcher:
         token = _bearer(incoming.authorization)
         who: Identity = self._access.identify(incoming.peer.uid, incoming.peer.gid, token)
         origin = "unix" if who.uid is None else f"unix:uid={who.uid}"
-        user = f"{who.user}+pin" if who.role > who.base else who.user
-        return Caller(role=who.role, user=user, uid=who.uid, origin=origin, token=token)
+        raised = who.role > who.base
+        return Caller(role=who.role, user=who.user, uid=who.uid, origin=origin, token=token, raised=raised)
 
     @staticmethod
     def _check_role(operation: Operation, caller: Caller) -> None:
@@ -189,7 +189,7 @@ class Dispatcher:
         target, asked = ("", "") if request is None else describe(request)
         row = AuditRecord(
             wall=self._clock.wall(),
-            who=caller.user or "unknown",
+            who=(caller.user or "unknown") + ("+pin" if caller.raised else ""),
             origin=caller.origin,
             operation=operation.name,
             target=(note.target or target)[:AUDIT_TEXT_MAX],

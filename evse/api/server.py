@@ -25,7 +25,7 @@ from evse.access.control import AccessControl
 from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import OPERATIONS, Operation
-from evse.api.paths import PATH_MAX
+from evse.api.paths import PATH_MAX, trusted
 from evse.api.requests import BODY_MAX_BYTES, RequestError, shorten
 from evse.api.routes import Answer, AuditPort, Dispatcher, Incoming, Peer
 from evse.api.service import StationService
@@ -116,6 +116,8 @@ class ApiServer:
             raise OSError(errno.ENAMETOOLONG, f"longer than {PATH_MAX} bytes; set a shorter api.socket", str(self.path))
         if not self.path.parent.exists():
             self.path.parent.mkdir(mode=0o755, parents=True)
+        if not trusted(os.fspath(self.path)):
+            raise OSError(errno.EPERM, "the directory belongs to another user; set api.socket", str(self.path))
         self._remove_stale()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

@@ -35,6 +35,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     uid: int | None = None
     origin: str = "local"  # unix:uid=1000 ...
     token: str = ""  # bearer token of the call, "" = none
+    raised: bool = False  # ``token`` gave more than the Unix user has
     note: AuditNote = msgspec.field(default_factory=AuditNote)
 
 

@@ -16,6 +16,7 @@ from evse.access.ports import AccessError
 from evse.access.roles import Role
 from evse.api import models as m
 from evse.api.errors import BY_CODE, ApiError, ErrorCode
+from evse.api.openapi import GUIDE_FILE
 from evse.api.operations import BY_NAME, OPERATIONS, Operation
 from evse.api.requests import Reader, RequestError
 from evse.api.routes import CALL_MAX_S, REFUSED_ROWS_PER_MINUTE, Dispatcher, Incoming, Peer
@@ -128,6 +129,8 @@ def test_the_pin_raises_a_guest_until_the_token_ends() -> None:
         assert (await w.call("connector.stop", stop, uid=guest))[0] == 403
         assert (await w.call("connector.stop", stop, uid=guest, token=token["token"]))[0] == 200
         assert w.rows[-1].who == "user1000+pin"
+        me = (await w.call("auth.whoami", uid=guest, token=token["token"]))[1]
+        assert (me["user"], me["role"]) == ("user1000", "operator")
         assert (await w.call("connector.stop", stop, uid=UIDS["guest"] + 50, token=token["token"]))[0] == 401
         await asyncio.sleep(30 * 60)
         status, body = await w.call("connector.stop", stop, uid=guest, token=token["token"])
@@ -307,6 +310,17 @@ def test_requests_are_read_strictly(
         assert answer["message"]
         assert answer["hint"]
         assert w.station.calls == []
+
+    run(main)
+
+
+def test_the_error_of_the_guide_is_the_real_one() -> None:
+    guide = GUIDE_FILE.read_text(encoding="utf-8")
+    shown = json.loads(next(line for line in guide.splitlines() if line.startswith('{"code"')))
+
+    async def main(w: World) -> None:
+        status, body = await w.call("session.list", b"", {"limit": "0"})
+        assert (status, body | {"request_id": shown["request_id"]}) == (422, shown)
 
     run(main)
 
