@@ -95,7 +95,10 @@ class PlannerScreen(SectionScreen):
             return
         now = self.state.settings
         lines = ["These overrides end:"] if now.override else ["Nothing is overridden: the file is in force."]
-        lines += [f"{f.label}: {f.value} > {f.base} {f.unit}" for f in form_fields(now) if f.value != file_value(now, f.name)]
+        for field in form_fields(now):
+            file = file_value(now, field.name)
+            if field.value != file:
+                lines.append(f"{field.label}: {field.value} > {file} {field.unit}".rstrip())
         self.confirm(
             "Reset", "Reset site limits to the configuration file", lines,
             lambda: self.admin.store.call("planner.set", PlannerChange(reset=True)), done="Limits as in the file",

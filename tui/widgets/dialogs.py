@@ -36,6 +36,7 @@ class CellDialog(ModalScreen[T], Generic[T], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self.view: FrameView | None = None
+        self._answered = False
 
     @property
     def cell_app(self) -> ScreenApp:
@@ -83,10 +84,19 @@ class CellDialog(ModalScreen[T], Generic[T], inherit_bindings=False):
         """Every key belongs to the dialog."""
         event.stop()
         event.prevent_default()
+        if self._answered:  # typed ahead while the dialog goes: the key belongs to what comes next
+            self.app.post_message(Key(event.key, event.character))
+            return
         character = event.character if event.is_printable else None
         self.typed(event.key, character)
-        if self.is_attached and self.is_current:
+        if not self._answered:
             self.redraw()
+
+    def answer(self, result: T) -> None:
+        """Close with a result, once."""
+        if not self._answered:
+            self._answered = True
+            self.dismiss(result)
 
     def boxed(self, title: str, width: int, height: int) -> Frame:
         """Return a frame with a single-line border and a title."""
@@ -153,11 +163,11 @@ class ConfirmDialog(CellDialog[bool]):
     def typed(self, key: str, character: str | None) -> None:
         """Tab and arrows choose, Enter does it, Esc cancels."""
         if key == "escape":
-            self.dismiss(False)
+            self.answer(False)
         elif key in {"tab", "shift+tab", "left", "right", "up", "down"}:
             self._on_verb = not self._on_verb and self._allowed
         elif key == "enter":
-            self.dismiss(self._on_verb and self._allowed)
+            self.answer(self._on_verb and self._allowed)
         elif key in {"backspace", "ctrl+h"}:
             self._typed, self._on_verb = self._typed[:-1], False
         elif character is not None and self._type_this and len(self._typed) < TEXT_MAX:
@@ -191,9 +201,9 @@ class PromptDialog(CellDialog[str | None]):
     def typed(self, key: str, character: str | None) -> None:
         """Edit at the end of the line."""
         if key == "escape":
-            self.dismiss(None)
+            self.answer(None)
         elif key == "enter":
-            self.dismiss(self._value)
+            self.answer(self._value)
         elif key in {"backspace", "ctrl+h"}:
             self._value = self._value[:-1]
         elif key == "ctrl+u":
@@ -267,7 +277,7 @@ class FormDialog(CellDialog[dict[str, str] | None]):
         """Up/Down and Tab move, U undoes a field, Enter goes on or applies."""
         buttons = len(self._fields)
         if key == "escape":
-            self.dismiss(None)
+            self.answer(None)
         elif key in {"down", "tab"}:
             self._leave(1)
         elif key in {"up", "shift+tab"}:
@@ -281,15 +291,17 @@ class FormDialog(CellDialog[dict[str, str] | None]):
 
     def _enter(self, buttons: int) -> None:
         if self._at == buttons:
-            self.dismiss(None)
+            self.answer(None)
         elif self._at < buttons:
             self._leave(1 if self._at < buttons - 1 else 2)
         elif self._valid():
-            self.dismiss({f.name: f.value for f in self._fields if f.value != f.base})
+            self.answer({f.name: f.value for f in self._fields if f.value != f.base})
 
     def _edit(self, field: Field, key: str, character: str | None) -> None:
         if character in {"u", "U"}:
             field.value, field.error = field.base, ""
+            self._fresh = True
+            return
         elif field.choices:
             if key in {"space", "left", "right"}:
                 field.value = field.choices[(field.choices.index(field.value) + 1) % len(field.choices)]
@@ -327,7 +339,7 @@ class TextDialog(CellDialog[None]):
     def typed(self, key: str, character: str | None) -> None:
         """Close or scroll."""
         if key in {"escape", "enter"} or character in {"q", "?"}:
-            self.dismiss(None)
+            self.answer(None)
         elif key in {"down", "pagedown"}:
             self._top += 1 if key == "down" else 10
         elif key in {"up", "pageup"}:
