@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime
 import os
 import re
-import time
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, cast
@@ -120,11 +119,6 @@ def save_config(path: Path, text: str, wall: WallNs) -> Path | None:
     write_atomic(path, text, mode)
     prune_backups(path, wall)
     return backup
-
-
-def save_text(path: Path, text: str) -> Path | None:
-    """`save_config` with the time of this machine."""
-    return save_config(path, text, time.time_ns())
 
 
 def _descend(at: MutableMapping[str, Any], name: str, index: str | None, key: str) -> MutableMapping[str, Any]:

@@ -59,8 +59,9 @@ class _Kinds:
             [power[members[0]] if allowed[members[0]] else 0 for members in self.groups]
             for power, allowed in zip(task.power_w, task.allowed, strict=True)
         ]
-        self.prior = [
-            [sum(task.prior[g] == c for g in members) for members in self.groups] for c in range(len(task.home))
+        self.prior = [  # what may not be kept counts as not owned: its contact opens in every answer
+            [sum(task.prior[g] == c for g in members) if task.allowed[c][members[0]] else 0 for members in self.groups]
+            for c in range(len(task.home))
         ]
         self.counts = tuple(len(members) for members in self.groups)
 
@@ -71,8 +72,7 @@ def _highs(task: Task, kinds: _Kinds, c: int) -> list[int]:
     most = task.max_groups or task.size
     # Of a kind, more than the ceiling needs is only worth keeping when it is there already.
     return [
-        0 if not p else min(n, most, max(k, -(-ceiling // p)))
-        for p, n, k in zip(power, kinds.counts, prior, strict=True)
+        min(n, most, max(k, -(-ceiling // p) if p else 0)) for p, n, k in zip(power, kinds.counts, prior, strict=True)
     ]
 
 
