@@ -63,11 +63,18 @@ def replay(path: Path, ignore: frozenset[str] = frozenset()) -> Report:
             last = step.now
             if outputs != step.outputs and len(differences) < DIFFERENCES_SHOWN:
                 differences += _compare(step.outputs, outputs, count, step.now, ignore)
-            events += [f"{(step.now - first) / NS_PER_S:9.2f} s  evse {e.evse_id}  {e.kind}  {e.data}" for e in outputs.events]
+            events += [
+                f"{(step.now - first) / NS_PER_S:9.2f} s  evse {e.evse_id}  {e.kind}  {e.data}" for e in outputs.events
+            ]
             count += 1
     return Report(
-        file=path.name, ticks=count, seconds=(last - (first or 0)) // NS_PER_S, reason=str(header.get("reason", "")),
-        version=str(header.get("version", "")), equal=not differences, differences=tuple(differences[:DIFFERENCES_SHOWN]),
+        file=path.name,
+        ticks=count,
+        seconds=(last - (first or 0)) // NS_PER_S,
+        reason=str(header.get("reason", "")),
+        version=str(header.get("version", "")),
+        equal=not differences,
+        differences=tuple(differences[:DIFFERENCES_SHOWN]),
         events=tuple(events),
     )
 
@@ -98,7 +105,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     parser.add_argument("--events", action="store_true", help="list what happened in the trace")
-    parser.add_argument("--ignore", action="append", default=[], help="part of the outputs that is not compared, e.g. requests")
+    parser.add_argument(
+        "--ignore", action="append", default=[], help="part of the outputs that is not compared, e.g. requests"
+    )
     options = parser.parse_args(argv)
     try:
         report = replay(options.file, frozenset(options.ignore))
@@ -113,7 +122,9 @@ def main(argv: list[str] | None = None) -> int:
         for d in report.differences:
             sys.stdout.write(f"tick {d.tick}: {d.path}: recorded {d.recorded}, replayed {d.replayed}\n")
         verdict = "equal" if report.equal else "DIFFERENT"
-        sys.stdout.write(f"{report.file}: {report.ticks} ticks, {report.seconds} s, written because: {report.reason}; outputs {verdict}\n")
+        sys.stdout.write(
+            f"{report.file}: {report.ticks} ticks, {report.seconds} s, written because: {report.reason}; outputs {verdict}\n"
+        )
     return 0 if report.equal else 8
 
 

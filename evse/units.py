@@ -40,7 +40,11 @@ def s(value: int) -> DurationNs:
 
 def power_w(voltage_mv: int, current_ma: int) -> int:
     """Return the power in W of a voltage in mV and a current in mA, rounded towards zero."""
-    return voltage_mv * current_ma // 1_000_000 if voltage_mv * current_ma >= 0 else -(-voltage_mv * current_ma // 1_000_000)
+    return (
+        voltage_mv * current_ma // 1_000_000
+        if voltage_mv * current_ma >= 0
+        else -(-voltage_mv * current_ma // 1_000_000)
+    )
 
 
 def current_for_power_ma(power_w_: int, voltage_mv: int) -> int:

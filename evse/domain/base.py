@@ -30,7 +30,7 @@ class BugError(Exception):
     """Our mistake. The shell takes the energy away and the supervisor restarts."""
 
 
-def check(condition: bool, what: str) -> None:  # noqa: FBT001
+def check(condition: bool, what: str) -> None:
     """Raise `BugError` unless ``condition``: an assertion that ``python -O`` cannot remove."""
     if not condition:
         raise BugError(what)

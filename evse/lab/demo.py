@@ -114,9 +114,10 @@ def _tell(result: StepResult) -> None:
 
 
 async def _drain(station: DemoStation) -> None:
-    """Wait until the back end has answered everything."""
+    """Wait until nobody is plugged in any more and the back end has answered everything."""
     for _ in range(int(DRAIN_S * 5)):
-        if (await station.api("ocpp.status"))["queued"] == 0:
+        plugged = any(evse["plugged"] for evse in (await station.api("connector.list"))["items"])
+        if not plugged and (await station.api("ocpp.status"))["queued"] == 0:
             return
         await asyncio.sleep(0.2)
 

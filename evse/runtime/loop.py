@@ -168,7 +168,7 @@ class ControlLoop:
         if not taken:
             return
         refused = {
-            e.data.get("seq"): str(e.data.get("reason", "refused"))
+            e.data.get("seq"): str(e.data.get("why", "refused"))
             for e in outputs.events
             if e.kind == "command.refused"
         }

@@ -8,8 +8,8 @@ from evse.api.operations import Empty
 from evse.api.service import Caller
 from evse.config.load import parse_config
 from evse.config.model import StationConfig
-from evse.config.options import diff
-from evse.config.save import redacted, save_config
+from evse.config.options import diff, redact
+from evse.config.save import save_config
 from evse.domain.base import ConfigError
 from evse.runtime.settings import load_planner_settings
 from evse.runtime.station import Station
@@ -26,7 +26,7 @@ class ConfigOperations:
         path = self._station.config_path
         if path is None:
             raise ApiError(ErrorCode.NOT_FOUND, "this station runs without a configuration file")
-        return m.ConfigText(path=str(path), text=redacted(path.read_text(encoding="utf-8")), version=self._config_version)
+        return m.ConfigText(path=str(path), text=redact(path.read_text(encoding="utf-8")), version=self._config_version)
 
     async def config_validate(self, request: m.ConfigCandidate, caller: Caller) -> m.ConfigResult:
         """All errors at once, and what would change."""
