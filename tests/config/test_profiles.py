@@ -86,3 +86,11 @@ def test_units_become_the_integers_of_the_core() -> None:
     assert spec.groups[0].modules == 3
     assert spec.groups[0].module_current_max_ma == 100_000
     assert isinstance(settings_for(spec), PlannerSettingsW)
+
+
+def test_an_unknown_profile_does_not_cause_further_complaints() -> None:
+    text = 'profile = "generic/dc-2x61"\n[station]\nid = "X"\n[[evse]]\nid = 1\nhome_group = 1\n'
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "s.toml")
+    (told,) = caught.value.problems
+    assert told.startswith('s.toml:1: profile = "generic/dc-2x61": no such file profiles/stations/generic/dc-2x61.toml')

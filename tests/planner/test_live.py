@@ -128,6 +128,14 @@ def test_a_nearly_full_battery_is_not_cut_off_by_the_minimum() -> None:
     assert plan.allocations[0].assigned_w == 3_000
 
 
+def test_a_vehicle_that_follows_its_offer_can_rise_again() -> None:
+    """The demand current is what was offered; the request has room above it, and the plan grants the room."""
+    held = PowerRequest(
+        evse_id=1, request_w=30_000, voltage_mv=700_000, current_ma=10_000, limit_w=120_000, charging_since=0
+    )
+    assert assigned(plan_of([held, request(2, 0)]))[1] == 30_000
+
+
 def test_a_group_without_reading_gives_nothing() -> None:
     plan = plan_of([request(1, 60_000), request(2, 60_000)], groups=[NEVER, NEVER])
     assert assigned(plan) == {1: 0, 2: 0}
@@ -305,6 +313,22 @@ def test_explanation_prefers_what_the_core_says_binds() -> None:
     plan = plan_of([request(1, 60_000), request(2, 0)])
     told = explain(view(limits=(hot,), offered_w=20_000), plan, PlannerSettingsW())
     assert told.text == "Connector 1 gets 20.0 kW: the temperature limit of 20.0 kW binds (connector at 85.0 °C)"
+
+
+def test_explanation_says_where_a_limit_of_the_file_and_of_a_person_comes_from() -> None:
+    for detail, words in (("configuration", "(from the configuration)"), ("joe", "(set by joe 2 min ago)")):
+        limit = PowerLimit(source=LimitSource.SITE, evse_id=0, power_w=60_000, set_at=0, detail=detail)
+        values = settings_for(station(), (limit,), s(120))
+        plan = make_plan(station(), values, [request(1, 110_000), request(2, 0)], healthy(), None, s(120), 1)
+        assert explain(view(), plan, values, s(120)).text.endswith(f"the site limit of 60.0 kW binds {words}")
+
+
+def test_a_cap_of_the_core_that_is_stricter_than_the_plan_is_told() -> None:
+    tie = LimitEntry(source=LimitSource.MODULES, power_w=15_000, binds=True, detail="groups 1")
+    told = explain(
+        view(limits=(tie,), offered_w=15_000), plan_of([request(1, 60_000), request(2, 0)]), PlannerSettingsW()
+    )
+    assert told.text == "Connector 1 gets 15.0 kW: the power of its module groups of 15.0 kW binds (groups 1)"
 
 
 def test_explanation_without_vehicle_or_plan() -> None:
