@@ -65,6 +65,7 @@ class PacedDriver(Driver):
         assert sys.__stdin__ is not None and sys.__stdout__ is not None
         self._in_fd = sys.__stdin__.fileno()
         self._out_fd = sys.__stdout__.fileno()
+        self._fixed_size = size
         width, height = size or terminal_size(self._out_fd)
         self._lock = threading.Condition()
         self._parser = Parser(Grid(width, height), Translator(self.profile.glyph_set), self._on_unknown)
@@ -178,6 +179,7 @@ class PacedDriver(Driver):
         mode = [*before[:6], list(before[6])]
         mode[tty.LFLAG] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
         mode[tty.IFLAG] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR)  # IXON stays as the line needs it
+        mode[tty.OFLAG] &= ~termios.OPOST  # a line feed is one byte, nothing is expanded
         mode[tty.CC][termios.VMIN] = 1
         mode[tty.CC][termios.VTIME] = 0
         with contextlib.suppress(termios.error):
@@ -200,7 +202,7 @@ class PacedDriver(Driver):
             self._lock.notify()
 
     def _send_size(self) -> None:
-        width, height = self._size or terminal_size(self._out_fd)
+        width, height = self._fixed_size or terminal_size(self._out_fd)
         with self._lock:
             grid = self._parser.grid
             if (grid.width, grid.height) != (width, height):

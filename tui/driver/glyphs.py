@@ -96,7 +96,7 @@ class Translator(dict[str, str]):
         self._set = glyph_set
 
     def __missing__(self, char: str) -> str:
-        result = char if self._set is GlyphSet.UTF8 else _reduce(char, self._set)
+        result = char if self._set is GlyphSet.UTF8 or char < " " else _reduce(char, self._set)
         if len(self) < 4096:
             self[char] = result
         return result
