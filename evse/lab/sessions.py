@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from evse.config.load import load_config
-from evse.config.model import StationConfig
+from evse.config.model import OcppSection, StationConfig
 from evse.config.paths import profiles_dir
 from evse.domain.base import ConfigError
 from evse.domain.limits import LimitSource
@@ -274,9 +274,10 @@ def select(path: Path, first: str, last: str, limit: int) -> list[MeasuredSessio
 
 
 def find_config(name: str) -> StationConfig:
-    """A station.toml by path, or a shipped profile by name."""
+    """A station.toml by path, or a shipped profile by name; the bundled back end is switched on."""
     path = Path(name)
-    return load_config(path if path.suffix == ".toml" else profiles_dir() / "stations" / f"{name}.toml")
+    config = load_config(path if path.suffix == ".toml" else profiles_dir() / "stations" / f"{name}.toml")
+    return msgspec.structs.replace(config, ocpp=OcppSection(enabled=True, url="ws://csms.invalid/ocpp"))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -292,7 +293,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = find_config(options.config)
         rows = select(options.file, options.first, options.last, options.limit)
-        visits = plan_day(rows, efficiency_permille=config.site.efficiency_permille)
+        visits = plan_day(
+            rows, efficiency_permille=config.site.efficiency_permille, connectors={"CCS1": 1, "CCS2": 2}
+        )
     except ConfigError as error:
         sys.stderr.write("".join(f"evsectl: {problem}\n" for problem in error.problems))
         return 9
