@@ -42,4 +42,11 @@ def set_availability(t: Tick, c: SetAvailability) -> None:
     after = msgspec.structs.replace(before, **{c.origin: c.status})
     t.availability[index] = after
     waits = c.status is INOPERATIVE and any(x.w.tx_open for x in t.conns if index in (0, x.index + 1))
-    t.event("availability.changed", c.evse_id, origin=c.origin, status=c.status.value, scheduled=waits, changed=before != after)
+    t.event(
+        "availability.changed",
+        c.evse_id,
+        origin=c.origin,
+        status=c.status.value,
+        scheduled=waits,
+        changed=before != after,
+    )

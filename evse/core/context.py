@@ -32,9 +32,32 @@ class Conn:
     """One EVSE within one tick."""
 
     __slots__ = (
-        "allocation", "b", "blocked", "capped_w", "causes", "chain", "contactor_open", "energy_ok", "hold", "home", "index", "m",
-        "m_at", "modules_w", "no_board", "no_meter", "operative", "present_known", "present_ma", "pulses", "spec", "stop_wanted", "w",
-        "want_ma", "want_mv", "want_on",
+        "allocation",
+        "b",
+        "blocked",
+        "capped_w",
+        "causes",
+        "chain",
+        "contactor_open",
+        "energy_ok",
+        "hold",
+        "home",
+        "index",
+        "m",
+        "m_at",
+        "modules_w",
+        "no_board",
+        "no_meter",
+        "operative",
+        "present_known",
+        "present_ma",
+        "pulses",
+        "spec",
+        "stop_wanted",
+        "w",
+        "want_ma",
+        "want_mv",
+        "want_on",
     )
 
     def __init__(self, spec: EvseSpec, index: int, w: EvseWork) -> None:
@@ -75,8 +98,26 @@ class Tick:
     """The whole station within one tick."""
 
     __slots__ = (
-        "availability", "by_id", "causes", "conns", "effects", "events", "faults", "groups", "inputs", "now", "owners", "past",
-        "seq", "site_at", "site_dc_w", "site_source", "spec", "state", "ties", "wall",
+        "availability",
+        "by_id",
+        "causes",
+        "conns",
+        "effects",
+        "events",
+        "faults",
+        "groups",
+        "inputs",
+        "now",
+        "owners",
+        "past",
+        "seq",
+        "site_at",
+        "site_dc_w",
+        "site_source",
+        "spec",
+        "state",
+        "ties",
+        "wall",
     )
 
     def __init__(self, spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -> None:
@@ -138,7 +179,9 @@ class Tick:
     def _read_board(self, conn: Conn, given: EvseInputs) -> None:
         reading = given.board
         if isinstance(reading, NoData):
-            conn.no_board = f"{reading.reason.value}: {reading.detail}"[:TEXT_MAX] if reading.detail else reading.reason.value
+            conn.no_board = (
+                f"{reading.reason.value}: {reading.detail}"[:TEXT_MAX] if reading.detail else reading.reason.value
+            )
             return
         age_ms = (self.now - reading.at) // NS_PER_MS
         if age_ms > self.spec.board_max_age_ms:
@@ -150,7 +193,9 @@ class Tick:
     def _read_meter(self, conn: Conn, given: EvseInputs) -> None:
         reading = given.meter
         if isinstance(reading, NoData):
-            conn.no_meter = f"{reading.reason.value}: {reading.detail}"[:TEXT_MAX] if reading.detail else reading.reason.value
+            conn.no_meter = (
+                f"{reading.reason.value}: {reading.detail}"[:TEXT_MAX] if reading.detail else reading.reason.value
+            )
             return
         age_ms = (self.now - reading.at) // NS_PER_MS
         if age_ms > self.spec.meter_max_age_ms:

@@ -61,17 +61,29 @@ def station_causes(t: Tick) -> None:
     """Collect the standing causes of the station."""
     pressed = [c.spec.evse_id for c in t.conns if c.b is not None and c.b.estop]
     if pressed:
-        t.causes.append((FaultCode.EMERGENCY_STOP, f"emergency stop pressed at the board of EVSE {', '.join(map(str, pressed))}"))
+        t.causes.append(
+            (FaultCode.EMERGENCY_STOP, f"emergency stop pressed at the board of EVSE {', '.join(map(str, pressed))}")
+        )
     if t.inputs.loop_fault:
         t.causes.append((FaultCode.INTERNAL, t.inputs.loop_fault[:TEXT_MAX]))
     if not t.inputs.storage_ok and not t.spec.charge_without_storage:
-        t.causes.append((FaultCode.STORAGE, "the database does not accept writes; no transaction may start without a durable record"))
+        t.causes.append(
+            (
+                FaultCode.STORAGE,
+                "the database does not accept writes; no transaction may start without a durable record",
+            )
+        )
     if t.spec.has_site_meter:
         age = t.now - t.site_at
         if age > t.spec.meter_max_age_ms * NS_PER_MS and age > START_GRACE:
             reading = t.inputs.site_meter
             detail = getattr(reading, "detail", "")[:TEXT_MAX]
-            t.causes.append((FaultCode.SITE_METER_LOST, f"no site meter value for {t.spec.meter_max_age_ms} ms; {detail}".rstrip("; ")))
+            t.causes.append(
+                (
+                    FaultCode.SITE_METER_LOST,
+                    f"no site meter value for {t.spec.meter_max_age_ms} ms; {detail}".rstrip("; "),
+                )
+            )
 
 
 def evse_causes(t: Tick, conn: Conn) -> None:
@@ -102,28 +114,65 @@ def _board_causes(t: Tick, conn: Conn) -> None:
         limit = spec.derate_start_dc if w.hot else spec.derate_end_dc
         w.hot = b.temperature_dc >= limit
         if w.hot:
-            causes.append((
-                FaultCode.CONNECTOR_OVER_TEMPERATURE,
-                f"connector {b.temperature_dc / 10:.1f} °C, ends at {spec.derate_end_dc / 10:.1f} °C, free below {spec.derate_start_dc / 10:.1f} °C",
-            ))
+            causes.append(
+                (
+                    FaultCode.CONNECTOR_OVER_TEMPERATURE,
+                    (f"connector {b.temperature_dc / 10:.1f} °C, ends at {spec.derate_end_dc / 10:.1f} °C, "
+                    f"free below {spec.derate_start_dc / 10:.1f} °C"),
+                )
+            )
     since = now - w.lease_since
     if not w.lease and b.contactor is ContactorFeedback.CLOSED and since > CONTACTOR_OPEN_LIMIT:
-        causes.append((FaultCode.CONTACTOR_WELDED, f"feedback closed {CONTACTOR_OPEN_LIMIT // NS_PER_MS} ms after the command to open, {b.output_mv} mV at the vehicle"))
-    elif w.lease and b.contactor is not ContactorFeedback.CLOSED and b.cp in POWER_STATES and since > CONTACTOR_CLOSE_LIMIT:
-        causes.append((FaultCode.CONTACTOR_NOT_CLOSED, f"feedback {b.contactor.value} {CONTACTOR_CLOSE_LIMIT // NS_PER_MS} ms after the command to close"))
+        causes.append(
+            (
+                FaultCode.CONTACTOR_WELDED,
+                (f"feedback closed {CONTACTOR_OPEN_LIMIT // NS_PER_MS} ms after the command to open, "
+                f"{b.output_mv} mV at the vehicle"),
+            )
+        )
+    elif (
+        w.lease
+        and b.contactor is not ContactorFeedback.CLOSED
+        and b.cp in POWER_STATES
+        and since > CONTACTOR_CLOSE_LIMIT
+    ):
+        causes.append(
+            (
+                FaultCode.CONTACTOR_NOT_CLOSED,
+                f"feedback {b.contactor.value} {CONTACTOR_CLOSE_LIMIT // NS_PER_MS} ms after the command to close",
+            )
+        )
     if w.lock is not (b.lock is LockState.LOCKED) and now - w.lock_since > LOCK_LIMIT and (w.lock or w.plugged):
         wanted = "locked" if w.lock else "unlocked"
-        causes.append((FaultCode.LOCK_FAILURE, f"lock reports {b.lock.value}, commanded {wanted} for {LOCK_LIMIT // NS_PER_S} s"))
+        causes.append(
+            (FaultCode.LOCK_FAILURE, f"lock reports {b.lock.value}, commanded {wanted} for {LOCK_LIMIT // NS_PER_S} s")
+        )
     elif w.lease and b.lock is LockState.UNLOCKED:
         causes.append((FaultCode.LOCK_FAILURE, "lock reports unlocked while the output is connected"))
     if b.isolation is IsolationState.FAULT and w.stage in ENERGY_STAGES and (w.iso_since or w.cable_done):
-        causes.append((FaultCode.INSULATION, f"insulation monitor reports a fault: {b.isolation_kohm} kohm, limit {spec.insulation_min_kohm} kohm"))
+        causes.append(
+            (
+                FaultCode.INSULATION,
+                f"insulation monitor reports a fault: {b.isolation_kohm} kohm, limit {spec.insulation_min_kohm} kohm",
+            )
+        )
     elif w.stage is Stage.CABLE_CHECK and w.iso_since and not w.iso_ok and now - w.iso_since >= ISOLATION_SETTLE:
         kohm = b.isolation_kohm
-        if b.isolation in (IsolationState.VALID, IsolationState.WARNING) and kohm is not None and kohm < spec.insulation_min_kohm:
-            causes.append((FaultCode.INSULATION, f"insulation {kohm} kohm < {spec.insulation_min_kohm} kohm at {b.output_mv // 1000} V"))
+        if (
+            b.isolation in (IsolationState.VALID, IsolationState.WARNING)
+            and kohm is not None
+            and kohm < spec.insulation_min_kohm
+        ):
+            causes.append(
+                (
+                    FaultCode.INSULATION,
+                    f"insulation {kohm} kohm < {spec.insulation_min_kohm} kohm at {b.output_mv // 1000} V",
+                )
+            )
     if w.stage is Stage.CURRENT and b.step is HlcStep.CURR and b.ev_age_ms > t.spec.bms_max_age_ms:
-        causes.append((FaultCode.BMS_STALE, f"last value of the vehicle {b.ev_age_ms} ms old, limit {t.spec.bms_max_age_ms} ms"))
+        causes.append(
+            (FaultCode.BMS_STALE, f"last value of the vehicle {b.ev_age_ms} ms old, limit {t.spec.bms_max_age_ms} ms")
+        )
     _output_causes(t, conn)
 
 
@@ -137,11 +186,21 @@ def _output_causes(t: Tick, conn: Conn) -> None:
     ceiling_mv += ceiling_mv // 20 + OVER_VOLTAGE_MARGIN_MV
     w.over_mv_at = _armed(now, w.over_mv_at, b.output_mv > ceiling_mv)
     if w.over_mv_at and now - w.over_mv_at >= OVER_VOLTAGE_TIME:
-        conn.causes.append((FaultCode.OUTPUT_OUT_OF_RANGE, f"output {b.output_mv} mV, commanded {w.cmd_mv} mV, accepted up to {ceiling_mv} mV"))
+        conn.causes.append(
+            (
+                FaultCode.OUTPUT_OUT_OF_RANGE,
+                f"output {b.output_mv} mV, commanded {w.cmd_mv} mV, accepted up to {ceiling_mv} mV",
+            )
+        )
     ceiling_ma = w.cmd_ma + w.cmd_ma // 10 + OVER_CURRENT_MARGIN_MA
     w.over_ma_at = _armed(now, w.over_ma_at, conn.present_known and conn.present_ma > ceiling_ma)
     if w.over_ma_at and now - w.over_ma_at >= OVER_CURRENT_TIME:
-        conn.causes.append((FaultCode.OUTPUT_OUT_OF_RANGE, f"current {conn.present_ma} mA, commanded {w.cmd_ma} mA, accepted up to {ceiling_ma} mA"))
+        conn.causes.append(
+            (
+                FaultCode.OUTPUT_OUT_OF_RANGE,
+                f"current {conn.present_ma} mA, commanded {w.cmd_ma} mA, accepted up to {ceiling_ma} mA",
+            )
+        )
 
 
 def _armed(now: Instant, since: Instant, condition: bool) -> Instant:
@@ -155,19 +214,29 @@ def _group_causes(t: Tick, conn: Conn) -> None:
         if t.now - conn.w.group_at > max(START_GRACE, GROUP_MAX_AGE):
             reading = t.inputs.groups[conn.home] if conn.home < len(t.inputs.groups) else None
             detail = getattr(reading, "detail", "")[:TEXT_MAX]
-            conn.causes.append((FaultCode.POWER_MODULE_MISSING, f"module group {group_id} does not answer; {detail}".rstrip("; ")))
+            conn.causes.append(
+                (FaultCode.POWER_MODULE_MISSING, f"module group {group_id} does not answer; {detail}".rstrip("; "))
+            )
         return
     conn.w.group_at = t.now
+    expected = group.modules_expected
     if group.modules_faulty > 0:
-        conn.causes.append((FaultCode.POWER_MODULE_FAILURE, f"group {group_id}: {group.modules_faulty} of {group.modules_expected} modules faulty: {'; '.join(group.faults)}"[:TEXT_MAX]))
-    if group.modules_present < group.modules_expected and t.now - t.state.started_at > START_GRACE:
+        text = f"group {group_id}: {group.modules_faulty} of {expected} modules faulty: {'; '.join(group.faults)}"
+        conn.causes.append((FaultCode.POWER_MODULE_FAILURE, text[:TEXT_MAX]))
+    if group.modules_present < expected and t.now - t.state.started_at > START_GRACE:
         names = ", ".join(map(str, group.missing))
-        conn.causes.append((FaultCode.POWER_MODULE_MISSING, f"group {group_id}: {group.modules_present} of {group.modules_expected} modules answer, missing {names}"[:TEXT_MAX]))
+        text = f"group {group_id}: {group.modules_present} of {expected} modules answer, missing {names}"
+        conn.causes.append((FaultCode.POWER_MODULE_MISSING, text[:TEXT_MAX]))
 
 
 def update(
-    t: Tick, evse_id: int, records: tuple[FaultRecord, ...], past: tuple[FaultRecord, ...], causes: list[tuple[FaultCode, str]],
-    *, plugged: bool,
+    t: Tick,
+    evse_id: int,
+    records: tuple[FaultRecord, ...],
+    past: tuple[FaultRecord, ...],
+    causes: list[tuple[FaultCode, str]],
+    *,
+    plugged: bool,
 ) -> tuple[tuple[FaultRecord, ...], tuple[FaultRecord, ...]]:
     """Return (records, past) after this tick and tell what was raised and cleared."""
     if not causes and not records:
@@ -179,7 +248,9 @@ def update(
         if detail is not None:
             again = not record.present
             if again or t.wall - record.last_seen >= SEEN_EVERY or t.wall < record.last_seen:
-                record = _record(record.code, evse_id, detail, record.first_seen, t.wall, record.count + again, present=True)
+                record = _record(
+                    record.code, evse_id, detail, record.first_seen, t.wall, record.count + again, present=True
+                )
                 if again:
                     _raised(t, record)
             kept.append(record)
@@ -189,7 +260,17 @@ def update(
             t.event("fault.cleared", evse_id, code=record.code.value, name=FAULTS[record.code].name, by=latch.value)
             past = _remember(past, record)
         elif record.present:
-            kept.append(_record(record.code, evse_id, record.detail, record.first_seen, record.last_seen, record.count, present=False))
+            kept.append(
+                _record(
+                    record.code,
+                    evse_id,
+                    record.detail,
+                    record.first_seen,
+                    record.last_seen,
+                    record.count,
+                    present=False,
+                )
+            )
         else:
             kept.append(record)
     for code, detail in standing.items():
@@ -200,13 +281,25 @@ def update(
     return tuple(kept), past
 
 
-def _record(code: FaultCode, evse_id: int, detail: str, first: int, last: int, count: int, *, present: bool) -> FaultRecord:
-    return FaultRecord(code=code, evse_id=evse_id, detail=detail, first_seen=first, last_seen=last, count=count, present=present)
+def _record(
+    code: FaultCode, evse_id: int, detail: str, first: int, last: int, count: int, *, present: bool
+) -> FaultRecord:
+    return FaultRecord(
+        code=code, evse_id=evse_id, detail=detail, first_seen=first, last_seen=last, count=count, present=present
+    )
 
 
 def _raised(t: Tick, record: FaultRecord) -> None:
     spec = FAULTS[record.code]
-    t.event("fault.raised", record.evse_id, code=record.code.value, name=spec.name, severity=spec.severity.value, detail=record.detail, count=record.count)
+    t.event(
+        "fault.raised",
+        record.evse_id,
+        code=record.code.value,
+        name=spec.name,
+        severity=spec.severity.value,
+        detail=record.detail,
+        count=record.count,
+    )
 
 
 def _remember(past: tuple[FaultRecord, ...], record: FaultRecord) -> tuple[FaultRecord, ...]:
@@ -214,7 +307,7 @@ def _remember(past: tuple[FaultRecord, ...], record: FaultRecord) -> tuple[Fault
 
 
 def react(t: Tick, conn: Conn) -> Reaction:
-    """Return the strongest reaction wanted by active faults and set ``conn.blocked`` to the name of what forbids energy."""
+    """Return the strongest reaction of active faults; ``conn.blocked`` becomes the name of what forbids energy."""
     conn.blocked = ""
     if not t.faults and not conn.w.faults:
         return Reaction.NONE
@@ -225,7 +318,9 @@ def react(t: Tick, conn: Conn) -> Reaction:
             conn.blocked = conn.blocked or f"{record.code.value} {spec.name}"
             if strongest is not Reaction.EMERGENCY:
                 strongest = spec.reaction
-                conn.w.fault = f"{record.code.value} {spec.name}" if conn.w.tx_open and not conn.w.fault else conn.w.fault
+                conn.w.fault = (
+                    f"{record.code.value} {spec.name}" if conn.w.tx_open and not conn.w.fault else conn.w.fault
+                )
     return strongest
 
 
@@ -272,5 +367,3 @@ def _drop(t: Tick, conn: Conn | None, record: FaultRecord, by: str) -> None:
 def shows_faulted(t_faults: tuple[FaultRecord, ...], own: tuple[FaultRecord, ...]) -> bool:
     """Return True when people shall see the EVSE as faulted."""
     return any(forbids_energy(r) for r in t_faults) or any(forbids_energy(r) for r in own)
-
-

@@ -2,7 +2,8 @@
 
 Rules (docs/safety.md): G1 fresh board, G2 no emergency stop anywhere, G3 pilot C/D, G4 lock not open, G5 feedback known
 and not welded, G6 no new closing without storage, G7 no fault of the loop, G8 set-points within ratings, G9 site cap,
-G10 ties close only without current and at equal voltage, G11 one EVSE per connected bus, G12 groups only for a leased owner.
+G10 ties close only without current and at equal voltage, G11 one EVSE per connected bus, G12 groups only for an
+owner with a lease.
 """
 
 from __future__ import annotations
@@ -35,8 +36,13 @@ def gate(spec: StationSpec, outputs: Outputs, inputs: Inputs, now: Instant) -> O
     ties = _ties(spec, boards, commands, inputs, now)
     bus = _buses(spec, ties)
     leased = {
-        i for i, c in commands.items()
-        if c.contactor_lease and not off and i in specs and _may_lease(spec, boards[i], inputs) and _alone(i, specs, spec, bus, boards, commands)
+        i
+        for i, c in commands.items()
+        if c.contactor_lease
+        and not off
+        and i in specs
+        and _may_lease(spec, boards[i], inputs)
+        and _alone(i, specs, spec, bus, boards, commands)
     }
     budget, total = _site_budget_w(spec, inputs, now), sum(max(0, commands[i].offered_w) for i in leased)
     scaled = budget is not None and total > budget  # G9
@@ -50,15 +56,29 @@ def gate(spec: StationSpec, outputs: Outputs, inputs: Inputs, now: Instant) -> O
         if e is not None:  # G8
             offered_w, offered_ma = min(offered_w, e.power_max_w), min(offered_ma, e.current_max_ma)
         lease, tie = out.evse_id in leased, c.tie_close and out.evse_id in ties
-        if lease is not c.contactor_lease or tie is not c.tie_close or offered_w != c.offered_w or offered_ma != c.offered_ma:
-            c = replace(c, contactor_lease=lease, tie_close=tie, offered_w=offered_w, offered_ma=offered_ma, isolation_test=c.isolation_test and lease)
+        if (
+            lease is not c.contactor_lease
+            or tie is not c.tie_close
+            or offered_w != c.offered_w
+            or offered_ma != c.offered_ma
+        ):
+            c = replace(
+                c,
+                contactor_lease=lease,
+                tie_close=tie,
+                offered_w=offered_w,
+                offered_ma=offered_ma,
+                isolation_test=c.isolation_test and lease,
+            )
             commands[out.evse_id] = c
             out = EvseOutput(evse_id=out.evse_id, board=c)
         evses.append(out)
     groups = _groups(spec, outputs.groups, leased, specs, boards, commands, bus)
     if groups == outputs.groups and all(a is b for a, b in zip(evses, outputs.evses, strict=True)):
         return outputs
-    return Outputs(evses=tuple(evses), groups=groups, events=outputs.events, effects=outputs.effects, requests=outputs.requests)
+    return Outputs(
+        evses=tuple(evses), groups=groups, events=outputs.events, effects=outputs.effects, requests=outputs.requests
+    )
 
 
 def _fresh(spec: StationSpec, inputs: Inputs, evse_id: int, now: Instant) -> BoardStatus | None:
@@ -93,7 +113,11 @@ def _site_budget_w(spec: StationSpec, inputs: Inputs, now: Instant) -> int | Non
 
 
 def _ties(
-    spec: StationSpec, boards: dict[int, BoardStatus | None], commands: dict[int, BoardCommand], inputs: Inputs, now: Instant,
+    spec: StationSpec,
+    boards: dict[int, BoardStatus | None],
+    commands: dict[int, BoardCommand],
+    inputs: Inputs,
+    now: Instant,
 ) -> dict[int, tuple[int, int]]:
     """G10: home EVSE -> groups of its tie, for every tie that is closed or may close now."""
     n, result = len(spec.groups), {}
@@ -130,7 +154,11 @@ def _buses(spec: StationSpec, ties: dict[int, tuple[int, int]]) -> list[int]:
 
 
 def _alone(
-    evse_id: int, specs: dict[int, EvseSpec], spec: StationSpec, bus: list[int], boards: dict[int, BoardStatus | None],
+    evse_id: int,
+    specs: dict[int, EvseSpec],
+    spec: StationSpec,
+    bus: list[int],
+    boards: dict[int, BoardStatus | None],
     commands: dict[int, BoardCommand],
 ) -> bool:
     """G11: no other EVSE of the same bus has its output connected, or not known to be open."""
@@ -146,8 +174,13 @@ def _alone(
 
 
 def _groups(
-    spec: StationSpec, groups: tuple[GroupCommand, ...], leased: set[int], specs: dict[int, EvseSpec],
-    boards: dict[int, BoardStatus | None], commands: dict[int, BoardCommand], bus: list[int],
+    spec: StationSpec,
+    groups: tuple[GroupCommand, ...],
+    leased: set[int],
+    specs: dict[int, EvseSpec],
+    boards: dict[int, BoardStatus | None],
+    commands: dict[int, BoardCommand],
+    bus: list[int],
 ) -> tuple[GroupCommand, ...]:
     """G8, G12 and the shared budget of each owner; a bus with two owners is switched off."""
     owners: dict[int, set[int]] = {}
@@ -170,7 +203,11 @@ def _groups(
             left[g.owner] = _current_budget_ma(e, b, commands[g.owner])
         current = max(0, min(g.current_ma, left[g.owner], rating.modules * rating.module_current_max_ma))
         left[g.owner] -= current
-        result.append(g if voltage == g.voltage_mv and current == g.current_ma else replace(g, voltage_mv=voltage, current_ma=current))
+        result.append(
+            g
+            if voltage == g.voltage_mv and current == g.current_ma
+            else replace(g, voltage_mv=voltage, current_ma=current)
+        )
     return tuple(result)
 
 

@@ -1,8 +1,8 @@
 """The minimum of all caps, each with its source.
 
-Caps are in W at the DC side of one EVSE. Caps of the site (AC side) are multiplied by the efficiency. What is offered to
-all energised EVSEs together never exceeds the smallest site cap in force on this very tick: it is scaled down at once,
-before the planner has answered.
+Caps are in W at the DC side of one EVSE. Caps of the site (AC side) are multiplied by the efficiency. What is offered
+to all energised EVSEs together never exceeds the smallest site cap in force on this very tick: it is scaled down at
+once, before the planner has answered.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OFFER_STAGES = frozenset({Stage.CABLE_CHECK, Stage.PRE_CHARGE, Stage.POWER_ON, 
 
 
 def site_caps(t: Tick) -> None:
-    """Find the smallest site cap in force. A SITE limit of the inputs replaces the configured one (operator's override)."""
+    """Find the smallest site cap in force. A SITE limit of the inputs replaces the configured one."""
     best: int | None = None
     source = LimitSource.SITE
     override = False
@@ -51,7 +51,9 @@ def caps(t: Tick, conn: Conn) -> list[tuple[int, LimitSource]]:
         result.append((voltage * spec.current_max_ma // 1_000_000, LimitSource.CABLE))
     if b is not None and b.temperature_dc is not None and b.temperature_dc > spec.derate_start_dc:
         span = max(1, spec.derate_end_dc - spec.derate_start_dc)
-        result.append((spec.power_max_w * clamp(spec.derate_end_dc - b.temperature_dc, 0, span) // span, LimitSource.THERMAL))
+        result.append(
+            (spec.power_max_w * clamp(spec.derate_end_dc - b.temperature_dc, 0, span) // span, LimitSource.THERMAL)
+        )
     if t.site_dc_w is not None:
         result.append((t.site_dc_w, t.site_source))
     result += [
@@ -70,7 +72,14 @@ def connector_w(conn: Conn) -> int:
     """Return the cap without plan, modules and site: what the planner may give at most."""
     limit = conn.spec.power_max_w
     for power, source in conn.capped_w:
-        if power < limit and source in (LimitSource.HARDWARE, LimitSource.CABLE, LimitSource.THERMAL, LimitSource.CSMS, LimitSource.USER, LimitSource.FAILSAFE):
+        if power < limit and source in (
+            LimitSource.HARDWARE,
+            LimitSource.CABLE,
+            LimitSource.THERMAL,
+            LimitSource.CSMS,
+            LimitSource.USER,
+            LimitSource.FAILSAFE,
+        ):
             limit = power
     return limit
 
@@ -138,8 +147,18 @@ def _tell(t: Tick, conn: Conn) -> None:
     w = conn.w
     if w.stage is not Stage.CURRENT or t.now < w.limit_next:
         return
-    if abs(w.offered_w - w.limit_told_w) >= REQUEST_STEP_W or w.limit_source is not w.limit_told_source or (w.offered_w == 0) is not (w.limit_told_w == 0):
-        t.event("limit.changed", conn.spec.evse_id, offered_w=w.offered_w, before_w=w.limit_told_w, source=w.limit_source.value)
+    if (
+        abs(w.offered_w - w.limit_told_w) >= REQUEST_STEP_W
+        or w.limit_source is not w.limit_told_source
+        or (w.offered_w == 0) is not (w.limit_told_w == 0)
+    ):
+        t.event(
+            "limit.changed",
+            conn.spec.evse_id,
+            offered_w=w.offered_w,
+            before_w=w.limit_told_w,
+            source=w.limit_source.value,
+        )
         w.limit_told_w, w.limit_told_source, w.limit_next = w.offered_w, w.limit_source, t.now + TOLD_EVERY
 
 
@@ -149,7 +168,12 @@ def request(t: Tick, conn: Conn) -> PowerRequest:
     limit = connector_w(conn) if conn.capped_w else spec.power_max_w
     voltage = PARAM_VOLTAGE_MV
     current = wish = 0
-    asks = w.tx_open and b is not None and not conn.blocked and w.stage in (Stage.AUTHORISED, Stage.CABLE_CHECK, Stage.PRE_CHARGE, Stage.POWER_ON, Stage.CURRENT)
+    asks = (
+        w.tx_open
+        and b is not None
+        and not conn.blocked
+        and w.stage in (Stage.AUTHORISED, Stage.CABLE_CHECK, Stage.PRE_CHARGE, Stage.POWER_ON, Stage.CURRENT)
+    )
     if asks and b is not None and b.step is not None and STEP_NUMBER[b.step] >= PARAM:
         if w.stage is Stage.CURRENT and conn.voltage_mv >= spec.voltage_min_mv:
             voltage = conn.voltage_mv
@@ -167,8 +191,12 @@ def request(t: Tick, conn: Conn) -> PowerRequest:
     if not w.request_w - 2 * REQUEST_STEP_W < wish <= w.request_w or wish == 0 or w.request_w > limit:
         w.request_w = wish
     return PowerRequest(
-        evse_id=spec.evse_id, request_w=w.request_w, voltage_mv=voltage, current_ma=min(current, spec.current_max_ma),
-        limit_w=limit, charging_since=w.charging_since,
+        evse_id=spec.evse_id,
+        request_w=w.request_w,
+        voltage_mv=voltage,
+        current_ma=min(current, spec.current_max_ma),
+        limit_w=limit,
+        charging_since=w.charging_since,
     )
 
 
@@ -199,5 +227,3 @@ def _detail(t: Tick, conn: Conn, source: LimitSource) -> str:
     if source is LimitSource.CABLE:
         return f"{conn.spec.current_max_ma // 1000} A at {conn.voltage_mv // 1000} V"
     return ""
-
-

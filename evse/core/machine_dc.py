@@ -12,11 +12,20 @@ import enum
 from evse.core import faults, release, session
 from evse.core.context import Conn, Tick
 from evse.core.session import STEP_NUMBER
-from evse.core.state import ENERGY_STAGES, Stage
+from evse.core.state import ENERGY_STAGES, EvseWork, Stage
 from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, Reaction
 from evse.domain.session import StopReason
-from evse.domain.signals import ContactorFeedback, CpState, EvStop, HlcStep, IsolationState, LockState, SlacState
+from evse.domain.signals import (
+    BoardStatus,
+    ContactorFeedback,
+    CpState,
+    EvStop,
+    HlcStep,
+    IsolationState,
+    LockState,
+    SlacState,
+)
 from evse.units import NS_PER_S, clamp, s
 
 SAFE_MV = 60_000
@@ -41,8 +50,11 @@ DISCHARGE_LIMIT = s(5)
 """Voltage below 60 V after the vehicle has opened its own contactors."""
 
 VEHICLE_LEAVE_LIMIT = s(20)
+GIVE_UP_MARGIN = s(2)
+"""A vehicle that gives up this short before our own limit of a loop has run into the same cause."""
+
 RESTART_PULSE = s(1)
-RESTART_EVERY = s(25)
+RESTART_EVERY = s(5)
 RESTARTS_MAX = 3
 SILENT_SLAC = s(15)
 
@@ -105,8 +117,12 @@ _ORDER: dict[Stage, tuple[tuple[Signal, Stage], ...]] = {
     stage: tuple((sig, TABLE[stage, sig]) for sig in Signal if (stage, sig) in TABLE) for stage in Stage
 }
 STAGE_LIMIT = {
-    Stage.AUTHORISED: SETUP_LIMIT, Stage.CABLE_CHECK: CABLE_CHECK_LIMIT, Stage.PRE_CHARGE: PRE_CHARGE_LIMIT,
-    Stage.POWER_ON: SEQUENCE_LIMIT, Stage.RAMP_DOWN: VEHICLE_STOP_LIMIT, Stage.DISCHARGE: VEHICLE_LEAVE_LIMIT,
+    Stage.AUTHORISED: SETUP_LIMIT,
+    Stage.CABLE_CHECK: CABLE_CHECK_LIMIT,
+    Stage.PRE_CHARGE: PRE_CHARGE_LIMIT,
+    Stage.POWER_ON: SEQUENCE_LIMIT,
+    Stage.RAMP_DOWN: VEHICLE_STOP_LIMIT,
+    Stage.DISCHARGE: VEHICLE_LEAVE_LIMIT,
 }
 _ENDED_STEPS = frozenset({HlcStep.WELD, HlcStep.STOP, None})
 _PD_OFF = STEP_NUMBER[HlcStep.PD_OFF]
@@ -117,7 +133,9 @@ def advance(t: Tick, conn: Conn, reaction: Reaction) -> None:
     _overdue(t, conn)
     if conn.pulses:  # a fault of this tick acts on this tick
         w = conn.w
-        w.faults, w.past = faults.update(t, conn.spec.evse_id, w.faults, w.past, conn.causes + conn.pulses, plugged=w.plugged)
+        w.faults, w.past = faults.update(
+            t, conn.spec.evse_id, w.faults, w.past, conn.causes + conn.pulses, plugged=w.plugged
+        )
         reaction = faults.react(t, conn)
     for _ in range(MOVES_MAX):
         for signal, target in _ORDER[conn.w.stage]:
@@ -161,7 +179,7 @@ def _unplugged(t: Tick, conn: Conn) -> bool:
 
 
 def _ev_off(t: Tick, conn: Conn) -> bool:
-    """The vehicle leaves the energy part: it says so, its step says so, or the pilot leaves C/D after the output was closed."""
+    """The vehicle leaves the energy part: by word, by step, or the pilot leaves C/D with the output closed."""
     b, w = conn.b, conn.w
     if b is None:
         return False
@@ -222,19 +240,25 @@ def _plugged(t: Tick, conn: Conn) -> bool:
 
 
 _CHECKS = {
-    Signal.UNPLUGGED: _unplugged, Signal.EV_OFF: _ev_off, Signal.PLUGGED: _plugged, Signal.STARTED: _started,
-    Signal.CABLE: _cable, Signal.PRE_CHARGE: _pre_charge, Signal.POWER_ON: _power_on, Signal.CURRENT: _current,
-    Signal.OPENED: _opened, Signal.RESTED: _rested,
+    Signal.UNPLUGGED: _unplugged,
+    Signal.EV_OFF: _ev_off,
+    Signal.PLUGGED: _plugged,
+    Signal.STARTED: _started,
+    Signal.CABLE: _cable,
+    Signal.PRE_CHARGE: _pre_charge,
+    Signal.POWER_ON: _power_on,
+    Signal.CURRENT: _current,
+    Signal.OPENED: _opened,
+    Signal.RESTED: _rested,
 }
 
 
 def _move(t: Tick, conn: Conn, signal: Signal, target: Stage) -> None:
     """Enter ``target``: memory of the stage before is cleared here and nowhere else."""
-    w, before = conn.w, conn.w.stage
+    w, before, elapsed = conn.w, conn.w.stage, t.now - conn.w.stage_since
     w.stage, w.stage_since = target, t.now
     limit = STAGE_LIMIT.get(target, 0)
     w.deadline = t.now + limit if limit else 0
-    w.waiting_for = ""
     if before is Stage.EMPTY:
         session.begin(t, conn)
     elif target is Stage.EMPTY:
@@ -248,20 +272,31 @@ def _move(t: Tick, conn: Conn, signal: Signal, target: Stage) -> None:
     if target in (Stage.RAMP_DOWN, Stage.DISCHARGE):
         session.note_stop(conn, _reason(t, conn, signal))
         if signal is Signal.EV_OFF and conn.b is not None:
-            if conn.b.ev_stop in (EvStop.ERROR, EvStop.COMM_LOST):
-                _fail_conversation(t, conn, f"vehicle ended with {conn.b.ev_stop.value} in step {_step_name(conn)}")
-            elif conn.b.cp in (CpState.E, CpState.F, CpState.UNKNOWN):
-                _fail_conversation(t, conn, f"pilot state {conn.b.cp.value} in step {_step_name(conn)}")
+            _ended_by_vehicle(t, conn, conn.b, before, elapsed)
     if target is Stage.DISCHARGE:
         w.emergency = signal is Signal.EMERGENCY
         session.energy_ended(t, conn)
+    w.waiting_for = ""
 
 
-def _fail_conversation(t: Tick, conn: Conn, detail: str) -> None:
+def _ended_by_vehicle(t: Tick, conn: Conn, b: BoardStatus, before: Stage, elapsed: int) -> None:
+    """Name why the vehicle gave up. When its loop limit runs out just before ours, the cause is the loop's."""
     w = conn.w
-    w.fault = w.fault or f"{FaultCode.VEHICLE_COMMUNICATION.value} {FAULTS[FaultCode.VEHICLE_COMMUNICATION].name}"
-    cause = [*conn.causes, *conn.pulses, (FaultCode.VEHICLE_COMMUNICATION, detail)]
-    w.faults, w.past = faults.update(t, conn.spec.evse_id, w.faults, w.past, cause, plugged=w.plugged)
+    failed = b.ev_stop is EvStop.ERROR or b.ev_stop is EvStop.COMM_LOST
+    if failed and before is Stage.CABLE_CHECK and not w.cable_done and elapsed >= CABLE_CHECK_LIMIT - GIVE_UP_MARGIN:
+        cause = (FaultCode.CABLE_CHECK_TIMEOUT, _cable_text(w, b))
+    elif failed and before is Stage.PRE_CHARGE and elapsed >= PRE_CHARGE_LIMIT - GIVE_UP_MARGIN:
+        cause = (FaultCode.PRE_CHARGE_TIMEOUT, _pre_charge_text(b))
+    elif failed:
+        text = f"vehicle ended with {b.ev_stop.value} in step {_step_name(conn)} ({before.value})"
+        cause = (FaultCode.VEHICLE_COMMUNICATION, text)
+    elif b.cp in (CpState.E, CpState.F, CpState.UNKNOWN):
+        cause = (FaultCode.VEHICLE_COMMUNICATION, f"pilot state {b.cp.value} in step {_step_name(conn)}")
+    else:
+        return
+    w.fault = w.fault or f"{cause[0].value} {FAULTS[cause[0]].name}"
+    causes = [*conn.causes, *conn.pulses, cause]
+    w.faults, w.past = faults.update(t, conn.spec.evse_id, w.faults, w.past, causes, plugged=w.plugged)
 
 
 def _reason(t: Tick, conn: Conn, signal: Signal) -> StopReason:
@@ -281,22 +316,53 @@ def _step_name(conn: Conn) -> str:
 def _overdue(t: Tick, conn: Conn) -> None:
     """A stage is over its time: name what was missing."""
     w, b = conn.w, conn.b
-    if not w.deadline or t.now < w.deadline or b is None:
+    if b is None or not w.deadline:
         return
-    if w.stage is Stage.AUTHORISED:
-        conn.pulses.append((FaultCode.VEHICLE_COMMUNICATION, f"no CableCheck within {SETUP_LIMIT // NS_PER_S} s (SLAC {b.slac.value}, step {_step_name(conn)}, {w.restarts} restarts)"))
-    elif w.stage is Stage.CABLE_CHECK and not w.cable_done:
-        conn.pulses.append((FaultCode.CABLE_CHECK_TIMEOUT, f"not finished within {CABLE_CHECK_LIMIT // NS_PER_S} s: {w.waiting_for or 'no result'}, output {b.output_mv} mV"))
-    elif w.stage is Stage.PRE_CHARGE and abs(b.output_mv - b.demand_mv) > PRE_CHARGE_BAND_MV:
-        conn.pulses.append((FaultCode.PRE_CHARGE_TIMEOUT, f"output {b.output_mv} mV, vehicle asks {b.demand_mv} mV, band {PRE_CHARGE_BAND_MV} mV, limit {PRE_CHARGE_LIMIT // NS_PER_S} s"))
-    elif w.stage in (Stage.CABLE_CHECK, Stage.PRE_CHARGE, Stage.POWER_ON):
-        if t.now >= w.stage_since + SEQUENCE_LIMIT:
-            conn.pulses.append((FaultCode.VEHICLE_COMMUNICATION, f"vehicle stays in step {_step_name(conn)} for {SEQUENCE_LIMIT // NS_PER_S} s"))
-    elif w.stage is Stage.DISCHARGE and b.output_mv >= SAFE_MV and not w.tx_open:
-        if w.vehicle_off_at:
-            conn.pulses.append((FaultCode.CONTACTOR_WELDED, f"{b.output_mv} mV at the output although modules are off and the contactor is commanded open"))
-        else:
-            conn.pulses.append((FaultCode.VEHICLE_COMMUNICATION, f"vehicle does not end the session (step {_step_name(conn)}), {b.output_mv} mV on its side"))
+    if (
+        w.stage is Stage.AUTHORISED
+        and w.restarts >= RESTARTS_MAX
+        and t.now >= w.restart_next
+        and _needs_restart(t, conn)
+    ):
+        text = f"vehicle does not talk after {w.restarts} new matchings (SLAC {b.slac.value}, {b.ev_stop.value})"
+        conn.pulses.append((FaultCode.VEHICLE_COMMUNICATION, text))
+    elif t.now >= w.deadline:
+        pulse = _missing(t, conn, b)
+        if pulse is not None:
+            conn.pulses.append(pulse)
+
+
+def _missing(t: Tick, conn: Conn, b: BoardStatus) -> tuple[FaultCode, str] | None:
+    w, step = conn.w, _step_name(conn)
+    match w.stage:
+        case Stage.AUTHORISED:
+            limit = SETUP_LIMIT // NS_PER_S
+            text = f"no CableCheck within {limit} s (SLAC {b.slac.value}, step {step}, {w.restarts} new matchings)"
+            return FaultCode.VEHICLE_COMMUNICATION, text
+        case Stage.CABLE_CHECK if not w.cable_done:
+            return FaultCode.CABLE_CHECK_TIMEOUT, _cable_text(w, b)
+        case Stage.PRE_CHARGE:
+            return FaultCode.PRE_CHARGE_TIMEOUT, _pre_charge_text(b)
+        case Stage.CABLE_CHECK | Stage.POWER_ON if t.now >= w.stage_since + SEQUENCE_LIMIT:
+            text = f"vehicle stays in step {step} for {SEQUENCE_LIMIT // NS_PER_S} s"
+            return FaultCode.VEHICLE_COMMUNICATION, text
+        case Stage.DISCHARGE if b.output_mv >= SAFE_MV and not w.tx_open:
+            if w.vehicle_off_at:
+                text = f"{b.output_mv} mV at the output although modules are off and the contactor is commanded open"
+                return FaultCode.CONTACTOR_WELDED, text
+            text = f"vehicle does not end the session (step {step}), {b.output_mv} mV on its side"
+            return FaultCode.VEHICLE_COMMUNICATION, text
+    return None
+
+
+def _cable_text(w: EvseWork, b: BoardStatus) -> str:
+    limit = CABLE_CHECK_LIMIT // NS_PER_S
+    return f"not finished within {limit} s: waiting for {w.waiting_for or 'a result'}, output {b.output_mv} mV"
+
+
+def _pre_charge_text(b: BoardStatus) -> str:
+    limit = PRE_CHARGE_LIMIT // NS_PER_S
+    return f"output {b.output_mv} mV, vehicle asks {b.demand_mv} mV, band {PRE_CHARGE_BAND_MV} mV, limit {limit} s"
 
 
 def act(t: Tick, conn: Conn) -> None:
@@ -349,7 +415,8 @@ def _lease(t: Tick, conn: Conn) -> bool:
     if w.stage is not Stage.CABLE_CHECK:
         return w.lease
     stored = w.tx_stored or (t.spec.charge_without_storage and not t.inputs.storage_ok)
-    return w.lease or (b.lock is LockState.LOCKED and stored and b.contactor is ContactorFeedback.OPEN)
+    bus_is_ours = conn.home < 0 or bool(conn.chain)  # another EVSE may still hold our home group through a tie
+    return w.lease or (b.lock is LockState.LOCKED and stored and bus_is_ours and b.contactor is ContactorFeedback.OPEN)
 
 
 def _cable_check(t: Tick, conn: Conn, lease: bool) -> None:
@@ -357,7 +424,11 @@ def _cable_check(t: Tick, conn: Conn, lease: bool) -> None:
     if b is None:
         return
     if not lease:
-        w.waiting_for = "lock" if b.lock is not LockState.LOCKED else ("the stored start" if not w.tx_stored else "the vehicle's pilot")
+        w.waiting_for = (
+            "lock"
+            if b.lock is not LockState.LOCKED
+            else ("the stored start" if not w.tx_stored else "the vehicle's pilot")
+        )
     elif b.contactor is not ContactorFeedback.CLOSED:
         w.waiting_for = "contactor"
     elif not w.iso_ok:
@@ -369,7 +440,11 @@ def _cable_check(t: Tick, conn: Conn, lease: bool) -> None:
             w.iso_since = 0
             return
         w.iso_since = w.iso_since or t.now
-        if t.now - w.iso_since >= faults.ISOLATION_SETTLE and b.isolation in (IsolationState.VALID, IsolationState.WARNING) and b.isolation_kohm is not None:
+        if (
+            t.now - w.iso_since >= faults.ISOLATION_SETTLE
+            and b.isolation in (IsolationState.VALID, IsolationState.WARNING)
+            and b.isolation_kohm is not None
+        ):
             _judge_insulation(t, conn, b.isolation_kohm)
     elif not w.cable_done:
         w.waiting_for = "voltage below 60 V"
@@ -395,14 +470,19 @@ def _want(conn: Conn, voltage_mv: int, current_ma: int) -> None:
     conn.want_ma = clamp(current_ma, 0, spec.current_max_ma)
 
 
+def _needs_restart(t: Tick, conn: Conn) -> bool:
+    b = conn.b
+    if b is None:
+        return False
+    silent = b.slac is SlacState.UNMATCHED and t.now - max(conn.w.stage_since, conn.w.restart_until) > SILENT_SLAC
+    return silent or b.slac is SlacState.FAILED or b.ev_stop is not EvStop.NONE or b.step is HlcStep.STOP
+
+
 def _restart(t: Tick, conn: Conn) -> None:
     """A vehicle that does not talk (any more) gets a new SLAC: at most three times, spaced."""
-    w, b, now = conn.w, conn.b, t.now
-    if b is None:
-        return
+    w, now = conn.w, t.now
     w.waiting_for = "the vehicle"
-    silent = b.slac is SlacState.UNMATCHED and now - w.stage_since > SILENT_SLAC
-    if (silent or b.slac is SlacState.FAILED or b.ev_stop is not EvStop.NONE or b.step is HlcStep.STOP) and now >= w.restart_next and w.restarts < RESTARTS_MAX:
+    if now >= w.restart_next and w.restarts < RESTARTS_MAX and _needs_restart(t, conn):
         w.restarts += 1
         w.restart_until, w.restart_next = now + RESTART_PULSE, now + RESTART_EVERY
         t.event("slac.restart", conn.spec.evse_id, attempt=w.restarts)

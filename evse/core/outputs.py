@@ -66,5 +66,6 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 __all__ = [
-    "AnyEffect", "CloseTransaction", "Effect", "EvseOutput", "OpenTransaction", "Outputs", "RequestAuthorization", "SaveSession",
+    "AnyEffect", "CloseTransaction", "Effect", "EvseOutput", "OpenTransaction", "Outputs", "RequestAuthorization",
+    "SaveSession",
 ]

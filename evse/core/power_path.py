@@ -9,10 +9,12 @@ Relays exist on chains and rings; in a matrix (no relay in the board link yet) e
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from evse.core.context import Conn, Tick, uses_energy
 from evse.core.state import ENERGY_STAGES, Stage, TieStage, TieState
 from evse.domain.readings import GroupStatus
-from evse.domain.signals import GroupCommand
+from evse.domain.signals import ContactorFeedback, GroupCommand
 from evse.units import s
 
 TIE_QUIET_MA = 1_000
@@ -22,9 +24,10 @@ RAMP_LIMIT = s(5)
 PREPARE_LIMIT = s(10)
 RELAY_LIMIT = s(2)
 RETRY_AFTER = s(30)
+BOARD_DROPS_TIE = s(3)
+"""A board without commands opens its relay by itself after 1.3 s (docs/board-link.md): a silent one counts as open."""
 
 _JOIN_STAGES = frozenset({Stage.AUTHORISED, Stage.CURRENT})
-_MOVING = frozenset({TieStage.PREPARE, TieStage.CLOSING, TieStage.RAMP_DOWN, TieStage.OPENING})
 
 
 def sides(t: Tick, tie: int) -> tuple[int, int]:
@@ -35,7 +38,7 @@ def sides(t: Tick, tie: int) -> tuple[int, int]:
 def measure(t: Tick) -> None:
     """Find the groups connected to each EVSE and their summed current."""
     for conn in t.conns:
-        conn.contactor_open = conn.b is not None and conn.b.contactor.value == "open"
+        conn.contactor_open = conn.b is not None and conn.b.contactor is ContactorFeedback.OPEN
         if conn.home < 0:
             continue
         conn.chain = _chain(t, conn)
@@ -51,24 +54,30 @@ def measure(t: Tick) -> None:
         conn.present_ma, conn.present_known = max(0, total), known
 
 
+def _walk(t: Tick, home: int, joined: Callable[[int, int], bool]) -> list[int]:
+    """Return the groups reached from ``home`` in both directions as long as ``joined(tie, next group)``."""
+    n, ties = len(t.spec.groups), len(t.ties)
+    found = [home]
+    x = home
+    while x < ties:  # tie x joins x and x + 1; only a ring has one behind its last group
+        y = (x + 1) % n
+        if y == home or not joined(x, y):
+            break
+        found.append(y)
+        x = y
+    x = (home - 1) % n
+    while x < ties and x not in found and joined(x, x):
+        found.append(x)
+        x = (x - 1) % n
+    return found
+
+
 def _chain(t: Tick, conn: Conn) -> tuple[int, ...]:
     """Home group first, then what hangs on it through closed ties and is held by the same EVSE."""
-    evse_id, home = conn.spec.evse_id, conn.home
-    if t.owners[home] != evse_id:
+    evse_id, home, owners, ties = conn.spec.evse_id, conn.home, t.owners, t.ties
+    if owners[home] != evse_id:
         return ()
-    found = [home]
-    if t.ties:
-        grown = True
-        while grown:
-            grown = False
-            for tie, state in enumerate(t.ties):
-                if state.stage is TieStage.CLOSED:
-                    a, b = sides(t, tie)
-                    for x, y in ((a, b), (b, a)):
-                        if x in found and y not in found and t.owners[y] == evse_id:
-                            found.append(y)
-                            grown = True
-    return tuple(found)
+    return tuple(_walk(t, home, lambda tie, y: ties[tie].stage is TieStage.CLOSED and owners[y] == evse_id))
 
 
 def wanted(t: Tick) -> list[int]:
@@ -79,7 +88,13 @@ def wanted(t: Tick) -> list[int]:
         for assignment in t.inputs.plan.groups:
             i = t.group_index(assignment.group_id)
             owner = t.by_id.get(assignment.owner or 0)
-            if i >= 0 and owner is not None and owner.home >= 0 and owner.w.tx_open and owner.w.stage is not Stage.DISCHARGE:
+            if (
+                i >= 0
+                and owner is not None
+                and owner.home >= 0
+                and owner.w.tx_open
+                and owner.w.stage is not Stage.DISCHARGE
+            ):
                 want[i] = owner.spec.evse_id
     for conn in t.conns:
         i = conn.home
@@ -98,20 +113,11 @@ def wanted(t: Tick) -> list[int]:
     return want
 
 
-def _reach(t: Tick, conn: Conn, want: list[int]) -> set[int]:
+def _reach(t: Tick, conn: Conn, want: list[int]) -> list[int]:
     evse_id = conn.spec.evse_id
     if want[conn.home] != evse_id:
-        return set()
-    reach, todo = {conn.home}, [conn.home]
-    while todo:
-        x = todo.pop()
-        for tie in range(len(t.ties)):
-            a, b = sides(t, tie)
-            y = b if a == x else (a if b == x else -1)
-            if y >= 0 and y not in reach and want[y] == evse_id and _relay(t, tie) is not None:
-                reach.add(y)
-                todo.append(y)
-    return reach
+        return []
+    return _walk(t, conn.home, lambda tie, y: want[y] == evse_id and _relay(t, tie) is not None)
 
 
 def _relay(t: Tick, tie: int) -> Conn | None:
@@ -128,7 +134,11 @@ def step(t: Tick) -> None:
     for i, owner in enumerate(t.owners):
         if owner == want[i]:
             continue
-        free = all(t.ties[tie].stage is TieStage.OPEN or _relay(t, tie) is None for tie in range(len(t.ties)) if i in sides(t, tie))
+        free = all(
+            t.ties[tie].stage is TieStage.OPEN or _relay(t, tie) is None
+            for tie in range(len(t.ties))
+            if i in sides(t, tie)
+        )
         if owner == 0:
             if free:
                 t.owners[i] = want[i]
@@ -138,10 +148,19 @@ def step(t: Tick) -> None:
         if _relay(t, tie) is not None:
             t.ties[tie] = _advance_tie(t, tie, want)
     for tie, state in enumerate(t.ties):
-        if state.stage in _MOVING and _relay(t, tie) is not None:
+        if state.stage is not TieStage.OPEN and state.stage is not TieStage.CLOSED and _relay(t, tie) is not None:
             for conn in t.conns:
                 if any(i in conn.chain for i in sides(t, tie)):
                     conn.hold = True
+
+
+def _feedback(t: Tick, relay: Conn | None) -> bool | None:
+    """Return whether the relay is closed; None = not known."""
+    if relay is None:
+        return None
+    if relay.b is not None:
+        return relay.b.tie_closed
+    return False if t.now - relay.w.board_at > BOARD_DROPS_TIE else None
 
 
 def _quiet(group: GroupStatus | None) -> bool:
@@ -152,7 +171,7 @@ def _advance_tie(t: Tick, tie: int, want: list[int]) -> TieState:
     state, now = t.ties[tie], t.now
     a, b = sides(t, tie)
     relay = _relay(t, tie)
-    closed = relay.b.tie_closed if relay is not None and relay.b is not None else None
+    closed = _feedback(t, relay)
     owner = t.owners[a]
     join = owner != 0 and owner == t.owners[b] == want[a] == want[b] and not _loop(t, tie)
     quiet = _quiet(t.groups[a]) and _quiet(t.groups[b])
@@ -160,7 +179,7 @@ def _advance_tie(t: Tick, tie: int, want: list[int]) -> TieState:
         case TieStage.OPEN:
             if closed:
                 return _to(t, tie, TieStage.OPENING, RELAY_LIMIT, "tie.unexpected", "feedback closed, commanded open")
-            if join and now >= state.retry_at and _may_join(t, a, b, owner):
+            if join and now >= state.retry_at and relay is not None and relay.b and _may_join(t, a, b, owner):
                 return _to(t, tie, TieStage.PREPARE, PREPARE_LIMIT)
         case TieStage.PREPARE:
             if not join:
@@ -177,7 +196,7 @@ def _advance_tie(t: Tick, tie: int, want: list[int]) -> TieState:
         case TieStage.CLOSED:
             if closed is False:
                 return _to(t, tie, TieStage.OPENING, RELAY_LIMIT, "tie.unexpected", "feedback open, commanded closed")
-            if not join:
+            if not join or closed is None:
                 return _to(t, tie, TieStage.RAMP_DOWN, RAMP_LIMIT)
         case TieStage.RAMP_DOWN:
             if quiet or now >= state.deadline:
@@ -209,7 +228,12 @@ def _loop(t: Tick, tie: int) -> bool:
 
 def _may_join(t: Tick, a: int, b: int, owner: int) -> bool:
     conn = t.by_id.get(owner)
-    return conn is not None and conn.w.stage in _JOIN_STAGES and ((a in conn.chain) is not (b in conn.chain)) and _others_open(t, a, b, conn)
+    return (
+        conn is not None
+        and conn.w.stage in _JOIN_STAGES
+        and ((a in conn.chain) is not (b in conn.chain))
+        and _others_open(t, a, b, conn)
+    )
 
 
 def _others_open(t: Tick, a: int, b: int, conn: Conn) -> bool:
@@ -239,7 +263,7 @@ def available(t: Tick) -> None:
 
 
 def group_power_w(t: Tick, i: int, voltage_mv: int) -> int:
-    """Return what group ``i`` can give: its modules' own figure, less at a low voltage because of their current limit."""
+    """Return what group ``i`` can give: its modules' own figure, less at a low voltage (current limit)."""
     group = t.groups[i]
     if group is None:
         return 0
@@ -272,11 +296,21 @@ def commands(t: Tick) -> tuple[GroupCommand, ...]:
             result.append(GroupCommand(group_id=spec.group_id, owner=owner))
         elif i in shares:
             voltage = min(holder.want_mv, spec.voltage_max_mv)
-            result.append(GroupCommand(group_id=spec.group_id, owner=owner, on=True, voltage_mv=voltage, current_ma=shares[i]))
+            result.append(
+                GroupCommand(group_id=spec.group_id, owner=owner, on=True, voltage_mv=voltage, current_ma=shares[i])
+            )
         elif _joining(t, i):  # unloaded, up to the voltage of the bus it will join
             voltage = min(_bus_mv(t, holder), spec.voltage_max_mv)
             on = voltage >= spec.voltage_min_mv
-            result.append(GroupCommand(group_id=spec.group_id, owner=owner, on=on, voltage_mv=voltage if on else 0, current_ma=JOIN_MA if on else 0))
+            result.append(
+                GroupCommand(
+                    group_id=spec.group_id,
+                    owner=owner,
+                    on=on,
+                    voltage_mv=voltage if on else 0,
+                    current_ma=JOIN_MA if on else 0,
+                )
+            )
         else:
             result.append(GroupCommand(group_id=spec.group_id, owner=owner))
     return tuple(result)
@@ -303,7 +337,9 @@ def _share(t: Tick, conn: Conn, shares: dict[int, int]) -> None:
 
 
 def _joining(t: Tick, i: int) -> bool:
-    return any(state.stage in (TieStage.PREPARE, TieStage.CLOSING) and i in sides(t, tie) for tie, state in enumerate(t.ties))
+    n, ties = len(t.spec.groups), len(t.ties)
+    around = (i, (i - 1) % n)
+    return any(tie < ties and t.ties[tie].stage in (TieStage.PREPARE, TieStage.CLOSING) for tie in around)
 
 
 def _bus_mv(t: Tick, conn: Conn) -> int:

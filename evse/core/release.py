@@ -43,7 +43,13 @@ def token_presented(t: Tick, c: TokenPresented) -> None:
     token = c.id_token[:TOKEN_MAX]
     served = [t.by_id[i] for i in c.evse_ids if i in t.by_id]
     if not token or not served:
-        refuse(t, 0, "token", c.seq, f"reader {c.reader[:TEXT_MAX]!r} serves no EVSE of this station" if token else "empty token")
+        refuse(
+            t,
+            0,
+            "token",
+            c.seq,
+            f"reader {c.reader[:TEXT_MAX]!r} serves no EVSE of this station" if token else "empty token",
+        )
         return
     for conn in served:
         if conn.w.tx_open and conn.w.id_token == token:
@@ -75,7 +81,13 @@ def token_presented(t: Tick, c: TokenPresented) -> None:
 def _free_for(conn: Conn, token: str) -> bool:
     w = conn.w
     reserved = w.reserved_deadline and w.reserved_token != token
-    return conn.operative and not conn.blocked and not w.tx_open and not reserved and w.auth in (AuthState.NONE, AuthState.DENIED)
+    return (
+        conn.operative
+        and not conn.blocked
+        and not w.tx_open
+        and not reserved
+        and w.auth in (AuthState.NONE, AuthState.DENIED)
+    )
 
 
 def authorize_result(t: Tick, c: AuthorizeResult) -> None:
@@ -145,10 +157,18 @@ def transaction_numbered(t: Tick, c: TransactionNumbered) -> None:
     """The back end's number arrived (may be late); not accepted ends the transaction."""
     conn = t.by_id.get(c.evse_id)
     if conn is None or conn.w.session_id != c.session_id:
-        refuse(t, c.evse_id, "transaction_numbered", c.seq, f"session {c.session_id[:TOKEN_MAX]} is not the running one")
+        refuse(
+            t, c.evse_id, "transaction_numbered", c.seq, f"session {c.session_id[:TOKEN_MAX]} is not the running one"
+        )
         return
     conn.w.transaction_id = c.transaction_id
-    t.event("transaction.numbered", c.evse_id, session_id=conn.w.session_id, transaction_id=c.transaction_id, accepted=c.accepted)
+    t.event(
+        "transaction.numbered",
+        c.evse_id,
+        session_id=conn.w.session_id,
+        transaction_id=c.transaction_id,
+        accepted=c.accepted,
+    )
     t.effects.append(SaveSession(evse_id=c.evse_id, session=session_record(conn.w)))
     if not c.accepted and conn.w.tx_open:
         conn.stop_wanted = StopReason.DE_AUTHORIZED
@@ -200,7 +220,12 @@ def _hand_over(t: Tick, conn: Conn) -> None:
     w = conn.w
     for evse_id in w.auth_evses:
         other = t.by_id.get(evse_id)
-        if other is not None and other is not conn and other.w.stage is Stage.PLUGGED and _free_for(other, w.auth_token):
+        if (
+            other is not None
+            and other is not conn
+            and other.w.stage is Stage.PLUGGED
+            and _free_for(other, w.auth_token)
+        ):
             grant(t, other, w.auth_token, w.auth_source)
             other.w.auth_evses = ()
             forget(conn)

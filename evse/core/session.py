@@ -54,7 +54,11 @@ def meter(t: Tick, conn: Conn) -> None:
     w, elapsed = conn.w, t.now - t.state.last_tick
     power_w = present_w(conn)
     if conn.spec.has_meter:
-        if conn.m is not None and conn.m.energy_import_wh is not None and (conn.m.energy_import_wh > w.meter_wh or not w.tx_open):
+        if (
+            conn.m is not None
+            and conn.m.energy_import_wh is not None
+            and (conn.m.energy_import_wh > w.meter_wh or not w.tx_open)
+        ):
             w.meter_wh = max(0, conn.m.energy_import_wh)
     elif power_w and 0 < elapsed <= NS_PER_S:
         total = w.meter_rest + power_w * elapsed
@@ -118,7 +122,14 @@ def start(t: Tick, conn: Conn, again: bool) -> None:
     w.id_token, w.source = w.auth_token, w.auth_source
     w.reserved_token, w.reserved_deadline = "", 0
     _vehicle(conn)
-    t.event("transaction.started", conn.spec.evse_id, session_id=w.session_id, id_token=w.id_token, source=w.source.value, meter_wh=w.meter_wh)
+    t.event(
+        "transaction.started",
+        conn.spec.evse_id,
+        session_id=w.session_id,
+        id_token=w.id_token,
+        source=w.source.value,
+        meter_wh=w.meter_wh,
+    )
     t.effects.append(OpenTransaction(evse_id=conn.spec.evse_id, session=session_record(w)))
 
 
@@ -147,8 +158,13 @@ def settle(t: Tick, conn: Conn) -> None:
     forget(conn)
     w.charging_since = None
     t.event(
-        "transaction.ended", conn.spec.evse_id, session_id=w.session_id, reason=w.stop_reason.value, meter_wh=w.meter_wh,
-        energy_wh=record.energy_wh, fault=w.fault,
+        "transaction.ended",
+        conn.spec.evse_id,
+        session_id=w.session_id,
+        reason=w.stop_reason.value,
+        meter_wh=w.meter_wh,
+        energy_wh=record.energy_wh,
+        fault=w.fault,
     )
     t.effects.append(CloseTransaction(evse_id=conn.spec.evse_id, session=record))
 

@@ -200,11 +200,25 @@ def session_record(w: EvseWork) -> SessionRecord:
     start = w.meter_start_wh
     stop = w.meter_stop_wh if w.meter_stop_wh is not None else w.meter_wh
     return SessionRecord(
-        session_id=w.session_id, evse_id=w.evse_id, connector_id=w.connector_id, plugged_at=w.plugged_at, started_at=w.started_at,
-        ended_at=w.ended_at, unplugged_at=w.unplugged_at, energy_wh=0 if start is None else max(0, stop - start),
-        meter_start_wh=start, meter_stop_wh=w.meter_stop_wh, soc_start_pct=w.soc_start_pct, soc_end_pct=w.soc_end_pct,
-        power_max_w=w.power_max_w, auth_source=w.source, id_token=w.id_token, evcc_id=w.evcc_id,
-        transaction_id=w.transaction_id, stop_reason=w.stop_reason, fault=w.fault,
+        session_id=w.session_id,
+        evse_id=w.evse_id,
+        connector_id=w.connector_id,
+        plugged_at=w.plugged_at,
+        started_at=w.started_at,
+        ended_at=w.ended_at,
+        unplugged_at=w.unplugged_at,
+        energy_wh=0 if start is None else max(0, stop - start),
+        meter_start_wh=start,
+        meter_stop_wh=w.meter_stop_wh,
+        soc_start_pct=w.soc_start_pct,
+        soc_end_pct=w.soc_end_pct,
+        power_max_w=w.power_max_w,
+        auth_source=w.source,
+        id_token=w.id_token,
+        evcc_id=w.evcc_id,
+        transaction_id=w.transaction_id,
+        stop_reason=w.stop_reason,
+        fault=w.fault,
     )
 
 
@@ -217,7 +231,11 @@ def tie_count(spec: StationSpec) -> int:
 
 
 def initial_state(
-    spec: StationSpec, now: Instant, *, availability: Sequence[AvailabilityCell] = (), event_seq: int = 0,
+    spec: StationSpec,
+    now: Instant,
+    *,
+    availability: Sequence[AvailabilityCell] = (),
+    event_seq: int = 0,
 ) -> StationState:
     """Return the state at start: everything off, ties assumed closed until a board says that they are open.
 
@@ -228,12 +246,22 @@ def initial_state(
     return StationState(
         evses=tuple(
             EvseState(
-                evse_id=e.evse_id, connector_id=e.connector_id, stage_since=now, lease_since=now, lock_since=now,
-                board_at=now, meter_at=now, group_at=now,
+                evse_id=e.evse_id,
+                connector_id=e.connector_id,
+                stage_since=now,
+                lease_since=now,
+                lock_since=now,
+                board_at=now,
+                meter_at=now,
+                group_at=now,
             )
             for e in spec.evses
         ),
         owners=(0,) * len(spec.groups),
         ties=(TieState(),) * tie_count(spec),
-        availability=rows, event_seq=event_seq, started_at=now, site_meter_at=now, last_tick=now,
+        availability=rows,
+        event_seq=event_seq,
+        started_at=now,
+        site_meter_at=now,
+        last_tick=now,
     )

@@ -1,7 +1,8 @@
 """One tick of the charging core: ``tick(spec, state, inputs, now) -> (state, outputs)``.
 
-Pure, deterministic and total: no clock, no I/O, no randomness, no exception for any `Inputs`. Order: readings, commands,
-faults, machine, power path, limits, levels, transactions, views of change. Faults found on a tick act on that tick.
+Pure, deterministic and total: no clock, no I/O, no randomness, no exception for any `Inputs`. Order: readings,
+commands, faults, machine, power path, limits, levels, transactions, views of change.
+Faults found on a tick act on that tick.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def tick(spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -
     for command in inputs.commands[:MAX_COMMANDS_PER_TICK]:
         _command(t, command)
     for command in inputs.commands[MAX_COMMANDS_PER_TICK:]:
-        release.refuse(t, 0, type(command).__name__, command.seq, f"more than {MAX_COMMANDS_PER_TICK} commands on one tick")
+        release.refuse(
+            t, 0, type(command).__name__, command.seq, f"more than {MAX_COMMANDS_PER_TICK} commands on one tick"
+        )
     faults.station_causes(t)
     t.faults, t.past = faults.update(t, 0, t.faults, t.past, t.causes, plugged=any(c.w.plugged for c in t.conns))
     for conn in t.conns:
@@ -64,10 +67,20 @@ def tick(spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -
         _publish(t, conn)
     evses = tuple(freeze(c.w, before) for c, before in zip(t.conns, state.evses, strict=False))
     after = StationState(
-        evses=evses, owners=tuple(t.owners), ties=tuple(t.ties), faults=t.faults, past=t.past,
-        availability=tuple(t.availability), event_seq=t.seq, started_at=state.started_at, site_meter_at=t.site_at, last_tick=now,
+        evses=evses,
+        owners=tuple(t.owners),
+        ties=tuple(t.ties),
+        faults=t.faults,
+        past=t.past,
+        availability=tuple(t.availability),
+        event_seq=t.seq,
+        started_at=state.started_at,
+        site_meter_at=t.site_at,
+        last_tick=now,
     )
-    outputs = Outputs(evses=tuple(boards), groups=groups, events=tuple(t.events), effects=tuple(t.effects), requests=requests)
+    outputs = Outputs(
+        evses=tuple(boards), groups=groups, events=tuple(t.events), effects=tuple(t.effects), requests=requests
+    )
     return after, outputs
 
 
@@ -135,7 +148,13 @@ def _unlock(t: Tick, c: UnlockConnector) -> None:
 def _stored(t: Tick, c: TransactionStored) -> None:
     conn = t.by_id.get(c.evse_id)
     if conn is None or conn.w.session_id != c.session_id or not conn.w.started_at:
-        release.refuse(t, c.evse_id, "transaction_stored", c.seq, f"session {c.session_id[:release.TOKEN_MAX]} is not the running one")
+        release.refuse(
+            t,
+            c.evse_id,
+            "transaction_stored",
+            c.seq,
+            f"session {c.session_id[: release.TOKEN_MAX]} is not the running one",
+        )
         return
     conn.w.tx_stored = True
 
@@ -156,13 +175,21 @@ def _board(t: Tick, conn: Conn) -> BoardCommand:
     if conn.home >= 0:
         offered_mv = min(offered_mv, t.spec.groups[conn.home].voltage_max_mv)
     return BoardCommand(
-        permit=permit, authorization=authorization, contactor_lease=w.lease, lock=w.lock,
-        isolation_test=stage is Stage.CABLE_CHECK and w.lease and not w.iso_ok, cable_check_done=w.cable_done and stage in ENERGY_STAGES,
-        offered_mv=offered_mv if w.tx_open else 0, offered_ma=w.offered_ma, offered_w=w.offered_w,
-        present_mv=conn.voltage_mv, present_ma=conn.present_ma if w.lease else 0,
+        permit=permit,
+        authorization=authorization,
+        contactor_lease=w.lease,
+        lock=w.lock,
+        isolation_test=stage is Stage.CABLE_CHECK and w.lease and not w.iso_ok,
+        cable_check_done=w.cable_done and stage in ENERGY_STAGES,
+        offered_mv=offered_mv if w.tx_open else 0,
+        offered_ma=w.offered_ma,
+        offered_w=w.offered_w,
+        present_mv=conn.voltage_mv,
+        present_ma=conn.present_ma if w.lease else 0,
         stop=stage is Stage.RAMP_DOWN or (stage is Stage.DISCHARGE and not w.emergency),
         emergency=stage is Stage.DISCHARGE and w.emergency,
-        tie_close=bool(t.ties) and power_path.tie_close(t, conn), led=_led(conn),
+        tie_close=bool(t.ties) and power_path.tie_close(t, conn),
+        led=_led(conn),
         restart_slac=t.now < w.restart_until and stage is Stage.AUTHORISED,
     )
 

@@ -16,8 +16,12 @@ from evse.domain.view import EvseView, StationView
 from evse.units import NS_PER_MS, Instant
 
 _PHASES = {
-    Stage.EMPTY: SessionPhase.IDLE, Stage.CABLE_CHECK: SessionPhase.CABLE_CHECK, Stage.PRE_CHARGE: SessionPhase.PRE_CHARGE,
-    Stage.POWER_ON: SessionPhase.PRE_CHARGE, Stage.RAMP_DOWN: SessionPhase.STOPPING, Stage.DISCHARGE: SessionPhase.STOPPING,
+    Stage.EMPTY: SessionPhase.IDLE,
+    Stage.CABLE_CHECK: SessionPhase.CABLE_CHECK,
+    Stage.PRE_CHARGE: SessionPhase.PRE_CHARGE,
+    Stage.POWER_ON: SessionPhase.PRE_CHARGE,
+    Stage.RAMP_DOWN: SessionPhase.STOPPING,
+    Stage.DISCHARGE: SessionPhase.STOPPING,
     Stage.FINISHED: SessionPhase.FINISHED,
 }
 _PAY_AUTH = STEP_NUMBER[HlcStep.PAY_AUTH]
@@ -46,7 +50,7 @@ def phase_of(w: EvseWork, b: BoardStatus | None, *, operative: bool, blocked: bo
 
 
 def charging_state(w: EvseWork) -> ChargingState:
-    """Return the OCPP 2.0.1 charging state. Suspended by us when nothing is offered, by the vehicle when it asks for nothing."""
+    """Return the OCPP 2.0.1 state. Suspended by us = nothing is offered; by the vehicle = it asks for nothing."""
     if w.stage is Stage.EMPTY:
         return ChargingState.IDLE
     if w.stage is not Stage.CURRENT:
@@ -72,10 +76,12 @@ def view(spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -
     fresh = isinstance(meter, Sample) and now - meter.at <= spec.meter_max_age_ms * NS_PER_MS
     station = t.availability[0]
     return StationView(
-        wall=inputs.wall, evses=evses,
+        wall=inputs.wall,
+        evses=evses,
         faults=(*t.faults, *(record for conn in t.conns for record in conn.w.faults)),
         site_power_w=meter.value.power_w if fresh and isinstance(meter, Sample) else None,
-        site_limit_w=site_cap, assigned_w=sum(c.w.offered_w for c in t.conns if c.w.lease),
+        site_limit_w=site_cap,
+        assigned_w=sum(c.w.offered_w for c in t.conns if c.w.lease),
         operational=OperationalStatus.OPERATIVE if station.operative else OperationalStatus.INOPERATIVE,
         plan_version=inputs.plan.version if inputs.plan is not None else 0,
     )
@@ -96,29 +102,44 @@ def _evse(t: Tick, conn: Conn) -> EvseView:
     if w.session_id and conn.spec.kind is EvseKind.DC:
         conn.capped_w = limits.caps(t, conn)
         if w.tx_open:
-            conn.capped_w.append((max(0, conn.allocation.assigned_w) if conn.allocation is not None else 0, LimitSource.PLAN))
+            conn.capped_w.append(
+                (max(0, conn.allocation.assigned_w) if conn.allocation is not None else 0, LimitSource.PLAN)
+            )
             conn.capped_w.append((conn.modules_w, LimitSource.MODULES))
     told = b is not None and b.demand_mv > 0
     return EvseView(
-        evse_id=w.evse_id, connector_id=w.connector_id,
+        evse_id=w.evse_id,
+        connector_id=w.connector_id,
         phase=phase_of(w, b, operative=conn.operative, blocked=bool(conn.blocked), kind=conn.spec.kind),
-        charging_state=charging_state(w), step=w.step, plugged=w.plugged,
-        operational=OperationalStatus.OPERATIVE if conn.operative and conn.spec.kind is EvseKind.DC else OperationalStatus.INOPERATIVE,
-        operational_backend=row.backend, operational_local=row.local, reserved=bool(w.reserved_deadline),
+        charging_state=charging_state(w),
+        step=w.step,
+        plugged=w.plugged,
+        operational=OperationalStatus.OPERATIVE
+        if conn.operative and conn.spec.kind is EvseKind.DC
+        else OperationalStatus.INOPERATIVE,
+        operational_backend=row.backend,
+        operational_local=row.local,
+        reserved=bool(w.reserved_deadline),
         power_w=(present_w(conn) if energised else 0) if b is not None else None,
         voltage_mv=b.output_mv if b is not None else None,
         current_ma=(conn.present_ma if conn.present_known else None) if energised else (0 if b is not None else None),
         soc_pct=w.soc_end_pct if w.soc_end_pct is not None else (b.soc_pct if b is not None else None),
-        demand_mv=b.demand_mv if told and b is not None else None, demand_ma=b.demand_ma if told and b is not None else None,
+        demand_mv=b.demand_mv if told and b is not None else None,
+        demand_ma=b.demand_ma if told and b is not None else None,
         demand_w=b.demand_mv * b.demand_ma // 1_000_000 if told and b is not None else None,
         temperature_dc=b.temperature_dc if b is not None else None,
-        offered_w=w.offered_w, limits=limits.explain(t, conn),
+        offered_w=w.offered_w,
+        limits=limits.explain(t, conn),
         chain=tuple(t.spec.groups[i].group_id for i in conn.chain),
         isolation_kohm=b.isolation_kohm if b is not None else None,
-        contactor_closed=_known(b, ContactorFeedback.CLOSED), locked=_locked(b),
+        contactor_closed=_known(b, ContactorFeedback.CLOSED),
+        locked=_locked(b),
         bms_stale=b is not None and w.stage is Stage.CURRENT and b.ev_age_ms > t.spec.bms_max_age_ms,
-        auth_state="waiting" if w.auth is AuthState.WAITING else w.auth.value, stop_reason=w.stop_reason,
-        session=session_record(w) if w.session_id else None, faults=w.faults, waiting_for=w.waiting_for,
+        auth_state="waiting" if w.auth is AuthState.WAITING else w.auth.value,
+        stop_reason=w.stop_reason,
+        session=session_record(w) if w.session_id else None,
+        faults=w.faults,
+        waiting_for=w.waiting_for,
     )
 
 

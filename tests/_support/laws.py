@@ -24,7 +24,7 @@ TIE_MA = 2_000
 TIE_MV = 20_000
 
 
-def law(condition: bool, number: int, text: str) -> None:  # noqa: FBT001
+def law(condition: bool, number: int, text: str) -> None:
     """Raise AssertionError "Lnn: text" unless ``condition``."""
     if not condition:
         raise AssertionError(f"L{number:02d}: {text}")
@@ -42,8 +42,15 @@ def fresh_board(spec: StationSpec, inputs: Inputs, evse_id: int, now: Instant) -
 
 
 def check_laws(
-    spec: StationSpec, before: StationState, inputs: Inputs, outputs: Outputs, gated: Outputs, after: StationState, now: Instant,
-    *, deep: bool = True,
+    spec: StationSpec,
+    before: StationState,
+    inputs: Inputs,
+    outputs: Outputs,
+    gated: Outputs,
+    after: StationState,
+    now: Instant,
+    *,
+    deep: bool = True,
 ) -> None:
     """Check one tick. ``deep`` adds determinism and the round trip of the state (slower)."""
     _lease_laws(spec, inputs, gated, now)
@@ -55,14 +62,20 @@ def check_laws(
     if deep:
         again = tick(spec, before, inputs, now)
         law(again == (after, outputs), 13, "tick called twice with equal arguments gives different results")
-        law(gate(spec, outputs, inputs, now) == gated, 13, "gate called twice with equal arguments gives different results")
+        law(
+            gate(spec, outputs, inputs, now) == gated,
+            13,
+            "gate called twice with equal arguments gives different results",
+        )
         raw = msgspec.msgpack.encode(after)
         law(msgspec.msgpack.decode(raw, type=StationState) == after, 14, "state does not survive encode and decode")
         law(len(raw) < 3_000 * (1 + len(spec.evses) + len(spec.groups)), 15, f"state has {len(raw)} bytes: not bounded")
 
 
 def _lease_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -> None:
-    pressed = [e.evse_id for e in spec.evses if (b := fresh_board(spec, inputs, e.evse_id, now)) is not None and b.estop]
+    pressed = [
+        e.evse_id for e in spec.evses if (b := fresh_board(spec, inputs, e.evse_id, now)) is not None and b.estop
+    ]
     leased: set[int] = set()
     for out in gated.evses:
         b = fresh_board(spec, inputs, out.evse_id, now)
@@ -76,27 +89,44 @@ def _lease_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant)
         law(b.cp in (CpState.C, CpState.D), 3, f"EVSE {out.evse_id}: lease in pilot state {b.cp.value}")
         law(b.lock is not LockState.UNLOCKED, 4, f"EVSE {out.evse_id}: lease with an unlocked connector")
         law(b.contactor is not ContactorFeedback.UNKNOWN, 5, f"EVSE {out.evse_id}: lease with unknown feedback")
-        law(b.contactor is ContactorFeedback.OPEN or b.lease_active, 5, f"EVSE {out.evse_id}: lease on a welded contactor")
+        law(
+            b.contactor is ContactorFeedback.OPEN or b.lease_active,
+            5,
+            f"EVSE {out.evse_id}: lease on a welded contactor",
+        )
         law(not inputs.loop_fault, 6, f"EVSE {out.evse_id}: lease although the loop has a fault")
         stored = inputs.storage_ok or spec.charge_without_storage
         law(stored or b.contactor is ContactorFeedback.CLOSED, 7, f"EVSE {out.evse_id}: closes without storage")
     for group in gated.groups:
-        law(not group.on or group.owner in leased, 8, f"group {group.group_id} is on for {group.owner}, which has no lease")
+        law(
+            not group.on or group.owner in leased,
+            8,
+            f"group {group.group_id} is on for {group.owner}, which has no lease",
+        )
 
 
 def _reduction_laws(outputs: Outputs, gated: Outputs) -> None:
-    law(len(outputs.evses) == len(gated.evses) and len(outputs.groups) == len(gated.groups), 9, "the gate drops outputs")
+    law(
+        len(outputs.evses) == len(gated.evses) and len(outputs.groups) == len(gated.groups), 9, "the gate drops outputs"
+    )
     for a, b in zip(outputs.evses, gated.evses, strict=True):
         less = (
-            b.board.contactor_lease <= a.board.contactor_lease and b.board.tie_close <= a.board.tie_close
-            and b.board.isolation_test <= a.board.isolation_test and b.board.offered_w <= a.board.offered_w
-            and b.board.offered_ma <= a.board.offered_ma and b.board.offered_mv <= a.board.offered_mv
+            b.board.contactor_lease <= a.board.contactor_lease
+            and b.board.tie_close <= a.board.tie_close
+            and b.board.isolation_test <= a.board.isolation_test
+            and b.board.offered_w <= a.board.offered_w
+            and b.board.offered_ma <= a.board.offered_ma
+            and b.board.offered_mv <= a.board.offered_mv
         )
         law(less, 9, f"EVSE {a.evse_id}: the gate added energy")
         same = a.board.lock == b.board.lock and a.board.stop == b.board.stop and a.board.emergency == b.board.emergency
         law(same, 9, f"EVSE {a.evse_id}: the gate changed lock or stop")
     for x, y in zip(outputs.groups, gated.groups, strict=True):
-        law(y.on <= x.on and y.voltage_mv <= x.voltage_mv and y.current_ma <= x.current_ma, 9, f"group {x.group_id}: the gate added energy")
+        law(
+            y.on <= x.on and y.voltage_mv <= x.voltage_mv and y.current_ma <= x.current_ma,
+            9,
+            f"group {x.group_id}: the gate added energy",
+        )
     law(outputs.events == gated.events and outputs.effects == gated.effects, 9, "the gate changed events or effects")
 
 
@@ -132,7 +162,11 @@ def _power_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant)
         current = sum(g.current_ma for g in mine)
         law(current <= e.current_max_ma, 12, f"EVSE {e.evse_id}: {current} mA commanded, rated {e.current_max_ma} mA")
         for g in mine:
-            law(0 <= g.voltage_mv <= e.voltage_max_mv, 12, f"EVSE {e.evse_id}: {g.voltage_mv} mV commanded, rated {e.voltage_max_mv} mV")
+            law(
+                0 <= g.voltage_mv <= e.voltage_max_mv,
+                12,
+                f"EVSE {e.evse_id}: {g.voltage_mv} mV commanded, rated {e.voltage_max_mv} mV",
+            )
         if b is not None and mine and current > TIE_MA:
             offered = next(o.board.offered_w for o in gated.evses if o.evse_id == e.evse_id)
             power = b.output_mv * current // 1_000_000
@@ -157,16 +191,30 @@ def _tie_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -
         law(abs(values[0].voltage_mv - values[1].voltage_mv) <= TIE_MV, 16, f"tie {i} closes at unequal voltage")
 
 
-def _memory_laws(spec: StationSpec, before: StationState, inputs: Inputs, outputs: Outputs, after: StationState) -> None:
+def _memory_laws(
+    spec: StationSpec, before: StationState, inputs: Inputs, outputs: Outputs, after: StationState
+) -> None:
     plugged = {e.evse_id: e.plugged for e in after.evses}
-    cleared = {e.data.get("code") for e in outputs.events if e.kind == "fault.cleared" and e.data.get("by") in ("technician", "retry")}
+    cleared = {
+        e.data.get("code")
+        for e in outputs.events
+        if e.kind == "fault.cleared" and e.data.get("by") in ("technician", "retry")
+    }
     for was, now_is in zip(before.evses, after.evses, strict=True):
         if was.tx_open and now_is.session_id == was.session_id:
-            law(now_is.meter_wh >= was.meter_wh, 17, f"EVSE {was.evse_id}: register fell from {was.meter_wh} to {now_is.meter_wh} Wh")
+            law(
+                now_is.meter_wh >= was.meter_wh,
+                17,
+                f"EVSE {was.evse_id}: register fell from {was.meter_wh} to {now_is.meter_wh} Wh",
+            )
         for record in was.faults:
             kept = any(r.code is record.code for r in now_is.faults)
             latch = FAULTS[record.code].latch
-            allowed = latch is LatchRule.AUTO or (latch is LatchRule.UNPLUG and not plugged[was.evse_id]) or record.code.value in cleared
+            allowed = (
+                latch is LatchRule.AUTO
+                or (latch is LatchRule.UNPLUG and not plugged[was.evse_id])
+                or record.code.value in cleared
+            )
             law(kept or allowed, 18, f"EVSE {was.evse_id}: latched {record.code.name} went away by itself")
         codes = [r.code for r in now_is.faults]
         law(len(codes) == len(set(codes)) and len(now_is.past) <= len(FaultCode), 15, "more than one record per fault")
@@ -188,24 +236,51 @@ class LawBook:
         self._deep_every = deep_every
 
     def check(
-        self, spec: StationSpec, before: StationState, inputs: Inputs, outputs: Outputs, gated: Outputs, after: StationState, now: Instant,
+        self,
+        spec: StationSpec,
+        before: StationState,
+        inputs: Inputs,
+        outputs: Outputs,
+        gated: Outputs,
+        after: StationState,
+        now: Instant,
     ) -> None:
         """Check one tick and what it adds to the story."""
         self._ticks += 1
         check_laws(spec, before, inputs, outputs, gated, after, now, deep=self._ticks % self._deep_every == 0)
         for effect in outputs.effects:
             if isinstance(effect, OpenTransaction):
-                law(effect.evse_id not in self.open, 20, f"EVSE {effect.evse_id}: a second transaction while one is open")
-                law(effect.session.session_id not in self.ended, 20, f"session {effect.session.session_id} is used twice")
+                law(
+                    effect.evse_id not in self.open,
+                    20,
+                    f"EVSE {effect.evse_id}: a second transaction while one is open",
+                )
+                law(
+                    effect.session.session_id not in self.ended,
+                    20,
+                    f"session {effect.session.session_id} is used twice",
+                )
                 law(effect.session.meter_start_wh is not None, 20, "a transaction starts without a meter value")
                 self.open[effect.evse_id] = effect.session.session_id
             elif isinstance(effect, CloseTransaction):
-                law(self.open.pop(effect.evse_id, None) == effect.session.session_id, 20, f"EVSE {effect.evse_id}: ends what is not open")
-                law(effect.session.stop_reason is not None and effect.session.meter_stop_wh is not None, 20, "an end without reason or meter")
+                law(
+                    self.open.pop(effect.evse_id, None) == effect.session.session_id,
+                    20,
+                    f"EVSE {effect.evse_id}: ends what is not open",
+                )
+                law(
+                    effect.session.stop_reason is not None and effect.session.meter_stop_wh is not None,
+                    20,
+                    "an end without reason or meter",
+                )
                 law((effect.session.meter_stop_wh or 0) >= (effect.session.meter_start_wh or 0), 17, "negative energy")
                 self.ended.add(effect.session.session_id)
         for evse in after.evses:
-            law(evse.tx_open == (evse.evse_id in self.open), 20, f"EVSE {evse.evse_id}: state and effects disagree about the transaction")
+            law(
+                evse.tx_open == (evse.evse_id in self.open),
+                20,
+                f"EVSE {evse.evse_id}: state and effects disagree about the transaction",
+            )
         for out in gated.evses:
             if out.board.contactor_lease:
                 stored = next(e.tx_stored for e in after.evses if e.evse_id == out.evse_id)

@@ -42,7 +42,10 @@ def spec_of(n: int = 2, **changes: Any) -> StationSpec:
     return StationSpec(
         station_id="test",
         evses=tuple(EvseSpec(evse_id=i, home_group=i) for i in range(1, n + 1)),
-        groups=tuple(GroupSpec(group_id=i, home_evse=i, modules=2, module_power_w=30_000, module_current_max_ma=100_000) for i in range(1, n + 1)),
+        groups=tuple(
+            GroupSpec(group_id=i, home_evse=i, modules=2, module_power_w=30_000, module_current_max_ma=100_000)
+            for i in range(1, n + 1)
+        ),
         **changes,
     )
 
@@ -52,7 +55,11 @@ class Car:
 
     def __init__(self) -> None:
         self.status = BoardStatus(
-            cp=CpState.A, estop=False, contactor=ContactorFeedback.OPEN, lock=LockState.UNLOCKED, temperature_dc=250,
+            cp=CpState.A,
+            estop=False,
+            contactor=ContactorFeedback.OPEN,
+            lock=LockState.UNLOCKED,
+            temperature_dc=250,
         )
         self.command = BoardCommand()
         self.silent = False
@@ -76,8 +83,18 @@ class Car:
 
     def unplug(self) -> None:
         self.status = replace(
-            self.status, cp=CpState.A, step=None, slac=SlacState.UNMATCHED, demand_mv=0, demand_ma=0, ev_stop=EvStop.NONE,
-            isolation=IsolationState.INVALID, isolation_kohm=None, soc_pct=None, ev_max_w=0, ev_age_ms=0,
+            self.status,
+            cp=CpState.A,
+            step=None,
+            slac=SlacState.UNMATCHED,
+            demand_mv=0,
+            demand_ma=0,
+            ev_stop=EvStop.NONE,
+            isolation=IsolationState.INVALID,
+            isolation_kohm=None,
+            soc_pct=None,
+            ev_max_w=0,
+            ev_age_ms=0,
         )
 
     def set(self, **changes: Any) -> None:
@@ -98,11 +115,21 @@ class Car:
         testing = c.isolation_test and out > 0
         self.command = c
         self.status = replace(
-            b, contactor=ContactorFeedback.CLOSED if closed else ContactorFeedback.OPEN, lease_active=closed and not self.welded,
-            lock=lock, step=step, cp=cp, ev_stop=ev_stop, output_mv=out, isolation=IsolationState.VALID if testing else IsolationState.INVALID,
-            isolation_kohm=self.kohm if testing else None, demand_mv=self.battery_mv if step in _DEMANDS else 0,
-            demand_ma=self.demand_ma if step is HlcStep.CURR else 0, soc_pct=self.soc if step in _DEMANDS else None,
-            ev_max_w=100_000 if step is not None else 0, evcc_id="0123456789AB" if step is not None else "",
+            b,
+            contactor=ContactorFeedback.CLOSED if closed else ContactorFeedback.OPEN,
+            lease_active=closed and not self.welded,
+            lock=lock,
+            step=step,
+            cp=cp,
+            ev_stop=ev_stop,
+            output_mv=out,
+            isolation=IsolationState.VALID if testing else IsolationState.INVALID,
+            isolation_kohm=self.kohm if testing else None,
+            demand_mv=self.battery_mv if step in _DEMANDS else 0,
+            demand_ma=self.demand_ma if step is HlcStep.CURR else 0,
+            soc_pct=self.soc if step in _DEMANDS else None,
+            ev_max_w=100_000 if step is not None else 0,
+            evcc_id="0123456789AB" if step is not None else "",
             tie_closed=c.tie_close,
         )
 
@@ -121,11 +148,18 @@ class Car:
         self._ticks += 1
         if self._ticks % 2 or step is self.hold_step:
             return step, cp, stop
-        if (c.stop or c.emergency or self.want_stop) and step in (HlcStep.CABLE, HlcStep.PRE_C, HlcStep.PD_ON, HlcStep.CURR):
+        if (c.stop or c.emergency or self.want_stop) and step in (
+            HlcStep.CABLE,
+            HlcStep.PRE_C,
+            HlcStep.PD_ON,
+            HlcStep.CURR,
+        ):
             return HlcStep.PD_OFF, cp, EvStop.NORMAL
         return self._next(c, step, cp, stop)
 
-    def _next(self, c: BoardCommand, step: HlcStep, cp: CpState, stop: EvStop) -> tuple[HlcStep | None, CpState, EvStop]:
+    def _next(
+        self, c: BoardCommand, step: HlcStep, cp: CpState, stop: EvStop
+    ) -> tuple[HlcStep | None, CpState, EvStop]:
         order = list(HlcStep)
         following = order[min(order.index(step) + 1, len(order) - 1)]
         if step is HlcStep.PAY_AUTH and c.authorization is not Authorization.GRANTED:
@@ -202,30 +236,64 @@ class Plant:
     def snapshot(self) -> Inputs:
         evses = []
         for evse_id, car in self.cars.items():
-            board = NoData(reason=NoDataReason.TIMEOUT, since=self.now, detail="/dev/ttyX") if car.silent else Sample(car.status, self.now)
-            meter = NoData(reason=NoDataReason.TIMEOUT, since=self.now, detail="unit 3") if car.meter_dead else Sample(
-                MeterValues(power_w=car.status.output_mv * self.current(evse_id) // 1_000_000, energy_import_wh=car.energy_mwh // 1000), self.now)
+            board = (
+                NoData(reason=NoDataReason.TIMEOUT, since=self.now, detail="/dev/ttyX")
+                if car.silent
+                else Sample(car.status, self.now)
+            )
+            meter = (
+                NoData(reason=NoDataReason.TIMEOUT, since=self.now, detail="unit 3")
+                if car.meter_dead
+                else Sample(
+                    MeterValues(
+                        power_w=car.status.output_mv * self.current(evse_id) // 1_000_000,
+                        energy_import_wh=car.energy_mwh // 1000,
+                    ),
+                    self.now,
+                )
+            )
             evses.append(EvseInputs(evse_id=evse_id, board=board, meter=meter))
         groups = []
         for i, g in enumerate(self.spec.groups):
             mv, ma = self.group_output(i)
             missing, faulty = self.module_faults.get(g.group_id, (0, 0))
-            groups.append(Sample(GroupStatus(
-                modules_expected=g.modules, modules_present=g.modules - missing, modules_faulty=faulty, on=mv > 0, voltage_mv=mv,
-                current_ma=ma, available_w=(g.modules - missing - faulty) * g.module_power_w,
-            ), self.now))
+            groups.append(
+                Sample(
+                    GroupStatus(
+                        modules_expected=g.modules,
+                        modules_present=g.modules - missing,
+                        modules_faulty=faulty,
+                        on=mv > 0,
+                        voltage_mv=mv,
+                        current_ma=ma,
+                        available_w=(g.modules - missing - faulty) * g.module_power_w,
+                    ),
+                    self.now,
+                )
+            )
         site = NEVER if self.site_dead else Sample(MeterValues(power_w=0), self.now)
         plan = Plan(
-            version=1, site_limit_w=0, groups=tuple(GroupAssignment(group_id=g, owner=o) for g, o in self.owners.items()),
+            version=1,
+            site_limit_w=0,
+            groups=tuple(GroupAssignment(group_id=g, owner=o) for g, o in self.owners.items()),
             allocations=tuple(
-                Allocation(evse_id=e, requested_w=w, offered_w=w, allowed_w=w, assigned_w=w, chain=(e,), binding=LimitSource.EV)
+                Allocation(
+                    evse_id=e, requested_w=w, offered_w=w, allowed_w=w, assigned_w=w, chain=(e,), binding=LimitSource.EV
+                )
                 for e, w in self.assigned.items()
             ),
         )
         commands, self.pending = tuple(self.pending), []
         return Inputs(
-            wall=WALL0 + self.now, evses=tuple(evses), groups=tuple(groups), site_meter=site, limits=self.limits, plan=plan,
-            commands=commands, storage_ok=self.storage_ok, loop_fault=self.loop_fault,
+            wall=WALL0 + self.now,
+            evses=tuple(evses),
+            groups=tuple(groups),
+            site_meter=site,
+            limits=self.limits,
+            plan=plan,
+            commands=commands,
+            storage_ok=self.storage_ok,
+            loop_fault=self.loop_fault,
         )
 
     def current(self, evse_id: int) -> int:

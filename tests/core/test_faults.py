@@ -1,4 +1,4 @@
-"""Every fault: its cause leads to its code, its reaction, its latch; clearing is refused while it stands; charging works again."""
+"""Every fault: cause, code, reaction, latch; clearing is refused while it stands; charging works again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evse.core.state import Stage
 from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, LatchRule, Reaction
 from evse.domain.session import SessionPhase, StopReason
-from evse.domain.signals import ContactorFeedback, HlcStep, LockState
+from evse.domain.signals import ContactorFeedback, EvStop, HlcStep, LockState, SlacState
 from tests.core.plant import Plant, spec_of
 
 Set = Callable[[Plant], None]
@@ -60,7 +60,9 @@ WHILE_CHARGING: list[tuple[FaultCode, Set, Set]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "cause", "relief"), WHILE_CHARGING, ids=[f"{c.name}-{i}" for i, (c, _, _) in enumerate(WHILE_CHARGING)])
+@pytest.mark.parametrize(
+    ("code", "cause", "relief"), WHILE_CHARGING, ids=[f"{c.name}-{i}" for i, (c, _, _) in enumerate(WHILE_CHARGING)]
+)
 def test_fault_while_charging(code: FaultCode, cause: Set, relief: Set) -> None:
     p = Plant()
     p.charge()
@@ -76,7 +78,9 @@ def test_fault_while_charging(code: FaultCode, cause: Set, relief: Set) -> None:
     assert p.evse().phase is SessionPhase.FAULTED or code is FaultCode.BMS_STALE
     p.until(lambda p: len(p.closed()) == 1, 400)
     end = p.closed()[0].session
-    assert end.stop_reason is (StopReason(row.stop_reason) if code is not FaultCode.CONTACTOR_WELDED else StopReason.STOPPED_BY_EV)
+    assert end.stop_reason is (
+        StopReason(row.stop_reason) if code is not FaultCode.CONTACTOR_WELDED else StopReason.STOPPED_BY_EV
+    )
     record = next(r for r in (*p.state.faults, *p.state.evses[0].faults) if r.code is code)
     assert record.detail and record.count == 1
     _recovers(p, code, relief)
@@ -176,8 +180,6 @@ def test_a_deaf_vehicle_gets_three_new_slacs_and_then_a_fault_that_a_new_start_f
 
 
 def test_an_error_of_the_vehicle_is_named() -> None:
-    from evse.domain.signals import EvStop
-
     p = Plant()
     p.charge()
     p.cars[1].set(ev_stop=EvStop.ERROR)
@@ -187,7 +189,9 @@ def test_an_error_of_the_vehicle_is_named() -> None:
     assert p.closed()[0].session.fault == "F16 VehicleCommunication"
 
 
-@pytest.mark.parametrize(("gone", "code"), [((1, 0), FaultCode.POWER_MODULE_MISSING), ((0, 1), FaultCode.POWER_MODULE_FAILURE)])
+@pytest.mark.parametrize(
+    ("gone", "code"), [((1, 0), FaultCode.POWER_MODULE_MISSING), ((0, 1), FaultCode.POWER_MODULE_FAILURE)]
+)
 def test_modules_that_fail_only_derate(gone: tuple[int, int], code: FaultCode) -> None:
     p = Plant()
     p.charge()
@@ -314,7 +318,42 @@ def test_every_fault_has_complete_texts(code: FaultCode) -> None:
         assert len(values[field]) > 20 and values[field].endswith(".")
     assert row.scope in ("station", "evse")
     assert row.ocpp16 in {
-        "ConnectorLockFailure", "EVCommunicationError", "GroundFailure", "HighTemperature", "InternalError", "OtherError",
-        "OverCurrentFailure", "OverVoltage", "PowerMeterFailure", "PowerSwitchFailure", "UnderVoltage", "WeakSignal",
+        "ConnectorLockFailure",
+        "EVCommunicationError",
+        "GroundFailure",
+        "HighTemperature",
+        "InternalError",
+        "OtherError",
+        "OverCurrentFailure",
+        "OverVoltage",
+        "PowerMeterFailure",
+        "PowerSwitchFailure",
+        "UnderVoltage",
+        "WeakSignal",
     }
     StopReason(row.stop_reason)
+
+
+def test_a_vehicle_that_gives_up_just_before_our_limit_leads_to_the_cause_not_to_its_words() -> None:
+    p = Plant()
+    p.cars[1].plug()
+    p.run()
+    p.start()
+    p.until(lambda p: p.cars[1].status.step is HlcStep.PRE_C)
+    p.cars[1].no_voltage = True
+    p.run(130)
+    p.cars[1].set(ev_stop=EvStop.ERROR)
+    p.run(2)
+    assert p.codes() == {"F5"}
+
+
+def test_a_failed_match_is_tried_again_and_then_named_without_waiting_for_the_whole_setup_time() -> None:
+    p = Plant()
+    p.cars[1].deaf = True
+    p.cars[1].plug()
+    p.cars[1].set(slac=SlacState.FAILED)
+    p.run()
+    p.start()
+    began = p.now
+    p.until(lambda p: "F16" in p.codes(), 4000)
+    assert (p.now - began) / 1e9 < 20

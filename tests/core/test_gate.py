@@ -16,14 +16,21 @@ from tests.core.plant import spec_of
 
 NOW = 10_000_000_000
 GOOD: dict[str, Any] = {
-    "cp": CpState.C, "estop": False, "contactor": ContactorFeedback.CLOSED, "lock": LockState.LOCKED, "lease_active": True,
-    "output_mv": 400_000, "step": HlcStep.CURR,
+    "cp": CpState.C,
+    "estop": False,
+    "contactor": ContactorFeedback.CLOSED,
+    "lock": LockState.LOCKED,
+    "lease_active": True,
+    "output_mv": 400_000,
+    "step": HlcStep.CURR,
 }
 SPEC = spec_of(2)
 
 
-def outputs(*, tie: bool = False, owner2: int = 2, lease2: bool = True, voltage_mv: int = 400_000, current_ma: int = 100_000) -> Outputs:
-    def board(lease: bool, tie_close: bool) -> BoardCommand:  # noqa: FBT001
+def outputs(
+    *, tie: bool = False, owner2: int = 2, lease2: bool = True, voltage_mv: int = 400_000, current_ma: int = 100_000
+) -> Outputs:
+    def board(lease: bool, tie_close: bool) -> BoardCommand:
         return BoardCommand(contactor_lease=lease, lock=True, offered_w=60_000, offered_ma=150_000, tie_close=tie_close)
 
     return Outputs(
@@ -35,16 +42,36 @@ def outputs(*, tie: bool = False, owner2: int = 2, lease2: bool = True, voltage_
     )
 
 
-def inputs(one: dict[str, Any] | None = None, two: dict[str, Any] | None = None, *, age_ms: int = 0, amps: tuple[int, int] = (0, 0), volts: tuple[int, int] = (400, 400), **rest: Any) -> Inputs:
+def inputs(
+    one: dict[str, Any] | None = None,
+    two: dict[str, Any] | None = None,
+    *,
+    age_ms: int = 0,
+    amps: tuple[int, int] = (0, 0),
+    volts: tuple[int, int] = (400, 400),
+    **rest: Any,
+) -> Inputs:
     boards = [BoardStatus(**{**GOOD, **(x or {})}) for x in (one, two)]
     return Inputs(
-        wall=0, site_meter=NEVER,
+        wall=0,
+        site_meter=NEVER,
         evses=(
             EvseInputs(evse_id=1, board=Sample(boards[0], NOW - age_ms * 1_000_000), meter=NEVER),
             EvseInputs(evse_id=2, board=Sample(boards[1], NOW), meter=NEVER),
         ),
         groups=tuple(
-            Sample(GroupStatus(modules_expected=2, modules_present=2, modules_faulty=0, on=True, voltage_mv=v * 1000, current_ma=a * 1000, available_w=60_000), NOW)
+            Sample(
+                GroupStatus(
+                    modules_expected=2,
+                    modules_present=2,
+                    modules_faulty=0,
+                    on=True,
+                    voltage_mv=v * 1000,
+                    current_ma=a * 1000,
+                    available_w=60_000,
+                ),
+                NOW,
+            )
             for v, a in zip(volts, amps, strict=True)
         ),
         **rest,
@@ -59,9 +86,15 @@ def test_what_is_justified_passes_unchanged() -> None:
 @pytest.mark.parametrize(
     ("rule", "wrong"),
     [
-        ("G3 pilot A", {"cp": CpState.A}), ("G3 pilot B", {"cp": CpState.B}), ("G3 pilot E", {"cp": CpState.E}), ("G3 pilot F", {"cp": CpState.F}),
-        ("G3 unknown", {"cp": CpState.UNKNOWN}), ("G4 unlocked", {"lock": LockState.UNLOCKED}), ("G5 feedback", {"contactor": ContactorFeedback.UNKNOWN}),
-        ("G5 welded", {"lease_active": False}), ("G1 door", {"door_open": True}),
+        ("G3 pilot A", {"cp": CpState.A}),
+        ("G3 pilot B", {"cp": CpState.B}),
+        ("G3 pilot E", {"cp": CpState.E}),
+        ("G3 pilot F", {"cp": CpState.F}),
+        ("G3 unknown", {"cp": CpState.UNKNOWN}),
+        ("G4 unlocked", {"lock": LockState.UNLOCKED}),
+        ("G5 feedback", {"contactor": ContactorFeedback.UNKNOWN}),
+        ("G5 welded", {"lease_active": False}),
+        ("G1 door", {"door_open": True}),
     ],
 )
 def test_one_wrong_signal_takes_the_lease_and_the_modules_of_that_evse_only(rule: str, wrong: dict[str, Any]) -> None:
@@ -71,7 +104,7 @@ def test_one_wrong_signal_takes_the_lease_and_the_modules_of_that_evse_only(rule
 
 
 @pytest.mark.parametrize(("age_ms", "leased"), [(300, True), (301, False)])
-def test_g1_a_board_reading_older_than_three_heartbeats_counts_as_none(age_ms: int, leased: bool) -> None:  # noqa: FBT001
+def test_g1_a_board_reading_older_than_three_heartbeats_counts_as_none(age_ms: int, leased: bool) -> None:
     assert gate(SPEC, outputs(), inputs(age_ms=age_ms), NOW).evses[0].board.contactor_lease is leased
 
 
@@ -126,9 +159,17 @@ OPEN2 = {"contactor": ContactorFeedback.OPEN, "lease_active": False, "cp": CpSta
 
 @pytest.mark.parametrize(
     ("amps", "volts", "closes"),
-    [((0, 0), (400, 400), True), ((2, 2), (400, 380), True), ((3, 0), (400, 400), False), ((0, 3), (400, 400), False), ((0, 0), (400, 379), False)],
+    [
+        ((0, 0), (400, 400), True),
+        ((2, 2), (400, 380), True),
+        ((3, 0), (400, 400), False),
+        ((0, 3), (400, 400), False),
+        ((0, 0), (400, 379), False),
+    ],
 )
-def test_g10_ties_close_without_current_and_at_equal_voltage_only(amps: tuple[int, int], volts: tuple[int, int], closes: bool) -> None:  # noqa: FBT001
+def test_g10_ties_close_without_current_and_at_equal_voltage_only(
+    amps: tuple[int, int], volts: tuple[int, int], closes: bool
+) -> None:
     got = gate(SPEC, outputs(tie=True, owner2=1, lease2=False), inputs(None, OPEN2, amps=amps, volts=volts), NOW)
     assert got.evses[0].board.tie_close is closes
 

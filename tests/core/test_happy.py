@@ -33,7 +33,12 @@ def test_a_session_runs_from_plug_in_to_unplug() -> None:
     assert isinstance(p.effects[-1], SaveSession) and p.effects[-1].session.unplugged_at is not None
     story = [k for k in p.kinds() if k.split(".")[0] in ("session", "transaction", "insulation")]
     assert story == [
-        "session.plugged", "session.authorised", "transaction.started", "insulation.passed", "transaction.ended", "session.unplugged",
+        "session.plugged",
+        "session.authorised",
+        "transaction.started",
+        "insulation.passed",
+        "transaction.ended",
+        "session.unplugged",
     ]
     assert not p.codes()
 

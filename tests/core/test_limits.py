@@ -7,8 +7,12 @@ from evse.domain.session import ChargingState, SessionPhase
 from tests.core.plant import Plant, spec_of
 
 
-def cap(power_w: int, *, evse_id: int = 0, source: LimitSource = LimitSource.CSMS, expires_at: int | None = None) -> PowerLimit:
-    return PowerLimit(source=source, evse_id=evse_id, power_w=power_w, set_at=0, expires_at=expires_at, detail="profile 7")
+def cap(
+    power_w: int, *, evse_id: int = 0, source: LimitSource = LimitSource.CSMS, expires_at: int | None = None
+) -> PowerLimit:
+    return PowerLimit(
+        source=source, evse_id=evse_id, power_w=power_w, set_at=0, expires_at=expires_at, detail="profile 7"
+    )
 
 
 def test_a_falling_site_limit_truncates_on_the_same_tick_before_the_planner_answers() -> None:

@@ -9,16 +9,16 @@ from evse.core.state import ENERGY_STAGES, Stage
 
 # columns: stage; EMERGENCY UNPLUGGED STOP EV_OFF PLUGGED STARTED CABLE PRE_CHARGE POWER_ON CURRENT OPENED RESTED
 EXPECTED = """
-empty        -          -          -          -          plugged  -           -            -           -         -        -          -
-plugged      -          empty      -          -          -        authorised  -            -           -         -        -          -
-authorised   discharge  discharge  discharge  -          -        -           cable_check  -           -         -        -          -
-cable_check  discharge  discharge  ramp_down  ramp_down  -        -           -            pre_charge  -         -        -          -
-pre_charge   discharge  discharge  ramp_down  ramp_down  -        -           -            -           power_on  current  -          -
-power_on     discharge  discharge  ramp_down  ramp_down  -        -           -            -           -         current  -          -
-current      discharge  discharge  ramp_down  ramp_down  -        -           -            -           -         -        -          -
-ramp_down    discharge  discharge  -          -          -        -           -            -           -         -        discharge  -
-discharge    -          -          -          -          -        -           -            -           -         -        -          finished
-finished     -          empty      -          -          -        authorised  -            -           -         -        -          -
+empty  -  -  -  -  plugged  -  -  -  -  -  -  -
+plugged  -  empty  -  -  -  authorised  -  -  -  -  -  -
+authorised  discharge  discharge  discharge  -  -  -  cable_check  -  -  -  -  -
+cable_check  discharge  discharge  ramp_down  ramp_down  -  -  -  pre_charge  -  -  -  -
+pre_charge  discharge  discharge  ramp_down  ramp_down  -  -  -  -  power_on  current  -  -
+power_on  discharge  discharge  ramp_down  ramp_down  -  -  -  -  -  current  -  -
+current  discharge  discharge  ramp_down  ramp_down  -  -  -  -  -  -  -  -
+ramp_down  discharge  discharge  -  -  -  -  -  -  -  -  discharge  -
+discharge  -  -  -  -  -  -  -  -  -  -  -  finished
+finished  -  empty  -  -  -  authorised  -  -  -  -  -  -
 """
 ROWS = {words[0]: words[1:] for words in (line.split() for line in EXPECTED.strip().splitlines())}
 

@@ -42,7 +42,7 @@ def test_a_group_returns_home_only_after_current_and_tie_are_gone() -> None:
             seen.append(stage)
         if p.state.owners == (1, 2):
             break
-    assert seen == [TieStage.CLOSED, TieStage.RAMP_DOWN, TieStage.OPENING, TieStage.OPEN][-len(seen):]
+    assert seen == [TieStage.CLOSED, TieStage.RAMP_DOWN, TieStage.OPENING, TieStage.OPEN][-len(seen) :]
     p.until(lambda p: p.current(2) > 0)
     assert p.current(1) > 0
 
@@ -90,3 +90,29 @@ def test_a_ring_leaves_one_tie_open() -> None:
     p.until(lambda p: len(p.evse().chain) == 3, 800)
     p.run(50)
     assert [t.stage for t in p.state.ties].count(TieStage.CLOSED) == 2
+
+
+def test_a_lost_relay_board_ramps_down_at_once_and_the_neighbour_goes_on_alone() -> None:
+    """The relay of tie 1-2 sits on board 1; EVSE 2 borrows group 1 through it when board 1 dies."""
+    p = Plant(spec_of(2), assigned_w=100_000)
+    p.charge(2)
+    p.cars[2].demand_ma = 240_000
+    p.owners = {1: 2, 2: 2}
+    p.until(lambda p: p.evse(2).chain == (2, 1), 400)
+    p.run(20)
+    assert p.current(2) == 240_000
+    p.cars[1].silent = True
+    p.step()
+    assert p.current(2) == 0 and p.board(2).contactor_lease
+    p.cars[1].set(tie_closed=False)
+    p.cars[1].follow = lambda c, voltage_mv: None  # type: ignore[method-assign]
+    p.until(lambda p: p.current(2) > 0, 120)
+    assert p.evse(2).chain == (2,)
+
+
+def test_a_board_that_is_dead_from_the_start_does_not_take_its_neighbour_out_of_service() -> None:
+    p = Plant(spec_of(2))
+    p.cars[1].silent = True
+    p.run(70)
+    p.charge(2)
+    assert p.current(2) > 0

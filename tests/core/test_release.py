@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from evse.core.availability import effective
 from evse.core.inputs import (
     AuthorizeResult,
     ReserveEvse,
@@ -15,7 +16,6 @@ from evse.core.inputs import (
 )
 from evse.core.outputs import OpenTransaction, RequestAuthorization, SaveSession
 from evse.core.state import AvailabilityCell
-from evse.core.availability import effective
 from evse.domain.session import AuthSource, OperationalStatus, SessionPhase, StopReason
 from evse.domain.station import EvseKind, EvseSpec, StationSpec
 from evse.units import NS_PER_S
@@ -76,7 +76,11 @@ def test_another_card_does_not_stop_a_session() -> None:
 
 
 def test_free_charging_starts_by_itself_once_per_plug_in() -> None:
-    spec = StationSpec(station_id="f", evses=(EvseSpec(evse_id=1, home_group=1, free_charging=True, free_id_token="FREE1"),), groups=spec_of(1).groups)
+    spec = StationSpec(
+        station_id="f",
+        evses=(EvseSpec(evse_id=1, home_group=1, free_charging=True, free_id_token="FREE1"),),
+        groups=spec_of(1).groups,
+    )
     p = Plant(spec)
     p.cars[1].plug()
     p.until(lambda p: p.current(1) > 0)
@@ -118,9 +122,19 @@ def test_a_reservation_keeps_others_out_and_ends_by_itself() -> None:
 @pytest.mark.parametrize("backend", [ON, OFF])
 @pytest.mark.parametrize("local", [ON, OFF])
 @pytest.mark.parametrize("tx_open", [True, False])
-def test_the_availability_matrix(station_backend: OperationalStatus, station_local: OperationalStatus, backend: OperationalStatus, local: OperationalStatus, tx_open: bool) -> None:
+def test_the_availability_matrix(
+    station_backend: OperationalStatus,
+    station_local: OperationalStatus,
+    backend: OperationalStatus,
+    local: OperationalStatus,
+    tx_open: bool,
+) -> None:
     wishes = (station_backend, station_local, backend, local)
-    got = effective(AvailabilityCell(backend=station_backend, local=station_local), AvailabilityCell(backend=backend, local=local), tx_open)
+    got = effective(
+        AvailabilityCell(backend=station_backend, local=station_local),
+        AvailabilityCell(backend=backend, local=local),
+        tx_open,
+    )
     assert got is (ON if tx_open or OFF not in wishes else OFF)
 
 
@@ -161,7 +175,9 @@ def test_no_start_without_a_meter_value() -> None:
 
 
 def test_energy_without_a_meter_is_integrated() -> None:
-    spec = StationSpec(station_id="n", evses=(EvseSpec(evse_id=1, home_group=1, has_meter=False),), groups=spec_of(1).groups)
+    spec = StationSpec(
+        station_id="n", evses=(EvseSpec(evse_id=1, home_group=1, has_meter=False),), groups=spec_of(1).groups
+    )
     p = Plant(spec)
     p.cars[1].meter_dead = True
     p.charge()
