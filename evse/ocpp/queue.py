@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 STORE_RETRY_S = 5.0
 START = "StartTransaction"
+NUMBER_MAX = (1 << 63) - 1
+"""Largest transaction number that can be stored."""
 
 Answered = Callable[[OutboxRow, Payload], Awaitable[None]]
 
@@ -88,7 +90,10 @@ class Outbox:
             return float(self._keys.number("TransactionMessageRetryInterval"))
         self._silence = None
         if row.action == START:
-            await self._store.outbox_started(row.row_id, row.session_id, int(answer["transactionId"]))
+            number = int(answer["transactionId"])
+            if abs(number) > NUMBER_MAX:
+                return await self._refused(row, f"transactionId {number} is out of range")
+            await self._store.outbox_started(row.row_id, row.session_id, number)
         else:
             await self._store.outbox_done(row.row_id)
         await self.count()

@@ -136,11 +136,13 @@ def _items(item: Check, least: int, most: int | None) -> Check:
             return "minItems", path, f"{len(value)} items, at least {least} are needed"
         if most is not None and len(value) > most:
             return "maxItems", path, f"{len(value)} items, at most {most} are allowed"
+        extra: Problem | None = None
         for index, entry in enumerate(value):
             problem = item(entry, f"{path}/{index}")
-            if problem is not None:
+            if problem is not None and problem[0] != "additionalProperties":
                 return problem
-        return None
+            extra = extra or problem
+        return extra
 
     return check
 

@@ -12,6 +12,7 @@ import msgspec
 
 from evse.config.model import OcppSection
 from evse.domain.base import DeviceError
+from evse.domain.clock import Clock
 from evse.domain.faults import FaultRecord
 from evse.domain.readings import MeterValues
 from evse.domain.session import (
@@ -51,7 +52,7 @@ def evse_view(evse_id: int, **changes: Any) -> EvseView:
 class FakeStation:
     """`StationPort` whose state a test sets."""
 
-    def __init__(self, clock: VirtualClock, evses: int = 2) -> None:
+    def __init__(self, clock: Clock, evses: int = 2) -> None:
         self.clock = clock
         self.evses = {n: evse_view(n) for n in range(1, evses + 1)}
         self.faults: tuple[FaultRecord, ...] = ()
@@ -141,7 +142,7 @@ class Bench:
         self.clock = VirtualClock(loop)
         self.csms = SimCsms(self.clock)
         self.openers = CsmsOpeners(self.csms)
-        self.config = OcppSection(**({"enabled": True, "url": URL, "sample_interval_s": 0} | config))
+        self.config = OcppSection(**{"enabled": True, "url": URL, "sample_interval_s": 0, **config})
         self.database = database
         self.seed = seed
         self.evse_count = evses
@@ -208,7 +209,9 @@ class Bench:
         self.look()
         return session
 
-    async def end(self, evse_id: int = 1, *, energy_wh: int = 500, reason: StopReason = StopReason.LOCAL) -> SessionRecord:
+    async def end(
+        self, evse_id: int = 1, *, energy_wh: int = 500, reason: StopReason = StopReason.LOCAL
+    ) -> SessionRecord:
         """End the transaction of an EVSE as the runtime does."""
         session = self.station.evses[evse_id].session
         assert session is not None
@@ -218,7 +221,9 @@ class Bench:
             soc_end_pct=60, stop_reason=reason,
         )
         await self.store.end_transaction(closed, self.client.stop_row(closed))
-        self.station.change(evse_id, session=closed, phase=SessionPhase.FINISHED, charging_state=ChargingState.EV_CONNECTED)
+        self.station.change(
+            evse_id, session=closed, phase=SessionPhase.FINISHED, charging_state=ChargingState.EV_CONNECTED
+        )
         self.client.kick()
         self.look()
         return closed
