@@ -160,12 +160,11 @@ def plug(t: Tick, conn: Conn) -> None:
 
 def _signal(t: Tick, conn: Conn, signal: Signal, reaction: Reaction) -> bool:
     """Return True when ``signal`` stands."""
-    check = _CHECKS.get(signal)
-    if check is not None:
-        return check(t, conn)
     if signal is Signal.EMERGENCY:
         return reaction is Reaction.EMERGENCY
-    return signal is Signal.STOP and (reaction is Reaction.STOP or _want_stop(conn))
+    if signal is Signal.STOP:
+        return reaction is Reaction.STOP or _want_stop(conn)
+    return _CHECKS[signal](t, conn)
 
 
 def _want_stop(conn: Conn) -> bool:

@@ -35,6 +35,8 @@ class Stage(enum.Enum):
     DISCHARGE = "discharge"  # open: welding check, voltage down, last meter value
     FINISHED = "finished"  # still plugged in, no transaction
 
+    __hash__ = object.__hash__  # asked dozens of times per tick; enum's own is written in Python
+
 
 ENERGY_STAGES = frozenset({Stage.CABLE_CHECK, Stage.PRE_CHARGE, Stage.POWER_ON, Stage.CURRENT, Stage.RAMP_DOWN})
 """Stages in which the output contactors may be closed."""
