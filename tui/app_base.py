@@ -25,7 +25,7 @@ LOG_BYTES_MAX: Final = 512 * 1024
 
 
 class ScreenApp(App[None], inherit_bindings=False):
-    """Base of the kiosk and the console: nothing animated, no mouse, no default bindings, no traceback on the screen."""
+    """Base of kiosk and console: nothing animated, no mouse, no default bindings, no traceback on the screen."""
 
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = []

@@ -24,9 +24,10 @@ def bind(id_: str, keys: str, action: str, text: str, *, show: bool = True, disp
 
 
 _SHOWN: Final = {
-    "question_mark": "?", "colon": ":", "slash": "/", "escape": "Esc", "enter": "Enter", "space": "Space", "less_than_sign": "<",
-    "greater_than_sign": ">", "exclamation_mark": "!", "pageup": "PgUp", "pagedown": "PgDn", "up": "Up", "down": "Down",
-    "left": "Left", "right": "Right", "tab": "Tab", "shift+tab": "Shift-Tab", "backspace": "Bksp", "home": "Home", "end": "End",
+    "question_mark": "?", "colon": ":", "slash": "/", "escape": "Esc", "enter": "Enter", "space": "Space",
+    "less_than_sign": "<", "greater_than_sign": ">", "exclamation_mark": "!", "pageup": "PgUp", "pagedown": "PgDn",
+    "up": "Up", "down": "Down", "left": "Left", "right": "Right", "tab": "Tab", "shift+tab": "Shift-Tab",
+    "backspace": "Bksp", "home": "Home", "end": "End",
 }  # fmt: skip
 
 

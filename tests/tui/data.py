@@ -18,6 +18,7 @@ from tui.kiosk.pages import KioskModel
 from tui.state.store import Link
 
 HOMES = {1: 1, 2: 1, 3: 2, 4: 2}
+CURVES: dict[int, list[int | None]] = {1: [*(1000 * i for i in range(1, 19)), *[17_600] * 60]}
 
 
 def status(*evses: EvseView, **changes: Any) -> m.Status:
@@ -103,7 +104,7 @@ def kiosk_model(glyph_set: GlyphSet = GlyphSet.UTF8, language: str = "en", **cha
         tr=Translate(language),
         glyphs=GLYPHS[glyph_set],
         homes=HOMES,
-        curves={1: [1000 * i for i in range(1, 19)] + [17_600] * 60},
+        curves=CURVES,
     )
     return msgspec.structs.replace(base, **changes)
 

@@ -50,7 +50,7 @@ def start(app: ScreenApp, station: FakeStation, args: argparse.Namespace) -> Non
     if args.dump:
         app.set_interval(0.2, lambda: dump(app, args.dump))
     if args.crash:
-        app.set_timer(0.5, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+        app.set_timer(0.5, lambda: 1 / 0)
 
 
 def dump(app: ScreenApp, path: str) -> None:
@@ -66,7 +66,8 @@ async def drift(station: FakeStation) -> None:
         await asyncio.sleep(1.0)
         number += 1
         watt = 17_600 + number * 137 % 900
-        station.set_evse(1, power_w=watt, current_ma=watt * 1_000_000 // 391_200, voltage_mv=391_200 + number * 731 % 9000)
+        current = watt * 1_000_000 // 391_200
+        station.set_evse(1, power_w=watt, current_ma=current, voltage_mv=391_200 + number * 731 % 9000)
 
 
 def main() -> int:

@@ -33,7 +33,7 @@ CHARACTERS = {
     "question_mark": "?", "colon": ":", "slash": "/", "full_stop": ".", "enter": "\r", "tab": "\t", "space": " ",
     "less_than_sign": "<", "greater_than_sign": ">", "exclamation_mark": "!", "backspace": "\x7f", "escape": "\x1b",
 }  # fmt: skip
-NAMES = {"?": "question_mark", ":": "colon", "/": "slash", "!": "exclamation_mark", "<": "less_than_sign", ">": "greater_than_sign"}
+NAMES = {character: name for name, character in CHARACTERS.items() if character.isprintable()}
 
 
 class Clock:
@@ -266,7 +266,9 @@ def test_readonly_offers_no_action_and_offline_disables_them_and_keeps_values() 
 def test_refused_call_is_shown_with_its_hint_until_the_next_key() -> None:
     async def walk(rig: Rig) -> None:
         await rig.press("2", "j", "E", "tab")
-        rig.station.fail_next("connector.enable", ApiError(ErrorCode.CONFLICT, "the back end holds it", "ask the back end"))
+        rig.station.fail_next(
+            "connector.enable", ApiError(ErrorCode.CONFLICT, "the back end holds it", "ask the back end")
+        )
         await rig.press("enter")
         await rig.settle(lambda: "the back end holds it - ask the back end" in rig.text())
         rig.clock.forward(60)
@@ -311,7 +313,10 @@ KEYS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "seed", "size"), [("admin", 1, (80, 24)), ("admin", 2, (50, 12)), ("kiosk", 3, (80, 24))])
+FUZZ = [("admin", 1, (80, 24)), ("admin", 2, (50, 12)), ("kiosk", 3, (80, 24))]
+
+
+@pytest.mark.parametrize(("kind", "seed", "size"), FUZZ)
 def test_random_keys_never_raise(kind: str, seed: int, size: tuple[int, int]) -> None:
     rng = random.Random(seed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.binding import Binding
@@ -43,7 +44,8 @@ def test_every_state_reason_limit_and_fault_has_a_text() -> None:
     keys = catalogue("en")
     for phase in [*(p.value for p in SessionPhase), "reserved"]:
         assert f"phase.{phase}" in keys and f"say.{phase}" in keys and phase in MARKS
-    for prefix, members in (("reason", StopReason), ("source", AuthSource), ("limit", LimitSource), ("fault", FaultCode)):
+    groups = (("reason", StopReason), ("source", AuthSource), ("limit", LimitSource), ("fault", FaultCode))
+    for prefix, members in groups:
         for member in members:
             assert f"{prefix}.{member.value}" in keys
 
@@ -77,16 +79,21 @@ def test_last_defence_translates_every_character_one_to_one_into_the_font(glyph_
 
 
 def test_drawing_characters_of_a_repertoire_are_inside_it() -> None:
-    for glyph_set, font in ((GlyphSet.CP437, CP437_CHARS), (GlyphSet.ASCII, frozenset(map(chr, range(0x20, 0x7F))))):
+    ascii_font = frozenset(map(chr, range(0x20, 0x7F)))
+    for glyph_set, font in ((GlyphSet.CP437, CP437_CHARS), (GlyphSet.ASCII, ascii_font)):
         glyphs = GLYPHS[glyph_set]
-        parts = glyphs.levels + glyphs.full + glyphs.empty + glyphs.rule + glyphs.vertical + glyphs.marker + glyphs.degree
+        parts = (
+            glyphs.levels + glyphs.full + glyphs.empty + glyphs.rule + glyphs.vertical + glyphs.marker + glyphs.degree
+        )
         assert set(parts) <= font
 
 
 def test_styles_no_banned_border_and_no_rgb() -> None:
-    banned = re.compile(r"border[^;]*\b(tall|thick|outer|round|heavy|wide|hkey|vkey|panel|inner)\b|rgb\(|#[0-9a-f]{6}|opacity|tint")
+    types = "tall|thick|outer|round|heavy|wide|hkey|vkey|panel|inner"
+    banned = re.compile(rf"border[^;]*\b({types})\b|rgb\(|#[0-9a-f]{{6}}|opacity|tint")
     files = [*Path(tui.__file__).parent.rglob("*.py"), *Path(tui.__file__).parent.rglob("*.tcss")]
-    css = [text for file in files for text in re.findall(r'(?:DEFAULT_CSS|CSS)(?:: \w+)? = (?:"""(.*?)"""|"(.*?)")', file.read_text(), re.S)]
+    style = re.compile(r'CSS(?:: \w+)? = (?:"""(.*?)"""|"(.*?)")', re.S)
+    css = [text for file in files for text in style.findall(file.read_text())]
     assert len(css) >= 4
     for text in css:
         assert not banned.search("".join(text)), text
@@ -100,7 +107,7 @@ def test_mono_theme_has_no_colour_and_the_same_roles() -> None:
 
 def all_bindings() -> list[Binding]:
     screens = [registry.screen_for(p.id) for p in registry.places()]
-    owners = [AdminApp, KioskApp, SignInScreen, *screens]
+    owners: list[Any] = [AdminApp, KioskApp, SignInScreen, *screens]
     return [b for owner in owners for b in owner.BINDINGS if isinstance(b, Binding)]
 
 
@@ -117,7 +124,8 @@ def test_every_binding_has_an_id_and_keys_that_every_carrier_lets_through() -> N
 def test_sections_do_not_shadow_navigation_and_one_key_does_one_thing() -> None:
     common = {k.strip() for b in AdminApp.BINDINGS if isinstance(b, Binding) for k in b.key.split(",")}
     for place in registry.places():
-        own = [k.strip() for b in registry.screen_for(place.id).BINDINGS if isinstance(b, Binding) for k in b.key.split(",")]
+        bindings = [b for b in registry.screen_for(place.id).BINDINGS if isinstance(b, Binding)]
+        own = [k.strip() for b in bindings for k in b.key.split(",")]
         assert len(own) == len(set(own)), place.id
         assert not common & set(own), f"{place.id}: {common & set(own)}"
 
@@ -139,7 +147,7 @@ def test_section_bar_shows_the_current_one_at_every_width() -> None:
             pieces = registry.bar(width, place.id, {"faults": "(3)"})
             text = "".join(piece for piece, _ in pieces)
             assert len(text) <= width
-            assert [p for p, role in pieces if role == "cursor"][0].startswith(f"{place.key} {place.title}")
+            assert next(p for p, role in pieces if role == "cursor").startswith(f"{place.key} {place.title}")
 
 
 def test_profiles_follow_the_terminal(tmp_path: Path) -> None:

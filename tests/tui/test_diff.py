@@ -61,7 +61,9 @@ SGR = st.lists(st.sampled_from([0, 1, 7, 22, 27, 31, 34, 36, 39, 44, 45, 49]), m
 )
 MOVE = st.tuples(st.integers(1, HEIGHT), st.integers(1, WIDTH)).map(lambda p: f"\x1b[{p[0]};{p[1]}H")
 TEXT = st.text(st.sampled_from("ab 012█░─éß漢"), min_size=1, max_size=30)
-WRITES = st.lists(st.one_of(SGR, MOVE, TEXT, st.sampled_from(["\n", "\r", "\x1b[K", "\x1b[2J"])), min_size=1, max_size=30)
+WRITES = st.lists(
+    st.one_of(SGR, MOVE, TEXT, st.sampled_from(["\n", "\r", "\x1b[K", "\x1b[2J"])), min_size=1, max_size=30
+)
 
 
 @settings(max_examples=80, deadline=None)

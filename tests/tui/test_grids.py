@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from evse.api import models as m
 from evse.domain.faults import FaultCode, LatchRule, Reaction
-from evse.domain.limits import LimitSource
+from evse.domain.limits import LimitEntry, LimitSource
 from evse.domain.session import OperationalStatus
 from tests._support import fake_data as fake
 from tests.tui.data import closed_evse, ended_record, fault, faulted_evse, finished_evse, kiosk_model, status
@@ -32,8 +35,6 @@ SETS = (GlyphSet.UTF8, GlyphSet.ASCII)
 
 @pytest.fixture(autouse=True)
 def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
 
@@ -51,7 +52,7 @@ def check(name: str, frame: Frame, glyph_set: GlyphSet) -> None:
         assert text.isascii()
 
 
-def kiosk_pages() -> dict[str, dict[str, object]]:
+def kiosk_pages() -> dict[str, dict[str, Any]]:
     done = status(finished_evse(), fake.idle_evse(2))
     return {
         "home": {},
@@ -103,11 +104,19 @@ def faults() -> m.Faults:
     def info(code: FaultCode, evse_id: int, *, clearable: bool) -> m.FaultInfo:
         text = fake.FAULT_TEXTS[code]
         return m.FaultInfo(
-            record=fault(code, evse_id, "insulation 48 kohm < 100 kohm at 500 V"), name=text.name, severity=text.severity,
-            reaction=Reaction.EMERGENCY.value, latch=LatchRule.MANUAL.value, description=text.description, cause=text.cause,
-            impact=text.impact, remedy_remote=text.remedy_remote, remedy_on_site=text.remedy_on_site, clearable=clearable,
+            record=fault(code, evse_id, "insulation 48 kohm < 100 kohm at 500 V"),
+            name=text.name,
+            severity=text.severity,
+            reaction=Reaction.EMERGENCY.value,
+            latch=LatchRule.MANUAL.value,
+            description=text.description,
+            cause=text.cause,
+            impact=text.impact,
+            remedy_remote=text.remedy_remote,
+            remedy_on_site=text.remedy_on_site,
+            clearable=clearable,
             why_not="" if clearable else "the insulation is still too low",
-        )  # fmt: skip
+        )
 
     return m.Faults(
         items=(info(FaultCode.INSULATION, 1, clearable=False), info(FaultCode.SITE_METER_LOST, 0, clearable=True))
@@ -117,9 +126,17 @@ def faults() -> m.Faults:
 def planner() -> m.PlannerState:
     settings = msgspec.structs.replace(fake.SETTINGS, limit_w=56_000, override=True)
     return m.PlannerState(
-        settings=settings, plan=fake.plan(), groups=fake.group_rows(), requested_w=18_000, offered_w=60_000,
-        allowed_w=60_000, assigned_w=18_000, shared_chains=1, bms_stale=0, site_power_w=18_940,
-    )  # fmt: skip
+        settings=settings,
+        plan=fake.plan(),
+        groups=fake.group_rows(),
+        requested_w=18_000,
+        offered_w=60_000,
+        allowed_w=60_000,
+        assigned_w=18_000,
+        shared_chains=1,
+        bms_stale=0,
+        site_power_w=18_940,
+    )
 
 
 def sessions() -> m.Sessions:
@@ -129,7 +146,12 @@ def sessions() -> m.Sessions:
 
 def detail() -> m.SessionDetail:
     points = tuple(
-        m.SessionPoint(wall=fake.T0 + i, power_w=max(2000, 60_000 - 400 * i), soc_pct=20 + i // 2 if i % 9 else None, energy_wh=i * 90)
+        m.SessionPoint(
+            wall=fake.T0 + i,
+            power_w=max(2000, 60_000 - 400 * i),
+            soc_pct=20 + i // 2 if i % 9 else None,
+            energy_wh=i * 90,
+        )
         for i in range(120)
     )
     return m.SessionDetail(session=fake.past_session(24), points=points, events=fake.first_events())
@@ -137,11 +159,13 @@ def detail() -> m.SessionDetail:
 
 WHY = (
     m.Explanation(
-        evse_id=1, offered_w=18_000, text="Connector 1 gets 18.0 kW because the vehicle asks for 45 A at 400 V.",
+        evse_id=1,
+        offered_w=18_000,
+        text="Connector 1 gets 18.0 kW because the vehicle asks for 45 A at 400 V.",
         limits=fake.charging_evse().limits,
     ),
     m.Explanation(evse_id=2, offered_w=0, text="Connector 2 is idle.", limits=()),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("glyph_set", SETS)
@@ -150,7 +174,7 @@ def test_admin_pages(size: tuple[int, int], glyph_set: GlyphSet) -> None:
     glyphs = GLYPHS[glyph_set]
     width, height = size[0], size[1] - 4
     troubled = status(fake.charging_evse(), faulted_evse(2, FaultCode.INSULATION))
-    pages = {
+    pages: dict[str, Callable[[Frame], None]] = {
         "overview": lambda f: paint_overview(f, status(), glyphs),
         "overview-fault": lambda f: paint_overview(f, troubled, glyphs),
         "connectors": lambda f: paint_connectors(f, status(), TableState(), fake.T0, glyphs),
@@ -175,9 +199,19 @@ def test_admin_pages(size: tuple[int, int], glyph_set: GlyphSet) -> None:
 
 def test_unknown_values_are_dashes_never_zero() -> None:
     blind = msgspec.structs.replace(
-        fake.charging_evse(), power_w=None, voltage_mv=None, current_ma=None, soc_pct=None, demand_mv=None,
-        demand_ma=None, demand_w=None, temperature_dc=None, isolation_kohm=None, contactor_closed=None, locked=None,
-    )  # fmt: skip
+        fake.charging_evse(),
+        power_w=None,
+        voltage_mv=None,
+        current_ma=None,
+        soc_pct=None,
+        demand_mv=None,
+        demand_ma=None,
+        demand_w=None,
+        temperature_dc=None,
+        isolation_kohm=None,
+        contactor_closed=None,
+        locked=None,
+    )
     frame = Frame(132, 39)
     paint_connectors(frame, status(blind), TableState(), fake.T0, GLYPHS[GlyphSet.ASCII])
     row = next(line for line in frame.lines() if line.startswith(">"))
@@ -189,7 +223,7 @@ def test_unknown_values_are_dashes_never_zero() -> None:
 def test_binding_limit_stands_first_on_the_live_page() -> None:
     view = msgspec.structs.replace(
         fake.charging_evse(),
-        limits=(m.LimitEntry(source=LimitSource.THERMAL, power_w=9_000, binds=True),),
+        limits=(LimitEntry(source=LimitSource.THERMAL, power_w=9_000, binds=True),),
     )
     text = str(paint(kiosk_model(status=status(view), page=Page.CONNECTOR), 80, 24))
     assert "temperature" in text

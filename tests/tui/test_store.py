@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -98,13 +99,14 @@ def test_dials_after_1_2_4_up_to_30_s_and_at_once_on_demand() -> None:
         line, store = make(loop)
         line.up = False
         task = asyncio.ensure_future(store.run())
-        start, dialled = loop.now_ns, []
+        start = loop.now_ns
+        dialled: list[int] = []
         while len(dialled) < 8:
             known = line.dials
             while line.dials == known:
                 await asyncio.sleep(0.25)
             dialled.append(round((loop.now_ns - start) / 1e9))
-        gaps = [b - a for a, b in zip(dialled, dialled[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(dialled)]
         assert gaps == [1, 2, 4, 8, 16, 30, 30]
         known = line.dials
         store.retry_now()

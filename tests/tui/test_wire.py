@@ -6,6 +6,7 @@ a line".
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -35,7 +36,9 @@ FIRST_PAINT_MAX, FIRST_PAINT_MONO_MAX, STEADY_MAX, ECHO_MAX = 4096, 2048, 400, 6
 class Program:
     """A program on a pty, and the terminal that shows it."""
 
-    def __init__(self, tmp: Path, *args: str, term: str = "linux", size: tuple[int, int] = (80, 24), **env: str) -> None:
+    def __init__(
+        self, tmp: Path, *args: str, term: str = "linux", size: tuple[int, int] = (80, 24), **env: str
+    ) -> None:
         self.width, self.height = size
         self.dump = tmp / "grid.txt"
         self.log = tmp / "log.txt"
@@ -102,10 +105,8 @@ class Program:
             self.process.kill()
             self.process.wait()
         for fd in (self.fd, self.slave):
-            try:
+            with contextlib.suppress(OSError):
                 os.close(fd)
-            except OSError:
-                pass
 
     def assert_restored(self) -> None:
         """The terminal is as it was: line discipline, cursor, attributes."""
@@ -138,7 +139,9 @@ def start(tmp_path: Path) -> object:
     ("term", "limit", "glyph_set"),
     [("linux", FIRST_PAINT_MAX, GlyphSet.CP437), ("vt100", FIRST_PAINT_MONO_MAX, GlyphSet.ASCII)],
 )
-def test_admin_budgets_grid_and_clean_end(start: Callable[..., Program], term: str, limit: int, glyph_set: GlyphSet) -> None:
+def test_admin_budgets_grid_and_clean_end(
+    start: Callable[..., Program], term: str, limit: int, glyph_set: GlyphSet
+) -> None:
     program = start("admin", "--frozen", term=term)
     first = program.until("ALL NOMINAL", quiet=0.6)
     assert len(first) <= limit, f"first paint {len(first)} bytes"
@@ -174,7 +177,9 @@ def test_forty_changing_cells_cost_at_most_400_bytes_a_second(start: Callable[..
     program.assert_restored()
 
 
-def test_paced_line_never_exceeds_its_share_and_keys_are_not_queued_behind_frames(start: Callable[..., Program]) -> None:
+def test_paced_line_never_exceeds_its_share_and_keys_are_not_queued_behind_frames(
+    start: Callable[..., Program],
+) -> None:
     program = start("admin", "--frozen", "--baud", "9600", term="vt220")
     program.read(lambda: bool(program.all))
     began = time.monotonic()
@@ -199,7 +204,9 @@ def test_kiosk_survives_keys_resize_and_ends_on_end_of_input(start: Callable[...
     fcntl.ioctl(program.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 43, 132, 0, 0))
     program.screen.resize(43, 132)
     program.process.send_signal(signal.SIGWINCH)
-    program.read(lambda: program.wants(GlyphSet.UTF8) == program.text() and "PD-Off Weld Stop" in program.text(), seconds=10)
+    program.read(
+        lambda: program.wants(GlyphSet.UTF8) == program.text() and "PD-Off Weld Stop" in program.text(), seconds=10
+    )
     program.assert_allowed()
     os.close(program.slave)
     program.slave = -1

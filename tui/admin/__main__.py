@@ -16,11 +16,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     log_file = start_log("admin", args.log)
 
-    from evse.api.aclient import AsyncClient
     from tui.admin.app import AdminApp
+    from tui.state.dial import Dialer
     from tui.state.store import Store
 
-    client = AsyncClient(args.socket or None)
+    client = Dialer(args.socket)
     store = Store(client, now=time.monotonic_ns, jitter=random.random)
     profile = profile_from(args, show_cursor=True)
     app = AdminApp(store, profile, now=time.monotonic_ns, token_holder=client, readonly=args.readonly)

@@ -41,7 +41,10 @@ class TokenHolder(Protocol):
 class SignInScreen(Screen[None], inherit_bindings=False):
     """PIN page; Enter opens the masked entry. Back-off and lockout are the daemon's."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("signin.pin", "enter,p", "pin", "Enter PIN"), bind("signin.quit", "q", "quit", "Quit")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("signin.pin", "enter,p", "pin", "Enter PIN"),
+        bind("signin.quit", "q", "quit", "Quit"),
+    ]
     DEFAULT_CSS = "SignInScreen { background: ansi_default; } SignInScreen FrameView { width: 100%; height: 100%; }"
 
     def __init__(self) -> None:
@@ -244,7 +247,10 @@ class AdminApp(ScreenApp):
 
     def _token_expired(self) -> None:
         self.run_worker(
-            self._sign_out("Signed out after five minutes without a key."), group="signin", exclusive=True, exit_on_error=False
+            self._sign_out("Signed out after five minutes without a key."),
+            group="signin",
+            exclusive=True,
+            exit_on_error=False,
         )
 
     def repaint(self) -> None:

@@ -86,10 +86,14 @@ class ConnectorsScreen(SectionScreen):
         ]
         request = StartRequest(evse_id=view.evse_id)
         self.confirm(
-            "Start", f"Start charging on connector {view.evse_id}", lines,
-            lambda: self.admin.store.call("connector.start", request), done=f"Connector {view.evse_id}: start accepted",
-            type_this=str(view.evse_id), cli=f"evsectl connector start {view.evse_id}",
-        )  # fmt: skip
+            "Start",
+            f"Start charging on connector {view.evse_id}",
+            lines,
+            lambda: self.admin.store.call("connector.start", request),
+            done=f"Connector {view.evse_id}: start accepted",
+            type_this=str(view.evse_id),
+            cli=f"evsectl connector start {view.evse_id}",
+        )
 
     def action_stop(self) -> None:
         """End the session."""
@@ -97,10 +101,13 @@ class ConnectorsScreen(SectionScreen):
             return
         request = StopRequest(evse_id=view.evse_id)
         self.confirm(
-            "Stop", f"Stop session on connector {view.evse_id}", [_loses(view), "The driver must plug in again to go on."],
-            lambda: self.admin.store.call("connector.stop", request), done=f"Connector {view.evse_id}: stop accepted",
+            "Stop",
+            f"Stop session on connector {view.evse_id}",
+            [_loses(view), "The driver must plug in again to go on."],
+            lambda: self.admin.store.call("connector.stop", request),
+            done=f"Connector {view.evse_id}: stop accepted",
             cli=f"evsectl connector stop {view.evse_id}",
-        )  # fmt: skip
+        )
 
     def action_enable(self) -> None:
         """Take into service."""
@@ -108,11 +115,13 @@ class ConnectorsScreen(SectionScreen):
             return
         request = AvailabilityRequest(evse_id=view.evse_id)
         self.confirm(
-            "Enable", f"Take connector {view.evse_id} into service",
+            "Enable",
+            f"Take connector {view.evse_id} into service",
             ["Drivers can use it again; the CSMS is told.", f"Back end says {view.operational_backend.value}."],
-            lambda: self.admin.store.call("connector.enable", request), done=f"Connector {view.evse_id}: in service",
+            lambda: self.admin.store.call("connector.enable", request),
+            done=f"Connector {view.evse_id}: in service",
             cli=f"evsectl connector enable {view.evse_id}",
-        )  # fmt: skip
+        )
 
     def action_disable(self) -> None:
         """Take out of service."""
@@ -120,11 +129,13 @@ class ConnectorsScreen(SectionScreen):
             return
         request = AvailabilityRequest(evse_id=view.evse_id)
         self.confirm(
-            "Disable", f"Take connector {view.evse_id} out of service",
+            "Disable",
+            f"Take connector {view.evse_id} out of service",
             [_loses(view), "No driver can use it until it is enabled; the CSMS is told."],
             lambda: self.admin.store.call("connector.disable", request),
-            done=f"Connector {view.evse_id}: out of service", cli=f"evsectl connector disable {view.evse_id}",
-        )  # fmt: skip
+            done=f"Connector {view.evse_id}: out of service",
+            cli=f"evsectl connector disable {view.evse_id}",
+        )
 
     def action_unlock(self) -> None:
         """Stop and unlock."""
@@ -132,10 +143,13 @@ class ConnectorsScreen(SectionScreen):
             return
         request = EvseRef(evse_id=view.evse_id)
         self.confirm(
-            "Unlock", f"Unlock connector {view.evse_id}", [_loses(view), "The plug can be taken by anybody."],
-            lambda: self.admin.store.call("connector.unlock", request), done=f"Connector {view.evse_id}: unlock accepted",
+            "Unlock",
+            f"Unlock connector {view.evse_id}",
+            [_loses(view), "The plug can be taken by anybody."],
+            lambda: self.admin.store.call("connector.unlock", request),
+            done=f"Connector {view.evse_id}: unlock accepted",
             cli=f"evsectl connector unlock {view.evse_id}",
-        )  # fmt: skip
+        )
 
 
 def _loses(view: EvseView) -> str:
@@ -160,14 +174,23 @@ def paint_connectors(frame: Frame, status: Status, table: TableState, now: WallN
             (
                 str(view.evse_id),
                 (
-                    str(view.evse_id), f"{mark} {state_key(view)}", view.step.value if view.step else "--",
-                    fmt.kw(view.power_w), fmt.volt(view.voltage_mv), fmt.ampere(view.current_ma),
-                    fmt.percent(view.soc_pct), fmt.kwh(energy), "+".join(map(str, view.chain)) or "--", trouble,
+                    str(view.evse_id),
+                    f"{mark} {state_key(view)}",
+                    view.step.value if view.step else "--",
+                    fmt.kw(view.power_w),
+                    fmt.volt(view.voltage_mv),
+                    fmt.ampere(view.current_ma),
+                    fmt.percent(view.soc_pct),
+                    fmt.kwh(energy),
+                    "+".join(map(str, view.chain)) or "--",
+                    trouble,
                 ),
             )
-        )  # fmt: skip
+        )
     rows = min(len(evses) + 1, max(3, frame.height - 16))
-    y = put_table(frame, 0, 0, frame.width, rows, COLUMNS, data, table, glyphs, empty="No connector configured", marks=marks)
+    y = put_table(
+        frame, 0, 0, frame.width, rows, COLUMNS, data, table, glyphs, empty="No connector configured", marks=marks
+    )
     view_ = next((v for v in evses if str(v.evse_id) == table.key), None)
     if view_ is not None and frame.height - y > 6:
         rule(frame, y, glyphs)
@@ -178,7 +201,9 @@ def _detail(frame: Frame, view: EvseView, y: int, now: WallNs, glyphs: Glyphs) -
     record, half = view.session, frame.width // 2
     frame.put(1, y, f"Connector {view.evse_id}", "title")
     frame.put(16, y, f"Step {step_number(view.step) or '--'} of 14")
-    step_bar(frame, 32, y, min(82, frame.width - 33) if frame.width >= 118 else min(42, frame.width - 33), view.step, glyphs)
+    step_bar(
+        frame, 32, y, min(82, frame.width - 33) if frame.width >= 118 else min(42, frame.width - 33), view.step, glyphs
+    )
     y += 1
     started = (record.started_at or record.plugged_at) if record else None
     left = [
@@ -197,7 +222,10 @@ def _detail(frame: Frame, view: EvseView, y: int, now: WallNs, glyphs: Glyphs) -
         ("BMS stale", "YES" if view.bms_stale else "no"),
         (f"Connector {glyphs.degree}C", fmt.celsius(view.temperature_dc)),
         ("Insulation kohm", str(view.isolation_kohm) if view.isolation_kohm is not None else fmt.NONE),
-        ("Contactor / lock", f"{_tri(view.contactor_closed, 'closed', 'open')} / {_tri(view.locked, 'locked', 'unlocked')}"),
+        (
+            "Contactor / lock",
+            f"{_tri(view.contactor_closed, 'closed', 'open')} / {_tri(view.locked, 'locked', 'unlocked')}",
+        ),
         ("Stop reason", view.stop_reason.value if view.stop_reason else fmt.NONE),
         ("Reserved", "yes" if view.reserved else "no"),
     ]
@@ -205,11 +233,14 @@ def _detail(frame: Frame, view: EvseView, y: int, now: WallNs, glyphs: Glyphs) -
     y = values(frame, half, y, frame.width - half - 1, right)
     for fault in view.faults[:2]:
         if y < frame.height - 1:
-            frame.put(1, y, f"[X] {fault.code.value} since {fmt.time_of_day(fault.first_seen)}: {fault.detail}", "fault")
+            frame.put(
+                1, y, f"[X] {fault.code.value} since {fmt.time_of_day(fault.first_seen)}: {fault.detail}", "fault"
+            )
             y += 1
     for entry in view.limits[: max(0, frame.height - y)]:
         age = f", {entry.age_s} s old" if entry.age_s else ""
-        text = f"{'binds ' if entry.binds else '      '}{entry.source.value:<12}{fmt.kw(entry.power_w):>8} kW{age}  {entry.detail}"
+        word = "binds" if entry.binds else ""
+        text = f"{word:<6}{entry.source.value:<12}{fmt.kw(entry.power_w):>8} kW{age}  {entry.detail}"
         frame.put(1, y, text, "value" if entry.binds else "", limit=frame.width - 2)
         y += 1
 

@@ -134,13 +134,20 @@ class FaultsScreen(SectionScreen):
             self.admin.toast(f"{record.code.value} cannot be cleared: {info.why_not or 'its cause stands'}", "fault")
             self.paint_all()
             return
-        lines = [f"{info.name} on {where(record.evse_id)}: {record.detail}", "The connector becomes usable again.", info.remedy_on_site]
+        lines = [
+            f"{info.name} on {where(record.evse_id)}: {record.detail}",
+            "The connector becomes usable again.",
+            info.remedy_on_site,
+        ]
         request = FaultRef(code=record.code.value, evse_id=record.evse_id)
         self.confirm(
-            "Clear", f"Clear fault {record.code.value}", lines,
-            lambda: self.admin.store.call("fault.clear", request), done=f"{record.code.value} cleared",
+            "Clear",
+            f"Clear fault {record.code.value}",
+            lines,
+            lambda: self.admin.store.call("fault.clear", request),
+            done=f"{record.code.value} cleared",
             cli=f"evsectl fault clear {record.code.value} --evse {record.evse_id}",
-        )  # fmt: skip
+        )
 
 
 def where(evse_id: int) -> str:
@@ -167,9 +174,15 @@ def paint_faults(frame: Frame, faults: Faults, table: TableState, glyphs: Glyphs
         place = f"conn {record.evse_id}" if record.evse_id else "station"
         now = "present" if record.present else "latched"
         cells = (
-            record.code.value, place, info.name, info.severity, fmt.time_of_day(record.first_seen), str(record.count), now,
+            record.code.value,
+            place,
+            info.name,
+            info.severity,
+            fmt.time_of_day(record.first_seen),
+            str(record.count),
+            now,
             record.detail,
-        )  # fmt: skip
+        )
         data.append((key, cells))
     rows = min(len(data) + 1, max(3, frame.height - 13)) if data else 2
     empty = "[OK] No active fault. Press h for the history."
@@ -182,10 +195,15 @@ def paint_faults(frame: Frame, faults: Faults, table: TableState, glyphs: Glyphs
     y += 1
     clear = "yes, press C" if chosen.clearable else f"no: {chosen.why_not or 'its cause stands'}"
     texts = (
-        ("What", chosen.description), ("Detail", chosen.record.detail), ("Cause", chosen.cause), ("Impact", chosen.impact),
-        ("Remote", chosen.remedy_remote), ("On site", chosen.remedy_on_site),
-        ("Reaction", f"{chosen.reaction}; goes away: {chosen.latch}"), ("Clear", clear),
-    )  # fmt: skip
+        ("What", chosen.description),
+        ("Detail", chosen.record.detail),
+        ("Cause", chosen.cause),
+        ("Impact", chosen.impact),
+        ("Remote", chosen.remedy_remote),
+        ("On site", chosen.remedy_on_site),
+        ("Reaction", f"{chosen.reaction}; goes away: {chosen.latch}"),
+        ("Clear", clear),
+    )
     for label, words in texts:
         if y < frame.height:
             frame.put(1, y, label, "dim")

@@ -63,7 +63,9 @@ def health(status: Status) -> list[tuple[str, str, str]]:
     for kind, online in kinds.items():
         good = all(online)
         name = kind.replace("_", " ").capitalize()
-        rows.append((name, f"{'[OK]' if good else '[X]'} {sum(online)}/{len(online)} online", "ok" if good else "fault"))
+        rows.append(
+            (name, f"{'[OK]' if good else '[X]'} {sum(online)}/{len(online)} online", "ok" if good else "fault")
+        )
     return rows
 
 

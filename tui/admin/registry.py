@@ -21,10 +21,21 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 PLACES: Final[tuple[Place, ...]] = tuple(
     Place(key=key, id=title.lower(), title=title)
     for key, title in (
-        ("1", "Overview"), ("2", "Connectors"), ("3", "Sessions"), ("4", "Planner"), ("5", "Faults"), ("6", "Config"),
-        ("7", "Settings"), ("8", "Network"), ("9", "Tunnel"), ("0", "PLC"), ("L", "Logs"), ("M", "Maint"), ("K", "License"),
+        ("1", "Overview"),
+        ("2", "Connectors"),
+        ("3", "Sessions"),
+        ("4", "Planner"),
+        ("5", "Faults"),
+        ("6", "Config"),
+        ("7", "Settings"),
+        ("8", "Network"),
+        ("9", "Tunnel"),
+        ("0", "PLC"),
+        ("L", "Logs"),
+        ("M", "Maint"),
+        ("K", "License"),
     )
-)  # fmt: skip
+)
 
 _screens: dict[str, type[SectionScreen]] = {}
 

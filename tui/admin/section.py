@@ -103,7 +103,9 @@ class SectionScreen(Screen[None], inherit_bindings=False):
         if link in {Link.STALE, Link.OFFLINE}:
             parts.append(f"{link.value.upper()} {store.silence_s() // 5 * 5}s")
         elif status is not None:
-            parts.append(f"{'[OK]' if status.view.operational.value == 'Operative' else '[X]'} {status.view.operational.value}")
+            parts.append(
+                f"{'[OK]' if status.view.operational.value == 'Operative' else '[X]'} {status.view.operational.value}"
+            )
         else:
             parts.append("connecting")
         if status is not None:
@@ -128,7 +130,10 @@ class SectionScreen(Screen[None], inherit_bindings=False):
         text, role = app.toast_now()
         link = app.store.link()
         if not text and link is Link.OFFLINE:
-            text, role = f"OFFLINE: {app.store.last_error or 'the daemon does not answer'}; values are old, r tries now", "warn"
+            text, role = (
+                f"OFFLINE: {app.store.last_error or 'the daemon does not answer'}; values are old, r tries now",
+                "warn",
+            )
         if not text and self.busy:
             text = self.busy
         frame.put(1, 0, text, role)

@@ -169,7 +169,9 @@ def paint_sessions(
     frame.right(frame.width - 1, 0, f"{page.total} sessions  {fmt.kwh(page.energy_wh)} kWh", "value")
     data = [(s.session_id, _row(s)) for s in page.items]
     marks = {s.session_id: "warn" if s.fault else "ok" if s.ended_at is None else "" for s in page.items}
-    empty = "No session matches; Esc clears the filter." if text or state != "all" else "No session yet: plug in a vehicle."
+    empty = (
+        "No session matches; Esc clears the filter." if text or state != "all" else "No session yet: plug in a vehicle."
+    )
     put_table(frame, 0, 1, frame.width, frame.height - 2, COLUMNS, data, table, glyphs, empty=empty, marks=marks)
     last = offset + len(page.items)
     if page.total:

@@ -32,14 +32,16 @@ TAIL_MIN: Final = 4
 """Blank tails of at least this length are erased with EL (3 bytes)."""
 
 _TOKEN: Final = re.compile(
-    r"\x1b\[([0-9;:?<>=!$ ]*)([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|(\x1b[=>78cM])|([\r\n\x07])|([^\x1b\r\n\x07]+)|(\x1b)"
+    r"\x1b\[([0-9;:?<>=!$ ]*)([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|(\x1b[=>78cM])|"
+    r"([\r\n\x07])|([^\x1b\r\n\x07]+)|(\x1b)"
 )
 _IGNORED_CSI: Final = frozenset("hlnuqtp")  # modes, queries, key protocols: the driver decides those itself
 
 _CUBE: Final = (0, 95, 135, 175, 215, 255)
 _RGB16: Final = (
     (0, 0, 0), (170, 0, 0), (0, 170, 0), (170, 85, 0), (0, 0, 170), (170, 0, 170), (0, 170, 170), (170, 170, 170),
-    (85, 85, 85), (255, 85, 85), (85, 255, 85), (255, 255, 85), (85, 85, 255), (255, 85, 255), (85, 255, 255), (255, 255, 255),
+    (85, 85, 85), (255, 85, 85), (85, 255, 85), (255, 255, 85), (85, 85, 255), (255, 85, 255), (85, 255, 255),
+    (255, 255, 255),
 )  # fmt: skip
 
 
@@ -346,7 +348,9 @@ class Differ:
             codes.append("")  # an empty parameter is 0: all off
             old = PLAIN
         new_flags = value & ~old
-        codes += [code for flag, code in ((BOLD, "1"), (DIM, "2"), (UNDERLINE, "4"), (REVERSE, "7")) if new_flags & flag]
+        codes += [
+            code for flag, code in ((BOLD, "1"), (DIM, "2"), (UNDERLINE, "4"), (REVERSE, "7")) if new_flags & flag
+        ]
         if value & 31 != old & 31:
             codes.append(_colour(value & 31, 30))
         if value >> 5 & 31 != old >> 5 & 31:

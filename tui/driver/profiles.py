@@ -50,7 +50,9 @@ def line_baud(fd: int) -> int:
         if not stat.S_ISCHR(os.fstat(fd).st_mode):
             return 0
         name = os.ttyname(fd)
-        if not name.startswith(("/dev/ttyS", "/dev/ttyUSB", "/dev/ttyACM", "/dev/ttyAMA", "/dev/ttymxc", "/dev/ttyO", "/dev/ttySC")):
+        if not name.startswith(
+            ("/dev/ttyS", "/dev/ttyUSB", "/dev/ttyACM", "/dev/ttyAMA", "/dev/ttymxc", "/dev/ttyO", "/dev/ttySC")
+        ):
             return 0
         return _BAUDS.get(termios.tcgetattr(fd)[5], 0)
     except (OSError, termios.error):

@@ -13,15 +13,17 @@ from tui.i18n import LANGUAGES
 def main(argv: list[str] | None = None) -> int:
     """Run the kiosk until TERM or HUP; returns the exit code."""
     parser = options("evse-kiosk", "Driver's screen of a charging station")
-    parser.add_argument("--lang", choices=LANGUAGES, default="", help="language (default: as the station is configured)")
+    parser.add_argument(
+        "--lang", choices=LANGUAGES, default="", help="language (default: as the station is configured)"
+    )
     args = parser.parse_args(argv)
     log_file = start_log("kiosk", args.log)
 
-    from evse.api.aclient import AsyncClient
     from tui.kiosk.app import KioskApp
+    from tui.state.dial import Dialer
     from tui.state.store import Store
 
-    store = Store(AsyncClient(args.socket or None), now=time.monotonic_ns, jitter=random.random)
+    store = Store(Dialer(args.socket), now=time.monotonic_ns, jitter=random.random)
     profile = profile_from(args, show_cursor=False)
     return run_app(KioskApp(store, profile, now=time.monotonic_ns, language=args.lang), log_file)
 

@@ -35,7 +35,7 @@ class Page(enum.Enum):
 
 
 class KioskModel(msgspec.Struct, kw_only=True):
-    """Everything a page needs. ``now`` is the station's wall clock; ``curves`` holds W per EVSE of the present session."""
+    """Everything a page needs. ``now`` is the station's wall clock; ``curves`` holds W per EVSE."""
 
     status: Status | None
     link: Link
@@ -261,7 +261,9 @@ def _fault_pane(frame: Frame, model: KioskModel, view: EvseView, x: int, y: int,
     faults = view.faults or tuple(f for f in (status.view.faults if status is not None else ()) if f.evse_id == 0)
     row = y + 1
     for record in faults[:2]:
-        put_big(frame, x + 1, row, record.code.value[1:], model.glyphs, "fault" if not model.glyphs.half_blocks else "big")
+        put_big(
+            frame, x + 1, row, record.code.value[1:], model.glyphs, "fault" if not model.glyphs.half_blocks else "big"
+        )
         below = frame.wrap(x + 14, row, tr("fault." + record.code.value), width - 14, "value", rows=2)
         line = tr("out.code_time", code=record.code.value, time=fmt.clock(record.first_seen))
         frame.put(x + 14, below, line, "", limit=width - 14)

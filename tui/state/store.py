@@ -30,7 +30,15 @@ RETRY_FIRST_S: Final = 1.0
 RETRY_MAX_S: Final = 30.0
 EVENTS_MAX: Final = 200
 """Events kept for the screens; the oldest go first."""
-ERRORS: Final = (OSError, EOFError, asyncio.IncompleteReadError, TimeoutError, msgspec.MsgspecError, ApiError, ValueError)
+ERRORS: Final = (
+    OSError,
+    EOFError,
+    asyncio.IncompleteReadError,
+    TimeoutError,
+    msgspec.MsgspecError,
+    ApiError,
+    ValueError,
+)
 """What a client may raise when the daemon, the socket or the answer is not as it should be."""
 
 
@@ -91,7 +99,7 @@ class Store:
         return (self._now() - (self._last_item if self._last_item is not None else self._born)) // NS_PER_S
 
     def age_s(self) -> int:
-        """Seconds by which the values are older than they should be; a silent open stream is fresh for one heartbeat."""
+        """Seconds by which the values are too old; a silent open stream is fresh for one heartbeat."""
         return max(0, self.silence_s() - (HEARTBEAT_S if self._connected else 0))
 
     def link(self) -> Link:
@@ -128,7 +136,9 @@ class Store:
             raise
         except ERRORS as error:
             raise ApiError(
-                ErrorCode.UNREACHABLE, f"{name}: the daemon does not answer ({error})", "is evsed running? press r to try again"
+                ErrorCode.UNREACHABLE,
+                f"{name}: the daemon does not answer ({error})",
+                "is evsed running? press r to try again",
             ) from error
 
     # -- the long-lived task ---------------------------------------------------------------------------------------

@@ -119,7 +119,9 @@ class ConfirmDialog(CellDialog[bool]):
     ``type_this`` (severe class): the verb can be chosen only after this text was typed, e.g. the connector's number.
     """
 
-    def __init__(self, verb: str, title: str, consequences: Sequence[str], *, type_this: str = "", cli: str = "") -> None:
+    def __init__(
+        self, verb: str, title: str, consequences: Sequence[str], *, type_this: str = "", cli: str = ""
+    ) -> None:
         super().__init__()
         self._verb = verb
         self._title = title
@@ -179,7 +181,13 @@ class PromptDialog(CellDialog[str | None]):
     """One line for a text: filter, command, PIN (``mask``). Enter answers, Esc gives None."""
 
     def __init__(
-        self, label: str, value: str = "", *, mask: str = "", accept: Callable[[str], bool] = lambda _: True, help_: str = ""
+        self,
+        label: str,
+        value: str = "",
+        *,
+        mask: str = "",
+        accept: Callable[[str], bool] = lambda _: True,
+        help_: str = "",
     ) -> None:
         super().__init__()
         self._label = label
@@ -227,7 +235,7 @@ class Field(msgspec.Struct, kw_only=True):
 
 
 class FormDialog(CellDialog[dict[str, str] | None]):
-    """A form of fields: changed ones carry ``*`` and the old value; Enter on the last line applies when all are valid."""
+    """A form: changed fields carry ``*`` and the old value; the last button applies when all are valid."""
 
     def __init__(self, title: str, fields: list[Field], apply: str) -> None:
         super().__init__()
@@ -302,7 +310,7 @@ class FormDialog(CellDialog[dict[str, str] | None]):
             field.value, field.error = field.base, ""
             self._fresh = True
             return
-        elif field.choices:
+        if field.choices:
             if key in {"space", "left", "right"}:
                 field.value = field.choices[(field.choices.index(field.value) + 1) % len(field.choices)]
         elif key in {"backspace", "ctrl+h"}:

@@ -47,12 +47,14 @@ _HALVES: Final = {(False, False): " ", (True, False): "▀", (False, True): "▄
 
 
 def big_rows(text: str, glyphs: Glyphs, *, scale: int = 1) -> tuple[str, ...]:
-    """Return the rows of a number (digits, ``. : - %`` and blanks). ``scale`` 2 doubles both directions (half blocks only)."""
+    """Return the rows of a number (digits, ``. : - %``, blanks). ``scale`` 2 doubles it (half blocks only)."""
     if not glyphs.half_blocks:
         return tuple(" ".join(_SEGMENTS.get(c, _SEGMENTS["-"])[row] for c in text) for row in range(ROWS))
     gap = " " * scale
     rows: list[str] = []
-    pixels = [gap.join("".join(p * scale for p in _BITMAPS.get(c, _BITMAPS["-"])[row]) for c in text) for row in range(6)]
+    pixels = [
+        gap.join("".join(p * scale for p in _BITMAPS.get(c, _BITMAPS["-"])[row]) for c in text) for row in range(6)
+    ]
     pixels = [row for row in pixels for _ in range(scale)]
     for top, bottom in zip(pixels[::2], pixels[1::2], strict=True):
         rows.append("".join(_HALVES[t == "#", b == "#"] for t, b in zip(top, bottom, strict=True)))
