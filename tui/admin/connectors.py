@@ -175,7 +175,7 @@ def paint_connectors(frame: Frame, status: Status, table: TableState, now: WallN
                 str(view.evse_id),
                 (
                     str(view.evse_id),
-                    f"{mark} {state_key(view)}",
+                    " ".join([mark, state_key(view), *(f.code.value for f in view.faults)]),
                     view.step.value if view.step else "--",
                     fmt.kw(view.power_w),
                     fmt.volt(view.voltage_mv),

@@ -93,7 +93,7 @@ def paint_overview(frame: Frame, status: Status, glyphs: Glyphs) -> None:
     energy = sum(v.session.energy_wh for v in view.evses if v.session is not None and v.session.ended_at is None)
     nominal = not alerts and view.operational is OperationalStatus.OPERATIVE
     y = section(frame, 1, 0, "System health")
-    verdict = "ALL NOMINAL" if nominal else f"{len(alerts)} ALERTS" if alerts else "OUT OF SERVICE"
+    verdict = "ALL NOMINAL" if nominal else f"ALERTS: {len(alerts)}" if alerts else "OUT OF SERVICE"
     frame.right(half - 2, 0, verdict, "ok" if nominal else "fault")
     for name, word, role in health(status):
         frame.put(1, y, name, "dim", limit=14)

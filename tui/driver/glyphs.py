@@ -70,7 +70,7 @@ GLYPHS: Final[dict[GlyphSet, Glyphs]] = {
         marker=">",
         bullet="*",
         arrow=">",
-        degree=" ",
+        degree="",
         half_blocks=False,
     ),
 }
