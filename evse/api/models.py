@@ -74,6 +74,8 @@ class TickStats(Model, frozen=True, kw_only=True):
     late: int  # ticks that began more than one period after their deadline
     lateness_max_ms: float
     duration_mean_us: float
+    limit_changes: int = 0  # changed site limits since start
+    limit_ticks_max: int = 0  # worst number of ticks from a changed site limit to outputs within it
 
 
 class System(Model, frozen=True, kw_only=True):

@@ -41,6 +41,10 @@ class LoopStats:
         self.late = 0
         self.lateness_max_ns = 0
         self.duration_sum_ns = 0
+        self.limit_changes = 0
+        self.limit_ticks_last = 0
+        self.limit_ticks_max = 0
+        """Ticks from a changed site limit to outputs within it."""
 
     def add(self, lateness_ns: int, duration_ns: int) -> None:
         """Count one tick; late = began more than one period after its deadline."""
@@ -81,6 +85,8 @@ class ControlLoop:
         self._on_outputs = on_outputs
         self._commands: deque[tuple[AnyCommand, asyncio.Future[str] | None]] = deque()
         self._seq = 0
+        self._limits: object = None
+        self._limit_ticks = 0
 
     def submit(self, make: Callable[[int], AnyCommand], answer: asyncio.Future[str] | None = None) -> None:
         """Queue a command for the next tick. ``make`` gets the sequence number. ``answer`` receives "" or the reason of refusal."""
@@ -124,6 +130,7 @@ class ControlLoop:
             raise BugError(self.fault) from error
         self.state, self.inputs, self.outputs, self.now = after, inputs, outputs, now
         self._send(outputs)
+        self._follow_limit(inputs, outputs)
         self._recorder.add(before, now, inputs, outputs)
         self._planner.consider(outputs.requests, inputs, now)
         self._answer(taken, outputs)
@@ -163,6 +170,22 @@ class ControlLoop:
             self._devices.boards[evse.evse_id].command(evse.board)
         if self._devices.modules is not None:
             self._devices.modules.command(outputs.groups)
+
+    def _follow_limit(self, inputs: Inputs, outputs: Outputs) -> None:
+        """Count the ticks from a changed site limit to outputs whose offers fit under it."""
+        if inputs.limits is not self._limits:
+            if self._limits is not None:
+                self.stats.limit_changes += 1
+            self._limits, self._limit_ticks = inputs.limits, 0
+        if self._limit_ticks < 0:
+            return
+        self._limit_ticks += 1
+        caps = [limit.power_w for limit in inputs.limits if limit.evse_id == 0]
+        offered_w = sum(evse.board.offered_w for evse in outputs.evses if evse.board.contactor_lease)
+        if not caps or offered_w * 1000 <= min(caps) * self.spec.efficiency_permille:
+            self.stats.limit_ticks_last = self._limit_ticks
+            self.stats.limit_ticks_max = max(self.stats.limit_ticks_max, self._limit_ticks)
+            self._limit_ticks = -1
 
     def _answer(self, taken: list[tuple[AnyCommand, asyncio.Future[str] | None]], outputs: Outputs) -> None:
         if not taken:

@@ -63,6 +63,8 @@ def make_status(station: Station) -> m.Status:
                 late=stats.late,
                 lateness_max_ms=stats.lateness_max_ns / NS_PER_MS,
                 duration_mean_us=stats.duration_sum_ns / 1000 / max(1, stats.count),
+                limit_changes=stats.limit_changes,
+                limit_ticks_max=stats.limit_ticks_max,
             ),
         ),
     )

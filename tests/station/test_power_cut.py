@@ -1,0 +1,61 @@
+"""The controller dies in the middle of a session: the transaction ends once, with PowerLoss, and life goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evse.domain.session import StopReason
+from evse.lab.sessions import compare_ledger
+from evse.lab.station import Lab
+from evse.lab.vloop import run_virtual
+from tests._support.lab_world import demo_config
+
+
+def test_cut_session_is_closed_with_power_loss_exactly_once(tmp_path: Path) -> None:
+    config = demo_config(tmp_path)
+    database = tmp_path / "station.sqlite3"
+
+    async def main() -> None:
+        lab = Lab(config, tmp_path / "data", fast=True, database=database)
+        await lab.__aenter__()
+        await lab.forward(3)
+        await lab.do(cmd="plug_in", connector=1, soc_pct=30)
+        await lab.do(cmd="swipe", token="04A1B2C3", reader="reader1")
+        await lab.until(lambda: (lab.evse(1).power_w or 0) > 10_000, "charging", 60)
+        await lab.forward(40)
+        cut = lab.evse(1).session
+        assert cut is not None
+        await lab.kill()
+        await lab.forward(2)  # the board's lease runs out: nobody renews it
+        plant = lab.sim.boards[1].plant
+        assert not plant.out.contactor_closed, "the board keeps the contactors closed without a controller"
+        await lab.do(cmd="plug_out", connector=1, force=True)
+
+        again = Lab(config, tmp_path / "data", database=database, sim=lab.sim, clock=lab.clock)
+        await again.__aenter__()
+        await again.until(lambda: again.station.ocpp is not None and again.station.ocpp.summary().queued == 0, "queue", 120)
+        await again.forward(5)
+        session = await again.store.session(cut.session_id)
+        assert session is not None
+        assert session.stop_reason is StopReason.POWER_LOSS
+        assert 0 < session.energy_wh <= cut.energy_wh
+        assert await again.store.open_transactions() == []
+        assert again.sim.csms is not None
+        ledger = again.sim.csms.ledger()
+        row = next(r for r in ledger["transactions"] if r["transaction_id"] == session.transaction_id)
+        assert row["stop_reason"] == "PowerLoss"
+        assert ledger["violations"] == []
+
+        await again.do(cmd="plug_in", connector=1, soc_pct=30, stop_energy_wh=100)
+        await again.do(cmd="swipe", token="04A1B2C3", reader="reader1")
+        await again.until(lambda: again.evse(1).phase.value == "finished", "the next session ends", 120)
+        await again.do(cmd="plug_out", connector=1)
+        await again.until(lambda: not again.evse(1).plugged, "left", 30)
+        await again.until(lambda: again.station.ocpp is not None and again.station.ocpp.summary().queued == 0, "queue", 60)
+        sessions, total, _ = await again.store.sessions()
+        assert total == 2
+        assert compare_ledger(sessions, again.sim.csms.ledger()) == []
+        await again.__aexit__(None, None, None)
+        await lab.__aexit__(None, None, None)
+
+    run_virtual(main())
