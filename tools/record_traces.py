@@ -18,7 +18,16 @@ from evse.lab.vloop import run_virtual
 from evse.sim.faults import CATALOGUE
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "traces"
-BEFORE_PLUG = frozenset({"insulation", "cable_check_timeout", "pre_charge_timeout", "contactor_not_closed", "lock_failure", "output_over_voltage"})
+BEFORE_PLUG = frozenset(
+    {
+        "insulation",
+        "cable_check_timeout",
+        "pre_charge_timeout",
+        "contactor_not_closed",
+        "lock_failure",
+        "output_over_voltage",
+    }
+)
 """Faults that act on the way to the first current: they are raised before the car comes."""
 CHARGE_S = 9.0
 FAULT_S = 8.0

@@ -293,9 +293,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = find_config(options.config)
         rows = select(options.file, options.first, options.last, options.limit)
-        visits = plan_day(
-            rows, efficiency_permille=config.site.efficiency_permille, connectors={"CCS1": 1, "CCS2": 2}
-        )
+        visits = plan_day(rows, efficiency_permille=config.site.efficiency_permille, connectors={"CCS1": 1, "CCS2": 2})
     except ConfigError as error:
         sys.stderr.write("".join(f"evsectl: {problem}\n" for problem in error.problems))
         return 9

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from evse.config.model import StationConfig
 from evse.domain.view import Event, EvseView, StationView
@@ -54,7 +54,7 @@ class Lab:
         self._database = database
         self._sim_task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Lab:
+    async def __aenter__(self) -> Self:
         self.store = await Store.open(self._database, executor=InlineExecutor())
         self.station = Station(
             self.config,

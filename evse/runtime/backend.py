@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from evse.core.inputs import AnyCommand, SetAvailability, StartSession, StopSession, TransactionNumbered, UnlockConnector
+from evse.core.inputs import (
+    AnyCommand,
+    SetAvailability,
+    StartSession,
+    StopSession,
+    TransactionNumbered,
+    UnlockConnector,
+)
 from evse.domain.readings import MeterValues, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.view import StationView

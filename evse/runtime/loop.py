@@ -12,6 +12,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from evse.core.gate import gate
 from evse.core.inputs import MAX_COMMANDS_PER_TICK, AnyCommand, EvseInputs, Inputs
 from evse.core.outputs import Outputs
@@ -87,6 +89,11 @@ class ControlLoop:
         self._seq = 0
         self._limits: object = None
         self._limit_ticks = 0
+
+    def set_connection_timeout(self, seconds: int) -> None:
+        """Put OCPP ConnectionTimeOut in force from the next tick on."""
+        if seconds != self.spec.connection_timeout_s:
+            self.spec = msgspec.structs.replace(self.spec, connection_timeout_s=seconds)
 
     def submit(self, make: Callable[[int], AnyCommand], answer: asyncio.Future[str] | None = None) -> None:
         """Queue a command for the next tick. ``make`` gets the sequence number. ``answer`` receives "" or the reason of refusal."""
@@ -191,9 +198,7 @@ class ControlLoop:
         if not taken:
             return
         refused = {
-            e.data.get("seq"): str(e.data.get("why", "refused"))
-            for e in outputs.events
-            if e.kind == "command.refused"
+            e.data.get("seq"): str(e.data.get("why", "refused")) for e in outputs.events if e.kind == "command.refused"
         }
         for command, answer in taken:
             if answer is not None and not answer.done():

@@ -56,7 +56,9 @@ async def serve(station: Station, socket: str) -> ApiServer:
     hub = EventHub(seq=station.loop.state.event_seq)
     service = RuntimeService(station, control, hub)
     path = server_socket(socket or api.socket)
-    server = ApiServer(service, control, station.store.audit, station.clock, path=path, group=_known_group(api.operator_group))
+    server = ApiServer(
+        service, control, station.store.audit, station.clock, path=path, group=_known_group(api.operator_group)
+    )
     await server.start()
     return server
 

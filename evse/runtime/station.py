@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import msgspec
+
 from evse import __version__
 from evse.config.model import StationConfig
 from evse.config.spec import station_spec
@@ -136,6 +138,8 @@ class Station:
             log.warning(
                 "session %s on EVSE %d was cut by power loss and is closed", session.session_id, session.evse_id
             )
+        for session in await self.store.open_sessions():  # plugged in without a transaction when the power went
+            await self.store.save_session(msgspec.structs.replace(session, unplugged_at=self.clock.wall()))
         return event_seq
 
     def start(self) -> None:
@@ -236,6 +240,7 @@ class Station:
             view = self.view()
             if self.ocpp is not None:
                 self.ocpp.on_view(view)
+                self.loop.set_connection_timeout(self.ocpp.key_number("ConnectionTimeOut"))
                 self.loop.backend_online = self.ocpp.online
             for sink in self.view_sinks:
                 sink(view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -50,7 +50,7 @@ class LawfulTick:
     def __init__(self) -> None:
         self.ticks = 0
 
-    def __enter__(self) -> LawfulTick:
+    def __enter__(self) -> Self:
         self._tick, self._gate = loop_module.tick, loop_module.gate
         loop_module.tick = self._checked_tick  # type: ignore[attr-defined]
         loop_module.gate = self._checked_gate  # type: ignore[attr-defined]

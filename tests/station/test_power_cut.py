@@ -33,7 +33,9 @@ def test_cut_session_is_closed_with_power_loss_exactly_once(tmp_path: Path) -> N
 
         again = Lab(config, tmp_path / "data", database=database, sim=lab.sim, clock=lab.clock)
         await again.__aenter__()
-        await again.until(lambda: again.station.ocpp is not None and again.station.ocpp.summary().queued == 0, "queue", 120)
+        await again.until(
+            lambda: again.station.ocpp is not None and again.station.ocpp.summary().queued == 0, "queue", 120
+        )
         await again.forward(5)
         session = await again.store.session(cut.session_id)
         assert session is not None
@@ -51,7 +53,9 @@ def test_cut_session_is_closed_with_power_loss_exactly_once(tmp_path: Path) -> N
         await again.until(lambda: again.evse(1).phase.value == "finished", "the next session ends", 120)
         await again.do(cmd="plug_out", connector=1)
         await again.until(lambda: not again.evse(1).plugged, "left", 30)
-        await again.until(lambda: again.station.ocpp is not None and again.station.ocpp.summary().queued == 0, "queue", 60)
+        await again.until(
+            lambda: again.station.ocpp is not None and again.station.ocpp.summary().queued == 0, "queue", 60
+        )
         sessions, total, _ = await again.store.sessions()
         assert total == 2
         assert compare_ledger(sessions, again.sim.csms.ledger()) == []
