@@ -27,11 +27,16 @@ def main() -> int:
         for figure in module.run():
             figures.append(figure)
             print(f"{figure.name:58} {figure.value:10.2f} {figure.unit:8} {_verdict(figure)}", flush=True)
-    lines = [HEAD, f"Machine: Python {platform.python_version()} on {platform.machine()}; reference loop {reference:.0f} µs.\n\n"]
+    lines = [
+        HEAD,
+        f"Machine: Python {platform.python_version()} on {platform.machine()}; reference loop {reference:.0f} µs.\n\n",
+    ]
     lines += ["| what | measured | budget | |\n", "|---|---|---|---|\n"]
     for f in figures:
         budget = "" if f.budget is None else f"{f.budget:g} {f.unit}"
-        lines.append(f"| {f.name} | {f.value:.2f} {f.unit} | {budget} | {_verdict(f)}{' ' + f.note if f.note else ''} |\n")
+        lines.append(
+            f"| {f.name} | {f.value:.2f} {f.unit} | {budget} | {_verdict(f)}{' ' + f.note if f.note else ''} |\n"
+        )
     OUT.write_text("".join(lines), encoding="utf-8")
     missed = [f.name for f in figures if f.met is False]
     for name in missed:
