@@ -316,6 +316,15 @@ KEYS = [
 FUZZ = [("admin", 1, (80, 24)), ("admin", 2, (50, 12)), ("kiosk", 3, (80, 24))]
 
 
+def test_kiosk_of_a_demonstration_can_be_left() -> None:
+    async def walk(rig: Rig) -> None:
+        await rig.settle(lambda: " Q  Quit" in rig.text())
+        await rig.press("q")
+        assert rig.app._exit
+
+    run(Rig("kiosk", Role.GUEST, allow_quit=True), walk)
+
+
 @pytest.mark.parametrize(("kind", "seed", "size"), FUZZ)
 def test_random_keys_never_raise(kind: str, seed: int, size: tuple[int, int]) -> None:
     rng = random.Random(seed)

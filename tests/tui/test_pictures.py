@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from textual.binding import Binding
 
+from evsectl.tree import TREE
 from tools import render_screens
 from tui.admin import registry
 from tui.admin.app import AdminApp
@@ -23,6 +25,18 @@ def test_pictures_are_current_and_self_contained(monkeypatch: pytest.MonkeyPatch
     for name in render_screens.PICTURES:
         text = (ROOT / "docs" / "img" / name).read_text()
         assert "@font-face" not in text and "url(http" not in text
+
+
+def test_every_evsectl_line_on_a_screen_is_a_command_of_evsectl() -> None:
+    lines = re.findall(
+        r"evsectl ([a-z-]+ [a-z-]+)([^\"]*)", "".join(f.read_text() for f in (ROOT / "tui").rglob("*.py"))
+    )
+    commands = [(name, rest) for name, rest in lines if name.split()[0] in TREE]
+    assert len(commands) >= 9
+    for name, rest in commands:
+        assert name in TREE, name
+        for option in re.findall(r"--[a-z-]+", rest):
+            assert option in TREE[name]["options"], f"{name} {option}"
 
 
 def test_document_names_every_key_and_every_option() -> None:

@@ -80,7 +80,7 @@ class SignInScreen(Screen[None], inherit_bindings=False):
         frame.centre(y, "SERVICE CONSOLE", "title")
         frame.centre(y + 1, status.station_id if status is not None else "waiting for the daemon", "value")
         if who is not None and not who.pin_set:
-            frame.centre(y + 3, "No service PIN is set. On the device, as root: evsectl user set-pin", "warn")
+            frame.centre(y + 3, "No service PIN is set. On the device, as root: evsectl auth set-pin", "warn")
         else:
             frame.centre(y + 3, "Press Enter and type the service PIN (4 to 12 digits).")
         frame.centre(y + 4, "You are signed out after five minutes without a key.")

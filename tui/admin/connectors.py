@@ -92,7 +92,7 @@ class ConnectorsScreen(SectionScreen):
             lambda: self.admin.store.call("connector.start", request),
             done=f"Connector {view.evse_id}: start accepted",
             type_this=str(view.evse_id),
-            cli=f"evsectl connector start {view.evse_id}",
+            cli=f"evsectl connector start {view.evse_id} --accept-risk=energise",
         )
 
     def action_stop(self) -> None:
@@ -106,7 +106,7 @@ class ConnectorsScreen(SectionScreen):
             [_loses(view), "The driver must plug in again to go on."],
             lambda: self.admin.store.call("connector.stop", request),
             done=f"Connector {view.evse_id}: stop accepted",
-            cli=f"evsectl connector stop {view.evse_id}",
+            cli=f"evsectl connector stop {view.evse_id} --accept-risk=stop-charging",
         )
 
     def action_enable(self) -> None:
@@ -134,7 +134,7 @@ class ConnectorsScreen(SectionScreen):
             [_loses(view), "No driver can use it until it is enabled; the CSMS is told."],
             lambda: self.admin.store.call("connector.disable", request),
             done=f"Connector {view.evse_id}: out of service",
-            cli=f"evsectl connector disable {view.evse_id}",
+            cli=f"evsectl connector disable {view.evse_id} --accept-risk=stop-charging",
         )
 
     def action_unlock(self) -> None:
@@ -148,7 +148,7 @@ class ConnectorsScreen(SectionScreen):
             [_loses(view), "The plug can be taken by anybody."],
             lambda: self.admin.store.call("connector.unlock", request),
             done=f"Connector {view.evse_id}: unlock accepted",
-            cli=f"evsectl connector unlock {view.evse_id}",
+            cli=f"evsectl connector unlock {view.evse_id} --accept-risk=stop-charging",
         )
 
 

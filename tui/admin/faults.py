@@ -146,7 +146,7 @@ class FaultsScreen(SectionScreen):
             lines,
             lambda: self.admin.store.call("fault.clear", request),
             done=f"{record.code.value} cleared",
-            cli=f"evsectl fault clear {record.code.value} --evse {record.evse_id}",
+            cli=f"evsectl fault clear {record.code.value} --connector {record.evse_id}",
         )
 
 

@@ -16,6 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--lang", choices=LANGUAGES, default="", help="language (default: as the station is configured)"
     )
+    parser.add_argument("--allow-quit", action="store_true", help="q leaves (demonstration, never on a station)")
     args = parser.parse_args(argv)
     log_file = start_log("kiosk", args.log)
 
@@ -25,7 +26,9 @@ def main(argv: list[str] | None = None) -> int:
 
     store = Store(Dialer(args.socket), now=time.monotonic_ns, jitter=random.random)
     profile = profile_from(args, show_cursor=False)
-    return run_app(KioskApp(store, profile, now=time.monotonic_ns, language=args.lang), log_file)
+    return run_app(
+        KioskApp(store, profile, now=time.monotonic_ns, language=args.lang, allow_quit=args.allow_quit), log_file
+    )
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ CURVE_MAX: Final = 240
 
 
 class KioskApp(ScreenApp):
-    """No quit, no palette; keys 1, 2, 3, 0 and L (F1..F4 as twins)."""
+    """No quit (but for ``allow_quit``), no palette; keys 1, 2, 3, 0 and L (F1..F4 as twins)."""
 
     CSS = "Screen { layout: vertical; } FrameView { width: 100%; height: 100%; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -43,11 +43,19 @@ class KioskApp(ScreenApp):
         bind("kiosk.second", "2,f2", "open(1)", "Connector"),
         bind("kiosk.other", "3,right,left", "other", "Others"),
         bind("kiosk.home", "0,f3,escape,h,H,backspace,enter", "home", "Back"),
+        bind("kiosk.quit", "q", "leave", "Quit", show=False),
         bind("kiosk.language", "l,L,f4", "language", "Language"),
     ]
 
     def __init__(
-        self, store: Store, profile: Profile, *, now: Callable[[], Instant], language: str = "", follow: bool = True
+        self,
+        store: Store,
+        profile: Profile,
+        *,
+        now: Callable[[], Instant],
+        language: str = "",
+        follow: bool = True,
+        allow_quit: bool = False,
     ) -> None:
         super().__init__(profile)
         self.store = store
@@ -57,6 +65,7 @@ class KioskApp(ScreenApp):
         self._chosen = False  # the driver chose a language
         self._last_key = now()
         self._follow = follow
+        self._allow_quit = allow_quit
         self._page = Page.HOME
         self._evse_id = 1
         self._first = 0
@@ -120,6 +129,7 @@ class KioskApp(ScreenApp):
             summaries={evse_id: record for evse_id, (record, _) in self._summaries.items()},
             curves=self._curves,
             homes=self._homes,
+            allow_quit=self._allow_quit,
         )
 
     def _reset_when_idle(self) -> None:
@@ -203,6 +213,14 @@ class KioskApp(ScreenApp):
         self._key()
         self._page = Page.HOME
         self.tick()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A driver cannot leave; a demonstration can."""
+        return action != "leave" or self._allow_quit
+
+    def action_leave(self) -> None:
+        """End the demonstration."""
+        self.exit()
 
     def action_language(self) -> None:
         """Next language; back to the station's own when nobody presses a key for a minute."""

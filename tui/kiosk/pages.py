@@ -49,6 +49,7 @@ class KioskModel(msgspec.Struct, kw_only=True):
     first: int = 0  # index of the left connector on the home page
     summaries: dict[int, SessionRecord] = {}
     curves: dict[int, list[int | None]] = {}
+    allow_quit: bool = False
     homes: dict[int, int] = {}  # module group -> EVSE that it belongs to
 
 
@@ -122,7 +123,10 @@ def _footer(frame: Frame, model: KioskModel) -> None:
             x = _key(frame, x, y, "3", tr("key.other"))
     elif not out:
         x = _key(frame, x, y, "0", tr("key.home"))
-    _key(frame, x, y, "L", f"{tr('key.language')} {tr.language.upper()}")
+    word = tr.language.upper() if model.allow_quit else f"{tr('key.language')} {tr.language.upper()}"
+    x = _key(frame, x, y, "L", word)
+    if model.allow_quit:
+        _key(frame, x, y, "Q", tr("key.quit"))
     if status is not None and status.support_phone:
         frame.right(frame.width - 1, y, tr("key.support", phone=status.support_phone), "title")
 
