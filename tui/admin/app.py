@@ -243,6 +243,8 @@ class AdminApp(ScreenApp):
                 self.screen.reload()
         if not self._signed_in and self.who is None and self.store.link() is Link.LIVE:
             self.run_worker(self.ask_role(), group="role", exclusive=True, exit_on_error=False)
+        if isinstance(self.screen, SectionScreen):
+            self.screen.reload_if_due(self._now())
         self.repaint()
 
     def _token_expired(self) -> None:

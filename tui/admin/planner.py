@@ -43,6 +43,7 @@ class PlannerScreen(SectionScreen):
     """Limits are hot: a change reaches the outputs within two ticks, no restart."""
 
     SECTION = "planner"
+    RELOAD_S = 2
     WRITES = frozenset({"edit", "reset", "recompute"})
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("planner.edit", "e", "edit", "Edit limits"),

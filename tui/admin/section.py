@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from evse.api.errors import ApiError
 from evse.api.models import Done
+from evse.units import NS_PER_S, Instant
 from tui import format as fmt
 from tui.admin import registry
 from tui.keymap import bind, hint_line
@@ -33,6 +34,7 @@ class SectionScreen(Screen[None], inherit_bindings=False):
     """One section. Subclasses set SECTION, BINDINGS and WRITES, load data and paint the body."""
 
     SECTION: ClassVar[str] = ""
+    RELOAD_S: ClassVar[int] = 0  # fetch again at least so often; 0 = only when asked
     WRITES: ClassVar[frozenset[str]] = frozenset()  # actions that change state: gone with --readonly or a low role
     BINDINGS: ClassVar[list[BindingType]] = []
     DEFAULT_CSS = """
@@ -45,6 +47,7 @@ class SectionScreen(Screen[None], inherit_bindings=False):
         super().__init__()
         self.busy = ""  # "working..." text of a call that runs
         self._views: dict[str, FrameView] = {}
+        self._loaded_at: Instant = 0
 
     @property
     def admin(self) -> AdminApp:
@@ -155,6 +158,13 @@ class SectionScreen(Screen[None], inherit_bindings=False):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """State-changing actions are not there when reading only or offline."""
         return action not in self.WRITES or self.admin.may_write()
+
+    def reload_if_due(self, now: Instant) -> None:
+        """Fetch again when the last time was `RELOAD_S` ago; not while the daemon is away."""
+        if self.RELOAD_S and now - self._loaded_at >= self.RELOAD_S * NS_PER_S:
+            self._loaded_at = now
+            if self.admin.store.link() is Link.LIVE:
+                self.reload()
 
     def reload(self) -> None:
         """Load in the background; a newer load replaces an older one."""

@@ -40,6 +40,7 @@ class SessionsScreen(SectionScreen):
     """A page of sessions; Enter opens one, Esc comes back."""
 
     SECTION = "sessions"
+    RELOAD_S = 5
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("sessions.open", "enter,d", "open", "Detail"),
         bind("sessions.back", "escape", "back", "Back", show=False),

@@ -357,11 +357,13 @@ def _summary(frame: Frame, model: KioskModel, view: EvseView, record: SessionRec
     frame.put(1, 3, say(model, view))
     scale = 2 if glyphs.half_blocks and width >= 120 and frame.height >= 36 else 1
     seconds = fmt.between(record.started_at, record.ended_at)
-    minutes = fmt.NONE if seconds is None else f"{seconds // 3600}:{seconds % 3600 // 60:02d}"
+    long = seconds is not None and seconds >= 3600
+    first, second = divmod(seconds // 60 if long else seconds, 60) if seconds is not None else (0, 0)
+    took = fmt.NONE if seconds is None else f"{first}:{second:02d}"
     bigs = (
         (fmt.kwh(record.energy_wh), "kWh", "energy"),
         (fmt.percent(record.soc_end_pct), "%", "soc_end"),
-        (minutes, "h:min", "duration"),
+        (took, "h:min" if long else "min:s", "duration"),
     )
     column = (width - 2) // 3
     for index, (text, unit, label) in enumerate(bigs):
