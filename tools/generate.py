@@ -5,7 +5,6 @@ Man pages, completion table, docs/cli.md, configuration reference and schema, Op
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -14,13 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def outputs() -> dict[Path, str]:
     """Every generated file: path -> text."""
-    from evse.api.openapi import document
+    from evse.api.openapi import outputs as api_outputs
     from evse.config import docs as config_docs
     from evsectl import docs as cli_docs
 
     files = dict(cli_docs.outputs(ROOT))
     files.update({ROOT / name: text for name, text in config_docs.files().items()})
-    files[ROOT / "docs" / "openapi.json"] = json.dumps(document(), indent=2, sort_keys=True) + "\n"
+    files.update(api_outputs())
     return files
 
 
