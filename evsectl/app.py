@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from evsectl.diagnostics import Abort, nearest
+from evse import __version__
+from evsectl import exits
+from evsectl.diagnostics import Abort, nearest, note, usage
 from evsectl.options import Globals
 
 NOUNS: dict[str, str] = {
@@ -38,7 +39,7 @@ NOUNS: dict[str, str] = {
     "admin": "The service console",
     "version": "Versions of this program and the daemon",
     "openapi": "The API as an OpenAPI document",
-    "help": "Topics: exit-codes, output",
+    "help": "Topics: exit-codes, output, environment",
 }
 
 MODULES: dict[str, str] = {
@@ -75,17 +76,6 @@ class LazyGroup(TyperGroup):
         command.name = cmd_name
         return command
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As usual, but an unknown noun names the nearest one."""
-        if args and not args[0].startswith("-") and args[0] not in NOUNS:
-            raise Abort(
-                2,
-                f"there is no command {args[0]!r}",
-                nearest(args[0], list(NOUNS)) or "see: evsectl --help",
-                "bad_request",
-            )
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the nouns from the static table: no module is imported for help."""
         with formatter.section("Commands"):
@@ -100,50 +90,85 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Service tool for EV charging stations.",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"evsectl {__version__}\n")
+        raise typer.Exit(exits.OK)
 
 
 @app.callback()
 def root(
     host: Annotated[
-        str, typer.Option("-H", "--host", help="Socket of the daemon: unix:///path (or EVSECTL_HOST)")
+        str,
+        typer.Option("-H", "--host", help="Socket of the daemon: unix:///PATH (or EVSECTL_HOST)", metavar="SOCKET"),
     ] = "",
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for an answer", min=0.1)] = 10.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds to wait for an answer", min=0.1, max=3600, metavar="SECONDS")
+    ] = 10.0,
     no_input: Annotated[bool, typer.Option("--no-input", help="Never ask (or EVSECTL_NO_INPUT=1)")] = False,
-    color: Annotated[str, typer.Option("--color", help="auto, always or never")] = "auto",
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of bugs")] = False,
+    color: Annotated[str, typer.Option("--color", help="auto, always or never", metavar="WHEN")] = "auto",
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a bug")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Service tool for EV charging stations."""
+    if color not in ("auto", "always", "never"):
+        usage(f"--color: there is no {color!r}", nearest(color, ["auto", "always", "never"]) or "auto, always or never")
     Globals.host = host
     Globals.timeout_s = timeout
     Globals.no_input = no_input
-    if color == "never":
-        os.environ["NO_COLOR"] = "1"
-    if debug:
-        os.environ["EVSECTL_DEBUG"] = "1"
+    Globals.color = color
 
 
 def run_app(arguments: list[str]) -> int:
-    """Run the typer application; return the exit code."""
+    """Run the typer application; return the exit code.
+
+    A group without a command shows its help on stderr and ends with 2: stdout carries data only.
+    """
     command = typer.main.get_command(app)
     try:
         result = command.main(args=arguments, prog_name="evsectl", standalone_mode=False)
-    except Abort:
+    except (Abort, SystemExit) as error:
+        if isinstance(error, SystemExit):
+            return int(error.code or 0)
         raise
-    except SystemExit as error:
-        return int(error.code or 0)
-    except Exception as error:
-        shown = getattr(error, "format_message", None)
-        if shown is None:
-            if type(error).__name__ == "Abort":  # click's own: Ctrl-C at a prompt
-                raise KeyboardInterrupt from error
-            if type(error).__name__ == "Exit":
-                return int(getattr(error, "exit_code", 0))
-            raise
-        if type(error).__name__ == "NoArgsIsHelpError":
-            sys.stdout.write(shown() + "\n")
-            return 2
-        context = getattr(error, "ctx", None)
-        raise Abort(2, shown(), f"see: {context.command_path} --help" if context else "", "bad_request") from error
-    return result if isinstance(result, int) else 0
+    except Exception as error:  # noqa: BLE001 - told apart and raised again below
+        return _click_error(error)
+    return result if isinstance(result, int) else exits.OK
+
+
+def _click_error(error: Exception) -> int:
+    """What the parser's own exceptions mean; typer carries a copy of click, so they are told by their shape."""
+    name = type(error).__name__
+    if name == "Exit":
+        return int(getattr(error, "exit_code", 0))
+    if name == "Abort":  # Ctrl-C or the end of input at a prompt
+        raise KeyboardInterrupt from error
+    shown = getattr(error, "format_message", None)
+    if shown is None:
+        raise error
+    if name == "NoArgsIsHelpError":
+        note(shown())
+        return exits.USAGE
+    context = getattr(error, "ctx", None)
+    raise Abort(exits.USAGE, *_words(error, shown(), context), "bad_request") from error
+
+
+def _words(error: Exception, text: str, context: Any) -> tuple[str, str]:
+    """Message and hint of a usage error, with the nearest known command or option."""
+    help_hint = f"see: {context.command_path} --help" if context else "see: evsectl --help"
+    unknown = getattr(error, "option_name", "")
+    if unknown and type(error).__name__ == "NoSuchOption" and context is not None:
+        options = [o for p in context.command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")]
+        return f"there is no option {unknown}", nearest(unknown, [*options, "--json"]) or help_hint
+    if text.startswith("No such command") and context is not None:
+        word = text.split("'")[1] if "'" in text else ""
+        names = context.command.list_commands(context)
+        return f"there is no command {word!r}", nearest(word, names) or f"commands: {', '.join(names)}"
+    message = text[:1].lower() + text[1:].rstrip(".")
+    return message.replace("int range", "number").replace("float range", "number"), help_hint

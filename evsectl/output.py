@@ -1,166 +1,210 @@
-"""Bytes on stdout: one place for all formats, the same bytes on a terminal, in a pipe and with ``-O FILE``.
+"""Bytes on stdout: one place for all formats; the same bytes in a pipe, a redirection and with ``-O FILE``.
 
-``table`` and ``wide`` are for people (never truncated when piped); ``json``, ``jsonl``, ``yaml``, ``csv``, ``name``
-and ``value`` are contracts: keys are those of the API, numbers carry their unit in the key, times are ISO 8601 UTC.
+``table`` and ``wide`` are for people; ``json``, ``jsonl``, ``yaml``, ``csv``, ``name`` and ``value`` are contracts:
+keys are those of the API, numbers carry their unit in the key, times are ISO 8601 UTC, the encoding is UTF-8.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
 from typing import Any
 
-from evsectl.diagnostics import nearest, usage
+from evsectl import exits
+from evsectl.diagnostics import Abort, nearest, note, usage
+from evsectl.layout import Column, Row, Screen, fit, pairs, plain, screen, table
+from evsectl.yaml import yaml
 
 API_VERSION = "evse/v1"
 FORMATS = ("table", "wide", "json", "jsonl", "yaml", "name", "csv", "value")
-
-Row = dict[str, Any]
-Cell = Callable[[Row], str]
-
-
-class Column:
-    """One table column: header, how to fill it, alignment, and whether only ``wide`` shows it."""
-
-    __slots__ = ("cell", "header", "right", "wide")
-
-    def __init__(self, header: str, cell: Cell | str, *, right: bool = False, wide: bool = False) -> None:
-        self.header = header
-        self.cell: Cell = _of(cell) if isinstance(cell, str) else cell
-        self.right = right
-        self.wide = wide
-
-
-def _of(key: str) -> Cell:
-    return lambda row: plain(row.get(key))
+FIELDS_HELP = "help"
+"""``--fields help`` lists the fields instead of data."""
 
 
 class Options:
     """How to write: the common output options of every command."""
 
-    __slots__ = ("fields", "file", "format", "headers")
+    __slots__ = ("fields", "file", "format", "headers", "screen")
 
-    def __init__(self, format_: str = "table", fields: str = "", *, headers: bool = True, file: str = "") -> None:
+    def __init__(
+        self, format_: str = "table", fields: str = "", *, headers: bool = True, file: str = "", color: str = "auto"
+    ) -> None:
         if format_ not in FORMATS:
-            usage(
-                f"output format {format_!r} is not known",
-                f"formats: {', '.join(FORMATS)}. {nearest(format_, list(FORMATS))}".rstrip(),
-            )
+            known = ", ".join(FORMATS)
+            usage(f"{format_!r} is not an output format", nearest(format_, list(FORMATS)) or f"formats: {known}")
         self.format = format_
-        self.fields = [field for field in fields.split(",") if field]
+        self.fields = [field.strip() for field in fields.split(",") if field.strip()]
         self.headers = headers
         self.file = file
+        self.screen: Screen = screen(file=file, color=color)
 
+    @property
+    def human(self) -> bool:
+        """Whether the output is a page for people that a command may lay out itself."""
+        return self.format in ("table", "wide") and not self.fields
 
-def plain(value: Any) -> str:
-    """One value for people: empty for unknown, yes/no for booleans."""
-    if value is None or value == "":
-        return "-"
-    if value is True:
-        return "yes"
-    if value is False:
-        return "no"
-    if isinstance(value, list):
-        return ",".join(plain(item) for item in value) or "-"
-    return str(value)
+    @property
+    def wide(self) -> bool:
+        """Whether all columns are wanted."""
+        return self.format == "wide"
 
 
 def emit(
-    kind: str, items: list[Row], columns: list[Column], options: Options, *, name: str = "id", single: bool = False
+    kind: str,
+    items: list[Row],
+    columns: list[Column],
+    options: Options,
+    *,
+    name: str = "",
+    single: bool = False,
+    empty: str = "",
 ) -> None:
-    """Write ``items`` as ``options`` say. ``name`` is the key that ``-o name`` prints; ``single``: one object, not a list."""
+    """Write ``items`` as ``options`` say.
+
+    ``name``: the field that ``-o name`` prints, "" = objects of this kind have no id. ``single``: one object, not a
+    list. ``empty``: what to tell a person on stderr when the list is empty.
+    """
+    if options.fields == [FIELDS_HELP]:
+        write("".join(f"{field}\n" for field in known_fields(kind)), options)
+        return
+    check_fields(kind, options.fields)
     rows = [machine(item) for item in items]
-    if options.fields and options.format not in ("table", "wide"):
-        rows = [pick(row, options.fields) for row in rows]
-    match options.format:
-        case "json":
-            body: Any = (
-                {"apiVersion": API_VERSION, "kind": kind, **rows[0]}
-                if single
-                else {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": rows}
-            )
-            text = json.dumps(body, indent=2, ensure_ascii=False) + "\n"
-        case "jsonl":
-            text = "".join(
-                json.dumps({"apiVersion": API_VERSION, "kind": kind, **row}, ensure_ascii=False) + "\n" for row in rows
-            )
-        case "yaml":
-            text = yaml(
-                {"apiVersion": API_VERSION, "kind": kind, **rows[0]}
-                if single
-                else {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": rows}
-            )
-        case "name":
-            text = "".join(f"{row.get(name, '')}\n" for row in (machine(item) for item in items))
-        case "value":
-            if not options.fields:
-                usage(
-                    "-o value needs --fields",
-                    f"fields: {', '.join(sorted(flat(rows[0]))) if rows else 'none, the list is empty'}",
-                )
-            text = "".join("\t".join(value_text(row.get(field)) for field in options.fields) + "\n" for row in rows)
-        case "csv":
-            text = csv(rows, options)
-        case _:
-            text = table(items, [c for c in columns if options.format == "wide" or not c.wide], headers=options.headers)
-    write(text, options)
+    if options.format == "name":
+        if not name:
+            usage(f"-o name: a {kind} has no id", "use -o value --fields FIELD; --fields help lists the fields")
+        write("".join(f"{value_text(dig(row, name))}\n" for row in rows), options)
+        return
+    if options.format in ("table", "wide"):
+        _emit_table(items, rows, columns, options, single=single, empty=empty)
+        return
+    if options.format == "csv":
+        keys = options.fields or [key for key in known_fields(kind) if not key.endswith(".*")]
+        write(csv([[value_text(dig(row, key)) for key in keys] for row in rows], keys if options.headers else []), options)
+        return
+    if options.format == "value" and not options.fields:
+        usage("-o value needs --fields", "--fields help lists the fields")
+    if options.fields:
+        rows = [{field: dig(row, field) for field in options.fields} for row in rows]
+    write(_document(kind, rows, options, single=single), options)
+
+
+def _document(kind: str, rows: list[Row], options: Options, *, single: bool) -> str:
+    if options.format == "value":
+        return "".join("\t".join(map(value_text, row.values())) + "\n" for row in rows)
+    if options.format == "jsonl":
+        return "".join(
+            json.dumps({"apiVersion": API_VERSION, "kind": kind, **row}, ensure_ascii=False) + "\n" for row in rows
+        )
+    body: Row = {"apiVersion": API_VERSION, "kind": kind if single else f"{kind}List"}
+    body |= rows[0] if single else {"items": rows}
+    return yaml(body) if options.format == "yaml" else json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+
+
+def _emit_table(
+    items: list[Row], rows: list[Row], columns: list[Column], options: Options, *, single: bool, empty: str
+) -> None:
+    if not items and empty:
+        note(empty)
+        return
+    if options.fields:
+        items, columns = rows, [Column(field, _cell(field)) for field in options.fields]
+    elif single and not columns:
+        write(pairs(((key, plain(value)) for key, value in flat(rows[0]).items()), options.screen), options)
+        return
+    shown = [column for column in columns if options.wide or not column.wide]
+    fitting = shown if options.wide else fit(items, shown, options.screen)
+    write(table(items, fitting, headers=options.headers, where=options.screen), options)
+    if len(fitting) < len(shown):
+        hidden = ", ".join(column.header for column in shown if column not in fitting)
+        note(f"no room for {hidden}: -o wide shows all")
+
+
+def _cell(field: str) -> Any:
+    return lambda row: plain(dig(row, field))
 
 
 def write(text: str, options: Options) -> None:
-    """Write to stdout or to the file of ``-O``, the same bytes."""
-    if options.file:
-        with open(options.file, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - pathlib costs a hot command 5 ms
-            file.write(text)
+    """Write to stdout or to the file of ``-O``, the same bytes. Ends the command when that is not possible."""
+    try:
+        if options.file:
+            with open(options.file, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - pathlib costs a hot command 5 ms
+                file.write(text)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = options.file or "stdout"
+        raise Abort(
+            exits.FAILED, f"{where} cannot be written: {error.strerror}", "name a file in a directory you may write to"
+        ) from error
+
+
+# -- fields -------------------------------------------------------------------------------------------------------
+
+
+def known_fields(kind: str) -> tuple[str, ...]:
+    """Every dotted field of a kind, from the generated table; ``data.*`` stands for keys that vary."""
+    from evsectl.fields import FIELDS
+
+    return FIELDS[kind]
+
+
+def check_fields(kind: str, fields: list[str]) -> None:
+    """Refuse a field that objects of this kind never have, whether the list is empty or not."""
+    if not fields:
         return
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    known = known_fields(kind)
+    for field in fields:
+        if any(field == k or k.startswith(f"{field}.") or (k[-1] == "*" and field.startswith(k[:-1])) for k in known):
+            continue
+        hint = nearest(field, [key for key in known if not key.endswith(".*")])
+        usage(f"a {kind} has no field {field!r}", f"{hint} All fields: --fields help".strip())
 
 
-def table(items: list[Row], columns: list[Column], *, headers: bool) -> str:
-    """A plain table: two blanks between columns, numbers to the right, no trailing blanks."""
-    cells = [[column.cell(item) for column in columns] for item in items]
-    heads = [column.header for column in columns]
-    widths = [max([len(heads[i]) if headers else 0, *(len(row[i]) for row in cells)]) for i in range(len(columns))]
-    lines = [heads, *cells] if headers else cells
-    out = []
-    for line in lines:
-        parts = [
-            text.rjust(width) if column.right else text.ljust(width)
-            for text, width, column in zip(line, widths, columns, strict=True)
-        ]
-        out.append("  ".join(parts).rstrip())
-    return "".join(line + "\n" for line in out)
+def dig(row: Any, field: str) -> Any:
+    """The value of a dotted field; None where an object on the way is null or missing."""
+    for part in field.split("."):
+        row = row.get(part) if isinstance(row, dict) else None
+    return row
 
 
-def pairs(rows: Iterable[tuple[str, str]]) -> str:
-    """Name and value, aligned; for one object."""
-    rows = list(rows)
-    width = max((len(name) for name, _ in rows), default=0)
-    return "".join(f"{name.ljust(width)}  {value}".rstrip() + "\n" for name, value in rows)
+def flat(row: Row, prefix: str = "") -> Row:
+    """Dotted keys for nested objects; lists stay as they are."""
+    out: Row = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            out.update(flat(value, f"{prefix}{key}."))
+        else:
+            out[prefix + key] = value
+    return out
+
+
+# -- values -------------------------------------------------------------------------------------------------------
+
+TIME_KEYS = frozenset(
+    {
+        "ended_at",
+        "expires_at",
+        "first_seen",
+        "last_at",
+        "last_heartbeat",
+        "last_seen",
+        "locked_until",
+        "plugged_at",
+        "since",
+        "started_at",
+        "unplugged_at",
+        "wall",
+    }
+)
+"""Keys of the API whose values are `evse.units.WallNs`; a test compares them with the models."""
 
 
 def machine(item: Row) -> Row:
     """Times of the API (ns since the epoch) become ISO 8601 UTC; everything else stays."""
     return {key: machine_value(key, value) for key, value in item.items()}
-
-
-TIME_KEYS = frozenset(
-    {
-        "wall",
-        "started_at",
-        "ended_at",
-        "plugged_at",
-        "unplugged_at",
-        "first_seen",
-        "last_seen",
-        "since",
-        "last_heartbeat",
-        "expires_at",
-        "locked_until",
-        "last_at",
-    }
-)
 
 
 def machine_value(key: str, value: Any) -> Any:
@@ -195,77 +239,22 @@ def civil(days: int) -> tuple[int, int, int]:
     return yoe + era * 400 + (month <= 2), month, doy - (153 * mp + 2) // 5 + 1
 
 
-def flat(row: Row, prefix: str = "") -> Row:
-    """Dotted keys for nested objects; lists stay as they are."""
-    out: Row = {}
-    for key, value in row.items():
-        if isinstance(value, dict):
-            out.update(flat(value, f"{prefix}{key}."))
-        else:
-            out[prefix + key] = value
-    return out
-
-
-def pick(row: Row, fields: list[str]) -> Row:
-    """Only ``fields`` (dotted names reach into objects), in their order."""
-    values = flat(row)
-    values.update(row)
-    missing = [field for field in fields if field not in values]
-    if missing:
-        usage(
-            f"there is no field {missing[0]!r}",
-            f"fields: {', '.join(sorted(values))}. {nearest(missing[0], list(values))}".rstrip(),
-        )
-    return {field: values[field] for field in fields}
-
-
 def value_text(value: Any) -> str:
-    """One bare value for a shell script."""
+    """One bare value for a shell script: one line, whatever it holds. Objects and lists as JSON, null as nothing."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return value if value.isprintable() else json.dumps(value, ensure_ascii=True)[1:-1]
 
 
-def csv(rows: list[Row], options: Options) -> str:
-    """RFC 4180 with a header line."""
-    flats = [flat(row) for row in rows]
-    keys = options.fields or (list(flats[0]) if flats else [])
-    lines = [",".join(keys)] if options.headers and keys else []
-    lines += [",".join(_quote(value_text(row.get(key))) for key in keys) for row in flats]
-    return "".join(line + "\r\n" for line in lines)
+def csv(rows: list[list[str]], header: list[str]) -> str:
+    """RFC 4180: lines end with CRLF, a cell with a comma or a quote is quoted. No header line when ``header`` is empty."""
+    lines = [header, *rows] if header else rows
+    return "".join(",".join(map(_quote, line)) + "\r\n" for line in lines)
 
 
 def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
-
-
-def yaml(value: Any, indent: int = 0) -> str:
-    """YAML of JSON values; strings are quoted as JSON, which every YAML reader takes."""
-    pad = "  " * indent
-    if isinstance(value, dict):
-        if not value:
-            return f"{pad}{{}}\n"
-        return "".join(
-            f"{pad}{key}:\n{yaml(entry, indent + 1)}"
-            if isinstance(entry, dict | list) and entry
-            else f"{pad}{key}: {_scalar(entry)}\n"
-            for key, entry in value.items()
-        )
-    if isinstance(value, list):
-        if not value:
-            return f"{pad}[]\n"
-        out = ""
-        for entry in value:
-            if isinstance(entry, dict | list) and entry:
-                block = yaml(entry, indent + 1)
-                out += f"{pad}- {block[len(pad) + 2 :]}"
-            else:
-                out += f"{pad}- {_scalar(entry)}\n"
-        return out
-    return f"{pad}{_scalar(value)}\n"
-
-
-def _scalar(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

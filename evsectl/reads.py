@@ -6,39 +6,64 @@ The typer commands call the same functions, so a hot read and its documented com
 from __future__ import annotations
 
 import json
-import sys
+import os
+import time
+from collections.abc import Callable
 from typing import Any
 
 from evse.api.client import ApiCallError, Client
-from evsectl import exits, tables, tokens
-from evsectl.diagnostics import Abort, note
-from evsectl.output import API_VERSION, Column, Options, Row, emit, iso, machine, write
+from evsectl import exits, pages, tables, tokens
+from evsectl.diagnostics import Abort, nearest, note, usage
+from evsectl.layout import Row
+from evsectl.output import API_VERSION, Options, emit, iso, machine, write
+
+CALL_S = 10.0
+WAIT_DEFAULT = "60s"
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 30.0
+ELSEWHERE = "is it running? systemctl status evsed; a socket elsewhere: -H unix:///PATH or EVSECTL_HOST"
 
 
 class Session:
-    """One call's connection settings: where the daemon is and how long to wait."""
+    """One call's connection settings: where the daemon is (default EVSECTL_HOST) and how many seconds to wait."""
 
-    def __init__(self, host: str = "", timeout_s: float = 10.0) -> None:
-        self.host = host
+    def __init__(self, host: str = "", timeout_s: float = CALL_S) -> None:
+        self.host = host or os.environ.get("EVSECTL_HOST", "")
         self.timeout_s = timeout_s
 
     def call(self, name: str, /, **request: Any) -> Row:
         """Call an operation; errors of the daemon end the command with their exit code."""
+        token = "" if name == "auth.signin" else tokens.load(self.host)
         try:
-            return Client(self.host or None, token=tokens.load(self.host), timeout_s=self.timeout_s).call(name, **request)
+            try:
+                return self._client(token).call(name, **request)
+            except ApiCallError as error:
+                if not (error.code == "unauthenticated" and tokens.forget_ended(self.host, token)):
+                    raise
+                note("your sign-in has ended")
+                return self._client("").call(name, **request)
         except ApiCallError as error:
-            raise Abort(error.exit_code, error.message, error.hint, error.code) from error
+            raise abort(error) from error
 
-    def stream(self, name: str, since: int | None = None) -> Any:
-        """Open a stream; items as they come."""
-        return Client(self.host or None, timeout_s=self.timeout_s).stream(name, since=since)
+    def stream(self, name: str, since: int | None = None, lasts_s: float | None = None) -> Any:
+        """Open a stream; items as they come. Raises `evse.api.client.ApiCallError`."""
+        return self._client("").stream(name, since=since, lasts_s=lasts_s)
+
+    def _client(self, token: str) -> Client:
+        return Client(self.host or None, token=token, timeout_s=self.timeout_s)
+
+
+def abort(error: ApiCallError) -> Abort:
+    """What a failed call means for the command."""
+    hint = ELSEWHERE if error.code == "unreachable" else error.hint
+    return Abort(error.exit_code, error.message, hint, error.code, request_id=error.request_id)
 
 
 def status(session: Session, options: Options) -> int:
     """The whole station on one page."""
     body = session.call("status.get")
-    if options.format in ("table", "wide"):
-        write(tables.overview(body), options)
+    if options.human:
+        write(pages.overview(body, options.screen, wide=options.wide), options)
     else:
         emit("Status", [body], [], options, name="station_id", single=True)
     return exits.OK
@@ -52,138 +77,157 @@ def connector_list(session: Session, options: Options) -> int:
 
 def connector_get(session: Session, evse_id: int, options: Options) -> int:
     """One connector."""
-    emit(
-        "Connector",
-        session.call("connector.get", evse_id=evse_id)["items"],
-        tables.CONNECTOR,
-        options,
-        name="evse_id",
-        single=True,
-    )
+    items = session.call("connector.get", evse_id=evse_id)["items"]
+    if options.human:
+        write(pages.connector_card(items[0], options.screen), options)
+    else:
+        emit("Connector", items, tables.CONNECTOR, options, name="evse_id", single=True)
     return exits.OK
 
 
 def fault_list(session: Session, options: Options) -> int:
     """Active faults; an empty list says so on stderr."""
     items = session.call("fault.list")["items"]
-    flat = [{**item, "code": item["record"]["code"], "evse_id": item["record"]["evse_id"]} for item in items]
-    if not flat and options.format in ("table", "wide"):
-        note("No active faults.")
-        return exits.OK
-    emit("Fault", flat, tables.FAULT, options, name="code")
+    emit("Fault", items, tables.FAULT, options, name="record.code", empty="No active faults.")
+    if items and options.human and not options.file:
+        note("what to do: evsectl fault get CODE")
     return exits.OK
 
 
-CONDITION_KEYS = ("phase", "state", "step", "plugged", "fault")
+# -- wait ---------------------------------------------------------------------------------------------------------
+
+CONDITIONS: dict[str, tuple[str, ...]] = {
+    "phase": tuple(tables.STATES),
+    "state": ("Idle", "EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"),
+    "step": tables.STEPS,
+    "plugged": ("yes", "no"),
+    "fault": ("none", "any", *(f"F{number}" for number in range(1, 20))),
+}
+"""What ``--for KEY=VALUE`` may ask; a test compares the values with `evse.domain`."""
 
 
-def wait_connector(session: Session, evse_id: int, condition: str, timeout_s: float) -> int:
-    """Wait until a connector is as ``condition`` says (key=value); 124 when the time runs out."""
-    key, _, wanted = condition.partition("=")
-    if key not in CONDITION_KEYS or not wanted:
-        raise Abort(
-            exits.USAGE,
-            f"--for {condition!r} is not a condition",
-            f"use one of {', '.join(CONDITION_KEYS)} with =VALUE, e.g. --for phase=charging",
-        )
-    deadline = _monotonic() + timeout_s
-    last = "nothing was heard of it"
-    try:
-        for item in Client(session.host or None, timeout_s=min(timeout_s, 12.0)).stream("status.stream"):
-            if item.get("status"):
-                evse = next((e for e in item["status"]["view"]["evses"] if e["evse_id"] == evse_id), None)
-                if evse is None:
-                    raise Abort(exits.NOT_FOUND, f"there is no connector {evse_id}")
-                last = f"phase={evse['phase']} state={evse['charging_state']}"
-                if matches(evse, key, wanted):
-                    return exits.OK
-            if _monotonic() >= deadline:
-                break
-    except ApiCallError as error:
-        if error.exit_code != exits.TIMEOUT:
-            raise Abort(error.exit_code, error.message, error.hint, error.code) from error
-    raise Abort(
-        exits.TIMEOUT, f"connector {evse_id}: not {condition} within {timeout_s:g} s", f"it is {last}", "timeout"
-    )
+def condition(text: str) -> tuple[str, frozenset[str]]:
+    """Read ``phase=charging`` or ``phase=finished,idle`` (any of them); values in lower case."""
+    key, _, values = text.partition("=")
+    if key not in CONDITIONS or not values:
+        example = nearest(key, list(CONDITIONS)) or "for example: --for phase=charging"
+        usage(f"--for {text!r} is not KEY=VALUE with one of {', '.join(CONDITIONS)}", example)
+    wanted = values.split(",")
+    known = {value.lower() for value in CONDITIONS[key]}
+    for value in wanted:
+        if value.lower() not in known:
+            hint = nearest(value, list(CONDITIONS[key]))
+            usage(f"--for {key}: there is no {value!r}", hint or f"values: {', '.join(CONDITIONS[key])}")
+    return key, frozenset(value.lower() for value in wanted)
 
 
-def matches(evse: Row, key: str, wanted: str) -> bool:
+def matches(evse: Row, key: str, wanted: frozenset[str]) -> bool:
     """Whether a connector view meets one condition."""
     if key == "fault":
-        codes = [fault["code"] for fault in evse["faults"]]
-        return not codes if wanted == "none" else wanted.upper() in codes
+        codes = {fault["code"].lower() for fault in evse["faults"]}
+        return bool(codes & wanted) or (bool(codes) and "any" in wanted) or (not codes and "none" in wanted)
     value = {
         "phase": evse["phase"],
         "state": evse["charging_state"],
-        "step": evse["step"],
+        "step": evse["step"] or "",
         "plugged": "yes" if evse["plugged"] else "no",
     }[key]
-    return str(value).lower() == wanted.lower()
+    return value.lower() in wanted
 
 
-def _monotonic() -> float:
-    import time
+def wait_connector(session: Session, evse_id: int, text: str, limit_s: float) -> int:
+    """Wait until a connector is as ``text`` (KEY=VALUE[,VALUE]) says; 124 when ``limit_s`` have passed."""
+    key, wanted = condition(text)
+    last = "nothing was heard of it"
+    try:
+        for item in session.stream("status.stream", lasts_s=limit_s):
+            if not item.get("status"):
+                continue
+            view = item["status"]["view"]
+            evse = next((e for e in view["evses"] if e["evse_id"] == evse_id), None)
+            if evse is None:
+                have = ", ".join(str(e["evse_id"]) for e in view["evses"])
+                raise Abort(exits.NOT_FOUND, f"there is no connector {evse_id}", f"connectors: {have}", "not_found")
+            if matches(evse, key, wanted):
+                return exits.OK
+            faults = ",".join(fault["code"] for fault in evse["faults"])
+            last = f"it is phase={evse['phase']} state={evse['charging_state']} fault={faults or 'none'}"
+    except ApiCallError as error:
+        if error.exit_code != exits.TIMEOUT:
+            raise abort(error) from error
+        message = f"connector {evse_id}: not {text} within {limit_s:g} s; {last}"
+        raise Abort(exits.TIMEOUT, message, f"look at: evsectl connector get {evse_id}", "timeout") from error
+    raise Abort(exits.UNREACHABLE, "the daemon ended the stream", ELSEWHERE, "unreachable")
 
-    return time.monotonic()
+
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``2m``, ``1h`` in seconds, at most a day."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
+    try:
+        value = float(number) * unit
+    except ValueError:
+        usage(f"{text!r} is not a time", "write 30s, 2m or 1h")
+    if not 0 <= value <= 86_400:
+        usage(f"{text!r} is not a time between 0 and 24h", "write 30s, 2m or 1h")
+    return value
+
+
+# -- watch --------------------------------------------------------------------------------------------------------
+
+STREAMS = ("status", "events")
 
 
 def watch(
-    session: Session, options: Options, *, stream: str, since: int | None, reconnect: bool, pick: Any = None
+    session: Session,
+    options: Options,
+    *,
+    stream: str,
+    since: int | None = None,
+    reconnect: bool = True,
+    evse_id: int | None = None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Follow a stream: JSON lines for machines, one line per change for people; reconnects unless told not to."""
+    """Follow a stream: JSON lines for machines, one line per change for people.
+
+    Without ``reconnect`` the end of the daemon ends the command with 6. With it the stream is opened again after 1, 2,
+    4 ... 30 s, resumed behind the last item; ``pause`` waits. Never returns 0: only the reader or Ctrl-C end it.
+    """
+    if stream not in STREAMS:
+        usage(f"there is no stream {stream!r}", nearest(stream, list(STREAMS)) or f"streams: {', '.join(STREAMS)}")
+    if options.format not in ("table", "jsonl"):
+        usage(f"watch cannot write {options.format!r}", "use -o jsonl, or no -o for people")
     last = since
-    pause_s = 1.0
+    retry_s = RETRY_FIRST_S
+    before = ""
     while True:
         try:
-            for item in Client(session.host or None, timeout_s=30.0).stream(stream, since=last):
-                pause_s = 1.0
+            for item in session.stream(f"{stream}.stream", since=last):
+                retry_s = RETRY_FIRST_S
                 last = item["seq"]
-                text = _stream_line(item, options, pick)
-                if text:
-                    sys.stdout.write(text)
-                    sys.stdout.flush()
+                text = _line(item, options, evse_id)
+                if text and text[20:] != before:
+                    before = text[20:] if options.format == "table" and item.get("status") else ""
+                    write(text, options)
+            raise ApiCallError("unreachable", "the daemon ended the stream")
         except ApiCallError as error:
-            if not reconnect or error.exit_code in (exits.AUTH, exits.FORBIDDEN, exits.USAGE):
-                raise Abort(error.exit_code, error.message, error.hint, error.code) from error
-            note(f"evsectl: {error.message}; trying again in {pause_s:.0f} s")
-        else:
-            if not reconnect:
-                return exits.OK
-        import time
-
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 2, 30.0)
+            if not reconnect or error.exit_code in (exits.AUTH, exits.FORBIDDEN, exits.USAGE, exits.CONFLICT):
+                raise abort(error) from error
+            note(f"evsectl: {error.message}; next try in {retry_s:.0f} s")
+        pause(retry_s)
+        retry_s = min(retry_s * 2, RETRY_MAX_S)
 
 
-def _stream_line(item: Row, options: Options, pick: Any) -> str:
+def _line(item: Row, options: Options, evse_id: int | None) -> str:
+    """One item as text; "" when people need not see it."""
     if options.format == "jsonl":
-        body = {**machine(item), "status": item["status"]} if item.get("status") else machine(item)
-        return json.dumps({"apiVersion": API_VERSION, "kind": "StreamItem", **body}, ensure_ascii=False) + "\n"
+        return json.dumps({"apiVersion": API_VERSION, "kind": "StreamItem", **machine(item)}, ensure_ascii=False) + "\n"
     if item.get("event"):
-        event = item["event"]
-        detail = " ".join(f"{key}={value}" for key, value in event["data"].items())
-        where = f"connector {event['evse_id']}" if event["evse_id"] else "station"
-        return f"{tables.clock(event['wall'])}  {where:12} {event['kind']:24} {detail}".rstrip() + "\n"
-    if item.get("status"):
-        view = item["status"]["view"]
-        evses = [evse for evse in view["evses"] if pick is None or evse["evse_id"] == pick]
-        parts = [
-            f"{e['evse_id']} {tables.state(e)} {tables.kilo(e['power_w'])} kW {tables.plain(e['soc_pct'])} %"
-            for e in evses
-        ]
-        return f"{iso(view['wall'])[11:19]}  {'   '.join(parts)}   site {tables.kilo(view['site_power_w'])} kW\n"
-    return ""
-
-
-__all__ = [
-    "CONDITION_KEYS",
-    "Column",
-    "Session",
-    "connector_get",
-    "connector_list",
-    "fault_list",
-    "matches",
-    "status",
-    "wait_connector",
-    "watch",
-]
+        return tables.event_line(item["event"])
+    if not item.get("status"):
+        return ""
+    view = item["status"]["view"]
+    words = [tables.connector_words(e) for e in view["evses"] if evse_id in (None, e["evse_id"])]
+    if evse_id is None:
+        words.append(f"site {tables.kilo(view['site_power_w'])} kW")
+    return f"{iso(view['wall'])[:19].replace('T', ' ')} {' | '.join(words)}\n"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from evsectl.output import Column as Column
-from evsectl.output import Row, iso, pairs
-from evsectl.output import plain as plain
+from evsectl.layout import GREEN, RED, YELLOW, Column, Row, clean, plain
+from evsectl.output import iso
 
 STEPS = (
     "SAP",
@@ -57,6 +56,11 @@ def tenth(value: Any) -> str:
     return "-" if value is None else f"{value / 10:.1f}"
 
 
+def minute(value: Any) -> str:
+    """Date and time, UTC, to the minute: enough for a list."""
+    return "-" if value is None else iso(value)[:16].replace("T", " ")
+
+
 def clock(value: Any) -> str:
     """Date and time, UTC, to the second."""
     return "-" if value is None else iso(value)[:19].replace("T", " ")
@@ -73,8 +77,28 @@ def duration(seconds: int | None) -> str:
 
 def state(row: Row) -> str:
     """The state word of a connector."""
-    word: str = STATES.get(row["phase"], row["phase"])
+    word = STATES.get(row["phase"]) or str(row["phase"])
     return "reserved" if row.get("reserved") and row["phase"] == "idle" else word
+
+
+STATE_STYLES = {"charging": GREEN, "faulted": RED, "unavailable": YELLOW, "suspended": YELLOW}
+RESULT_STYLES = {"ok": GREEN, "warning": YELLOW, "failed": RED, "fault": RED, "critical": RED}
+
+
+def state_style(row: Row) -> str:
+    """Colour of the state word."""
+    return STATE_STYLES.get(row["phase"], "")
+
+
+def result_style(row: Row) -> str:
+    """Colour of a check's result or a fault's severity."""
+    word = str(row.get("result") or row.get("severity"))
+    return RESULT_STYLES.get(word, "")
+
+
+def online_style(row: Row) -> str:
+    """Colour of "online: no"."""
+    return "" if row["online"] else RED
 
 
 def step(row: Row) -> str:
@@ -98,135 +122,156 @@ def binding(row: Row) -> str:
     return f"{kilo(row['offered_w'])} ({source})" if source else kilo(row["offered_w"])
 
 
+def hours(seconds: int | None) -> str:
+    """``1:04``."""
+    return "-" if seconds is None else f"{seconds // 3600}:{seconds // 60 % 60:02}"
+
+
+def stop_word(row: Row) -> str:
+    """The fault that ended a session, else the stop reason."""
+    return plain(row["fault"] or row["stop_reason"])
+
+
 CONNECTOR = [
     Column("ID", "evse_id", right=True),
-    Column("STATE", state),
-    Column("STEP", step),
+    Column("STATE", state, style=state_style),
+    Column("STEP", step, drop=5),
     Column("kW", lambda r: kilo(r["power_w"]), right=True),
     Column("kWh", lambda r: kilo(session_of(r, "energy_wh"), 2), right=True),
     Column("SOC%", lambda r: plain(r["soc_pct"]), right=True),
-    Column("V", lambda r: whole(r["voltage_mv"]), right=True),
-    Column("A", lambda r: whole(r["current_ma"]), right=True),
-    Column("ASKS kW", lambda r: kilo(r["demand_w"]), right=True),
-    Column("°C", lambda r: tenth(r["temperature_dc"]), right=True),
-    Column("LIMIT kW", binding),
+    Column("V", lambda r: whole(r["voltage_mv"]), right=True, drop=3),
+    Column("A", lambda r: whole(r["current_ma"]), right=True, drop=2),
+    Column("ASKS kW", lambda r: kilo(r["demand_w"]), right=True, drop=6),
+    Column("°C", lambda r: tenth(r["temperature_dc"]), right=True, drop=4),
+    Column("LIMIT kW", binding, drop=1),
     Column("GROUPS", lambda r: plain(r["chain"]), wide=True),
     Column("CARD", lambda r: plain(session_of(r, "id_token")), wide=True),
     Column("VEHICLE", lambda r: plain(session_of(r, "evcc_id")), wide=True),
-    Column("BACKEND", lambda r: r["operational_backend"], wide=True),
-    Column("LOCAL", lambda r: r["operational_local"], wide=True),
-    Column("INSULATION kohm", lambda r: plain(r["isolation_kohm"]), right=True, wide=True),
+    Column("BACKEND", "operational_backend", wide=True),
+    Column("LOCAL", "operational_local", wide=True),
+    Column("INSULATION kohm", "isolation_kohm", right=True, wide=True),
     Column("SESSION", lambda r: plain(session_of(r, "session_id")), wide=True),
-    Column("WAITING FOR", lambda r: plain(r["waiting_for"]), wide=True),
+    Column("WAITING FOR", "waiting_for", wide=True),
 ]
 
 SESSION = [
     Column("SESSION", "session_id"),
-    Column("EVSE", "evse_id", right=True),
-    Column("STARTED", lambda r: clock(r["started_at"] or r["plugged_at"])),
-    Column("TIME", lambda r: duration(length(r))),
+    Column("EVSE", "evse_id", right=True, drop=1),
+    Column("STARTED UTC", lambda r: minute(r["started_at"] or r["plugged_at"])),
+    Column("h:mm", lambda r: hours(length(r)), right=True, drop=3),
     Column("kWh", lambda r: kilo(r["energy_wh"], 2), right=True),
-    Column("SOC%", lambda r: f"{plain(r['soc_start_pct'])}>{plain(r['soc_end_pct'])}"),
-    Column("CARD", lambda r: plain(r["id_token"])),
-    Column("STOP", lambda r: plain(r["fault"]) if r["fault"] else plain(r["stop_reason"])),
+    Column("SOC%", lambda r: f"{plain(r['soc_start_pct'])}>{plain(r['soc_end_pct'])}", drop=4),
+    Column("STOP", stop_word, drop=2),
+    Column("CARD", "id_token"),
     Column("METER START kWh", lambda r: kilo(r["meter_start_wh"], 2), right=True, wide=True),
     Column("METER STOP kWh", lambda r: kilo(r["meter_stop_wh"], 2), right=True, wide=True),
     Column("MAX kW", lambda r: kilo(r["power_max_w"]), right=True, wide=True),
     Column("BY", "auth_source", wide=True),
-    Column("VEHICLE", lambda r: plain(r["evcc_id"]), wide=True),
-    Column("TRANSACTION", lambda r: plain(r["transaction_id"]), right=True, wide=True),
+    Column("VEHICLE", "evcc_id", wide=True),
+    Column("TRANSACTION", "transaction_id", right=True, wide=True),
 ]
 
 FAULT = [
     Column("CODE", lambda r: r["record"]["code"]),
-    Column("NAME", "name"),
+    Column("NAME", "name", drop=1),
     Column("EVSE", lambda r: plain(r["record"]["evse_id"] or "all"), right=True),
-    Column("SEVERITY", "severity"),
-    Column("SINCE", lambda r: clock(r["record"]["first_seen"])),
+    Column("SEVERITY", "severity", style=result_style),
+    Column("SINCE UTC", lambda r: minute(r["record"]["first_seen"]), drop=2),
     Column("N", lambda r: str(r["record"]["count"]), right=True),
     Column("CAUSE", lambda r: "stands" if r["record"]["present"] else "gone"),
-    Column("DETAIL", lambda r: plain(r["record"]["detail"])),
+    Column("DETAIL", lambda r: plain(r["record"]["detail"]), flex=True),
 ]
 
 FAULT_TEXT = [
     Column("CODE", "code"),
     Column("NAME", "name"),
     Column("SCOPE", "scope"),
-    Column("SEVERITY", "severity"),
+    Column("SEVERITY", "severity", style=result_style),
     Column("REACTION", "reaction"),
     Column("LATCH", "latch"),
-    Column("OCPP", "ocpp16"),
+    Column("OCPP", "ocpp16", drop=1),
     Column("DESCRIPTION", "description", wide=True),
 ]
 
 EVENT = [
-    Column("TIME", lambda r: clock(r["wall"])),
+    Column("TIME UTC", lambda r: clock(r["wall"])),
     Column("SEQ", "seq", right=True, wide=True),
     Column("EVSE", lambda r: plain(r["evse_id"] or "-"), right=True),
     Column("EVENT", "kind"),
-    Column("DETAIL", lambda r: " ".join(f"{key}={plain(value)}" for key, value in r["data"].items())),
+    Column("DETAIL", lambda r: values(r["data"]), flex=True),
 ]
 
 GROUP = [
     Column("GROUP", "group_id", right=True),
-    Column("HOME", lambda r: plain(r["home_evse"]), right=True),
-    Column("OWNER", lambda r: plain(r["owner"]), right=True),
+    Column("HOME", "home_evse", right=True),
+    Column("OWNER", "owner", right=True),
     Column("ROLE", "role"),
     Column("ON", "on"),
     Column("RELAY2", "tie"),
     Column("kW", lambda r: kilo(r["contribution_w"]), right=True),
     Column("MODULES", lambda r: f"{r['modules_present']}/{r['modules']}", right=True),
-    Column("V", lambda r: whole(r["voltage_mv"]), right=True),
-    Column("A", lambda r: whole(r["current_ma"]), right=True),
+    Column("V", lambda r: whole(r["voltage_mv"]), right=True, drop=2),
+    Column("A", lambda r: whole(r["current_ma"]), right=True, drop=1),
     Column("°C", lambda r: tenth(r["temperature_dc"]), right=True),
-    Column("FAULTS", lambda r: plain(r["faults"])),
+    Column("FAULTS", "faults", flex=True),
+]
+
+ALLOCATION = [
+    Column("EVSE", "evse_id", right=True),
+    Column("ASKED kW", lambda r: kilo(r["requested_w"]), right=True),
+    Column("OFFERED kW", lambda r: kilo(r["offered_w"]), right=True),
+    Column("ALLOWED kW", lambda r: kilo(r["allowed_w"]), right=True),
+    Column("GIVEN kW", lambda r: kilo(r["assigned_w"]), right=True),
+    Column("GROUPS", "chain"),
+    Column("BOUND BY", lambda r: plain(r["binding"]) if r["chain"] else "-"),
+    Column("DETAIL", "detail", wide=True),
 ]
 
 EXPLANATION = [
     Column("EVSE", "evse_id", right=True),
     Column("OFFERED kW", lambda r: kilo(r["offered_w"]), right=True),
-    Column("WHY", "text"),
+    Column("WHY", "text", flex=True),
 ]
 
 OCPP_MESSAGE = [
-    Column("TIME", lambda r: clock(r["wall"])),
+    Column("TIME UTC", lambda r: clock(r["wall"])),
     Column("", lambda r: ">" if r["direction"] == "sent" else "<"),
     Column("TYPE", "type"),
     Column("ACTION", "action"),
-    Column("PAYLOAD", "payload"),
     Column("ID", "unique_id", wide=True),
+    Column("PAYLOAD", "payload", flex=True),
 ]
 
 OCPP_KEY = [
     Column("KEY", "key"),
-    Column("VALUE", "value"),
+    Column("VALUE", "value", flex=True),
     Column("ACCESS", lambda r: "read-only" if r["readonly"] else "read/write"),
     Column("UNIT", "unit", wide=True),
     Column("MEANING", "help", wide=True),
 ]
 
 PLC = [
-    Column("EVSE", lambda r: plain(r["evse_id"]), right=True),
+    Column("EVSE", "evse_id", right=True),
     Column("DETECTED", "detected"),
     Column("CONFIGURED", "configured"),
     Column("MATCHED", "matched"),
-    Column("ONLINE", "online"),
+    Column("ONLINE", "online", style=online_style),
     Column("BOARD", "board_id"),
-    Column("FIRMWARE", "firmware"),
+    Column("FIRMWARE", "firmware", drop=1),
     Column("PORT", "port"),
 ]
 
 METER = [
     Column("METER", "name"),
-    Column("ONLINE", "online"),
+    Column("ONLINE", "online", style=online_style),
     Column("kW", lambda r: kilo(r["power_w"], 2), right=True),
     Column("IMPORT kWh", lambda r: kilo(r["energy_import_wh"], 2), right=True),
-    Column("V", lambda r: volts(r), right=True),
-    Column("A", lambda r: amps(r), right=True),
-    Column("AGE ms", lambda r: plain(r["age_ms"]), right=True),
-    Column("PROFILE", "profile"),
+    Column("V", lambda r: _three(r, "voltage_mv", "voltage_l_mv"), right=True),
+    Column("A", lambda r: _three(r, "current_ma", "current_l_ma"), right=True),
+    Column("AGE ms", "age_ms", right=True, drop=2),
+    Column("PROFILE", "profile", drop=1),
     Column("WHERE", lambda r: f"{r['port']}#{r['address']}", wide=True),
-    Column("DETAIL", "detail"),
+    Column("DETAIL", "detail", flex=True),
 ]
 
 REGISTER = [
@@ -234,33 +279,55 @@ REGISTER = [
     Column("QUANTITY", "quantity"),
     Column("RAW", "raw"),
     Column("VALUE", "value", right=True),
-    Column("ERROR", "error"),
+    Column("ERROR", "error", flex=True, style=lambda r: RED if r["error"] else ""),
 ]
 
 READER = [
     Column("READER", "name"),
-    Column("ONLINE", "online"),
+    Column("ONLINE", "online", style=online_style),
     Column("LAST CARD", "last_token"),
-    Column("AT", lambda r: clock(r["last_at"])),
+    Column("AT UTC", lambda r: clock(r["last_at"])),
     Column("EVSES", "evses"),
     Column("PORT", "port"),
-    Column("DETAIL", "detail"),
+    Column("DETAIL", "detail", flex=True),
 ]
 
 AUDIT = [
-    Column("TIME", lambda r: clock(r["wall"])),
+    Column("TIME UTC", lambda r: clock(r["wall"])),
     Column("WHO", "who"),
-    Column("FROM", "origin"),
+    Column("FROM", "origin", drop=1),
     Column("OPERATION", "operation"),
-    Column("TARGET", "target"),
+    Column("TARGET", "target", flex=True),
     Column("RESULT", "result"),
     Column("OLD", "old", wide=True),
     Column("NEW", "new", wide=True),
 ]
 
-CHECK = [Column("CHECK", "name"), Column("RESULT", "result"), Column("DETAIL", "detail"), Column("REMEDY", "remedy")]
+CHECK = [
+    Column("CHECK", "name"),
+    Column("RESULT", "result", style=result_style),
+    Column("DETAIL", "detail", flex=True),
+    Column("REMEDY", "remedy", flex=True),
+]
 
-SIM_FAULT = [Column("FAULT", "name"), Column("CODE", "code"), Column("DESCRIPTION", "description")]
+
+def values(data: Row) -> str:
+    """``key=value`` pairs of an event."""
+    return " ".join(f"{key}={plain(value)}" for key, value in data.items())
+
+
+def event_line(event: Row) -> str:
+    """One event for people who watch."""
+    where = f"connector {event['evse_id']}" if event["evse_id"] else "station"
+    return clean(f"{clock(event['wall'])} {where:12} {event['kind']:24} {values(event['data'])}").rstrip() + "\n"
+
+
+def connector_words(row: Row) -> str:
+    """``1 charging 17.6 kW 18 %``: what is not known is left out."""
+    words = [str(row["evse_id"]), state(row)]
+    words += [f"{kilo(row['power_w'])} kW"] if row["power_w"] else []
+    words += [f"{row['soc_pct']} %"] if row["soc_pct"] is not None else []
+    return " ".join([*words, *(fault["code"] for fault in row["faults"])])
 
 
 def length(row: Row) -> int | None:
@@ -270,73 +337,6 @@ def length(row: Row) -> int | None:
     return None if end is None else int((end - begin) // 1_000_000_000)
 
 
-def volts(row: Row) -> str:
-    """DC voltage, or the three phases."""
-    return "/".join(whole(v) for v in row["voltage_l_mv"]) if row.get("voltage_l_mv") else whole(row["voltage_mv"])
-
-
-def amps(row: Row) -> str:
-    """DC current, or the three phases."""
-    return "/".join(whole(v) for v in row["current_l_ma"]) if row.get("current_l_ma") else whole(row["current_ma"])
-
-
-def overview(status: Row) -> str:
-    """The page of ``evsectl status``: who, back end, site, faults, connectors."""
-    view, ocpp = status["view"], status["ocpp"]
-    service = "in service" if view["operational"] == "Operative" else "OUT OF SERVICE"
-    site = "-" if view["site_power_w"] is None else f"{kilo(view['site_power_w'])} kW"
-    site += " measured" if view["site_limit_w"] is None else f" of {kilo(view['site_limit_w'])} kW"
-    offline = [link for link in status["links"] if not link["online"]]
-    rows = [
-        (
-            "STATION",
-            f"{status['station_id']}  {service}  {clock(view['wall'])} UTC  up {duration(status['system']['uptime_s'])}",
-        ),
-        ("CSMS", csms(ocpp)),
-        ("SITE", f"{site}, {kilo(view['assigned_w'])} kW offered to vehicles, plan {view['plan_version']}"),
-        (
-            "DEVICES",
-            f"all {len(status['links'])} answer"
-            if not offline
-            else f"{len(offline)} of {len(status['links'])} do not answer",
-        ),
-        *[("", f"{link['name']} at {link['where']}: {link['detail']}") for link in offline],
-        ("FAULTS", "none" if not view["faults"] else f"{len(view['faults'])} active"),
-        *[
-            (
-                "",
-                f"{f['code']} {'connector ' + str(f['evse_id']) if f['evse_id'] else 'station'}: {f['detail']}  (evsectl fault explain {f['code']})",
-            )
-            for f in view["faults"]
-        ],
-    ]
-    from evsectl.output import table
-
-    return pairs(rows) + "\n" + table(view["evses"], [c for c in CONNECTOR if not c.wide], headers=True)
-
-
-def csms(ocpp: Row) -> str:
-    """One line about the back end."""
-    if not ocpp["enabled"]:
-        return "switched off"
-    link = (
-        f"connected, {ocpp['registration'] or 'not registered yet'}"
-        if ocpp["connected"]
-        else f"NOT CONNECTED {ocpp['last_error']}".rstrip()
-    )
-    queued = f", {ocpp['queued']} messages wait" if ocpp["queued"] else ""
-    return f"{link}{queued}  {ocpp['url']}"
-
-
-def limits(row: Row) -> str:
-    """The caps of one connector, the binding one marked."""
-    from evsectl.output import table
-
-    columns = [
-        Column("", lambda r: ">" if r["binds"] else " "),
-        Column("kW", lambda r: kilo(r["power_w"]), right=True),
-        Column("SOURCE", "source"),
-        Column("AGE", lambda r: duration(r.get("age_s"))),
-        Column("DETAIL", lambda r: plain(r.get("detail"))),
-    ]
-    return row["text"] + "\n" + table(row["limits"], columns, headers=True)
+def _three(row: Row, key: str, phases: str) -> str:
+    """A DC value, or one per phase."""
+    return "/".join(map(whole, row[phases])) if row.get(phases) else whole(row[key])

@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
+
+from evsectl.diagnostics import note
 
 FILE_MODE = 0o600
 
 
-def path() -> str:
-    """File of this user; the runtime directory is gone after a reboot, and so is the token."""
+def runtime_dir() -> str:
+    """A directory that is this user's alone and gone after a reboot; "" when the system has none."""
     base = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    if not os.path.isdir(base):  # noqa: PTH112 - no pathlib in hot commands
-        import platformdirs
+    try:
+        info = os.stat(base)  # noqa: PTH116 - no pathlib in hot commands
+    except OSError:
+        return ""
+    return base if info.st_uid == os.getuid() and not info.st_mode & 0o022 else ""
 
-        base = platformdirs.user_cache_dir("evsectl", ensure_exists=True)
+
+def path() -> str:
+    """File of this user: in the runtime directory, else in the cache of the user."""
+    base = runtime_dir() or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     return f"{base}/evsectl-tokens.json"
 
 
@@ -26,12 +33,15 @@ def _load() -> dict[str, str]:
             data = json.load(file)
     except (OSError, ValueError):
         return {}
-    return data if isinstance(data, dict) else {}
+    return {str(k): v for k, v in data.items() if isinstance(v, str)} if isinstance(data, dict) else {}
 
 
 def _store(tokens: dict[str, str]) -> None:
-    handle = os.open(path(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    file_path = path()
+    os.makedirs(os.path.dirname(file_path), mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
+    handle = os.open(file_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
+        os.fchmod(handle, FILE_MODE)
         json.dump(tokens, file)
 
 
@@ -45,14 +55,19 @@ def save(host: str, token: str) -> None:
     try:
         _store({**_load(), host or "local": token})
     except OSError as error:
-        sys.stderr.write(
-            f"evsectl: the token could not be kept ({error.strerror}); for this shell: export EVSECTL_TOKEN={token}\n"
-        )
+        note(f"evsectl: {path()}: {error.strerror}: the sign-in is not kept\n  for this shell: export EVSECTL_TOKEN={token}")
 
 
-def forget(host: str) -> None:
-    """Drop a token."""
+def forget(host: str) -> bool:
+    """Drop a token; tell whether there was one."""
     tokens = _load()
-    if tokens.pop(host or "local", None) is not None:
-        with contextlib.suppress(OSError):
-            _store(tokens)
+    if tokens.pop(host or "local", None) is None:
+        return False
+    with contextlib.suppress(OSError):
+        _store(tokens)
+    return True
+
+
+def forget_ended(host: str, token: str) -> bool:
+    """Drop ``token`` if it came from the file; False when it did not (a script's own, or none at all)."""
+    return bool(token) and token == _load().get(host or "local") and forget(host)

@@ -4,287 +4,401 @@ from __future__ import annotations
 
 TREE: dict[str, dict[str, list[str]]] = {
     "": {
-        "commands": ["status", "watch", "wait", "doctor", "connector", "session", "fault", "planner", "ocpp", "config", "meter", "plc", "rfid", "trace", "auth", "audit", "run", "demo", "sim", "plan", "kiosk", "admin", "version", "openapi", "help"],
-        "options": ["--color", "--debug", "--help", "--host", "--no-input", "--timeout", "-H"],
+        "commands": [
+            "status", "watch", "wait", "doctor", "connector", "session", "fault", "planner", "ocpp", "config", "meter",
+            "plc", "rfid", "trace", "auth", "audit", "run", "demo", "sim", "plan", "kiosk", "admin", "version",
+            "openapi", "help",
+        ],
+        "options": ["--color", "--debug", "--help", "--host", "--no-input", "--timeout", "--version", "-H"],
+        "flags": ["--debug", "--help", "--no-input", "--version"],
     },
     "status": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "watch": {
         "commands": [],
         "options": ["--help", "--host", "--no-reconnect", "--output", "--since", "-H", "-o"],
+        "flags": ["--help", "--no-reconnect"],
     },
     "wait": {
         "commands": [],
         "options": ["--for", "--help", "--host", "--timeout", "-H"],
+        "flags": ["--help"],
     },
     "doctor": {
         "commands": [],
-        "options": ["--help", "--host", "--junit", "--output", "-H", "-o"],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--junit", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "connector": {
         "commands": ["list", "get", "watch", "start", "stop", "enable", "disable", "unlock"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "connector disable": {
         "commands": [],
-        "options": ["--accept-risk", "--help", "--host", "--output", "-H", "-o"],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "connector enable": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "connector get": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--output", "--output-file", "-H", "-O", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "connector list": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "connector start": {
         "commands": [],
-        "options": ["--accept-risk", "--help", "--host", "--id-token", "--output", "--wait", "-H", "-o"],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--id-token", "--json", "--no-headers", "--output",
+            "--output-file", "--wait", "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--wait"],
     },
     "connector stop": {
         "commands": [],
-        "options": ["--accept-risk", "--help", "--host", "--output", "--wait", "-H", "-o"],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "--wait", "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--wait"],
     },
     "connector unlock": {
         "commands": [],
-        "options": ["--accept-risk", "--help", "--host", "--output", "-H", "-o"],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "--wait", "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--wait"],
     },
     "connector watch": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--help", "--host", "--no-reconnect", "--output", "-H", "-o"],
+        "flags": ["--help", "--no-reconnect"],
     },
     "session": {
         "commands": ["list", "get", "export"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "session export": {
         "commands": [],
         "options": ["--connector", "--filter", "--help", "--host", "--output-file", "--state", "-H", "-O"],
+        "flags": ["--help"],
     },
     "session get": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--output", "--output-file", "-H", "-O", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "session list": {
         "commands": [],
-        "options": ["--connector", "--fields", "--filter", "--help", "--host", "--limit", "--no-headers", "--offset", "--output", "--output-file", "--state", "-H", "-O", "-n", "-o"],
+        "options": [
+            "--connector", "--fields", "--filter", "--help", "--host", "--json", "--limit", "--no-headers", "--offset",
+            "--output", "--output-file", "--state", "-H", "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "fault": {
         "commands": ["list", "get", "clear", "explain", "history"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "fault clear": {
         "commands": [],
-        "options": ["--connector", "--help", "--host", "--output", "-H", "-o"],
+        "options": [
+            "--connector", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "fault explain": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "fault get": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "fault history": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--limit", "--no-headers", "--output", "--output-file", "-H", "-O", "-n", "-o"],
+        "options": [
+            "--connector", "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output",
+            "--output-file", "-H", "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "fault list": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "planner": {
         "commands": ["get", "set", "recompute", "explain"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "planner explain": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "planner get": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "--output-file", "-H", "-O", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "planner recompute": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "planner set": {
         "commands": [],
-        "options": ["--allow-cross", "--forbid-cross", "--group-power-w", "--help", "--host", "--limit-w", "--max-groups", "--ocpp-limit-w", "--output", "--reset", "-H", "-o"],
+        "options": [
+            "--allow-cross", "--fields", "--forbid-cross", "--group-power-w", "--help", "--host", "--json", "--limit-w",
+            "--max-groups", "--no-headers", "--ocpp-limit-w", "--output", "--output-file", "--reset", "-H", "-O", "-o",
+        ],
+        "flags": ["--allow-cross", "--forbid-cross", "--help", "--json", "--no-headers", "--reset"],
     },
     "ocpp": {
         "commands": ["status", "messages", "config"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "ocpp config": {
         "commands": ["get", "set"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "ocpp config get": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--no-headers", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "ocpp config set": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "ocpp messages": {
         "commands": [],
-        "options": ["--action", "--fields", "--help", "--host", "--limit", "--no-headers", "--output", "--output-file", "-H", "-O", "-n", "-o"],
+        "options": [
+            "--action", "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output",
+            "--output-file", "-H", "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "ocpp status": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "config": {
         "commands": ["show", "validate", "diff", "apply"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "config apply": {
         "commands": [],
-        "options": ["--accept-risk", "--dry-run", "--help", "--host", "--if-version", "--output", "--yes", "-H", "-o", "-y"],
+        "options": [
+            "--detailed-exitcode", "--dry-run", "--fields", "--help", "--host", "--if-version", "--json",
+            "--no-headers", "--output", "--output-file", "--yes", "-H", "-O", "-o", "-y",
+        ],
+        "flags": ["--detailed-exitcode", "--dry-run", "--help", "--json", "--no-headers", "--yes", "-y"],
     },
     "config diff": {
         "commands": [],
-        "options": ["--detailed-exitcode", "--help", "--host", "--output", "-H", "-o"],
+        "options": [
+            "--detailed-exitcode", "--fields", "--help", "--host", "--json", "--no-headers", "--output",
+            "--output-file", "-H", "-O", "-o",
+        ],
+        "flags": ["--detailed-exitcode", "--help", "--json", "--no-headers"],
     },
     "config show": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "--output-file", "-H", "-O", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "config validate": {
         "commands": [],
-        "options": ["--help", "--output", "-o"],
+        "options": ["--fields", "--help", "--json", "--no-headers", "--output", "--output-file", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "meter": {
         "commands": ["list", "read", "probe"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "meter list": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--no-headers", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "meter probe": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "meter read": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--no-headers", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "plc": {
         "commands": ["discover"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "plc discover": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--no-headers", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "rfid": {
         "commands": ["last"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "rfid last": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--no-headers", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "trace": {
         "commands": ["dump", "replay"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "trace dump": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "trace replay": {
         "commands": [],
         "options": ["--events", "--help", "--output", "-o"],
+        "flags": ["--events", "--help"],
     },
     "auth": {
         "commands": ["signin", "signout", "whoami", "set-pin"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "auth set-pin": {
         "commands": [],
         "options": ["--help", "--host", "--old-pin-file", "--pin-file", "-H"],
+        "flags": ["--help"],
     },
     "auth signin": {
         "commands": [],
         "options": ["--help", "--host", "--pin-file", "--totp", "-H"],
+        "flags": ["--help", "--totp"],
     },
     "auth signout": {
         "commands": [],
         "options": ["--help", "--host", "-H"],
+        "flags": ["--help"],
     },
     "auth whoami": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "audit": {
         "commands": ["list"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "audit list": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--limit", "--no-headers", "--offset", "--output", "--output-file", "-H", "-O", "-n", "-o"],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--offset", "--output",
+            "--output-file", "-H", "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "run": {
         "commands": [],
         "options": ["--config", "--help", "--socket", "-c"],
+        "flags": ["--help"],
     },
     "demo": {
         "commands": [],
         "options": ["--admin", "--headless", "--help", "--output", "--scenario", "-o"],
+        "flags": ["--admin", "--headless", "--help"],
     },
     "sim": {
         "commands": ["run", "faults", "sessions"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "sim faults": {
         "commands": [],
         "options": ["--help", "--output", "-o"],
+        "flags": ["--help"],
     },
     "sim run": {
         "commands": [],
         "options": ["--config", "--control", "--fast", "--help", "--scenario", "--seed", "-c"],
+        "flags": ["--fast", "--help"],
     },
     "sim sessions": {
         "commands": [],
         "options": ["--config", "--from", "--help", "--limit", "--output", "--to", "-c", "-o"],
+        "flags": ["--help"],
     },
     "plan": {
         "commands": ["solve"],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "plan solve": {
         "commands": [],
         "options": ["--help"],
+        "flags": ["--help"],
     },
     "kiosk": {
         "commands": [],
-        "options": ["--baud", "--help", "--lang", "--profile"],
+        "options": ["--baud", "--help", "--host", "--lang", "--profile", "-H"],
+        "flags": ["--help"],
     },
     "admin": {
         "commands": [],
-        "options": ["--baud", "--help", "--mono", "--profile", "--readonly"],
+        "options": ["--baud", "--help", "--host", "--mono", "--profile", "--readonly", "-H"],
+        "flags": ["--help", "--mono", "--readonly"],
     },
     "version": {
         "commands": [],
-        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "openapi": {
         "commands": [],
         "options": ["--help", "--output-file", "-O"],
+        "flags": ["--help"],
     },
     "help": {
         "commands": [],
         "options": ["--help"],
+        "flags": ["--help"],
     },
 }

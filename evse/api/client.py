@@ -76,16 +76,21 @@ class Client:
             connection.close()
         return self._answer(response.status, body)
 
-    def stream(self, name: str, since: int | None = None) -> Iterator[dict[str, Any]]:
+    def stream(
+        self, name: str, since: int | None = None, *, lasts_s: float | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Yield the items of a stream until the daemon closes it. Raises `ApiCallError`, at once or later.
 
-        ``since`` = ``seq`` of the last item seen. Close the iterator to leave.
+        ``since`` = ``seq`` of the last item seen. ``lasts_s``: after this long the stream ends with code ``timeout``,
+        whatever comes; None = it lasts. Close the iterator to leave.
         """
         method, path, streams = self._row(name)
         if not streams:
             raise ApiCallError("bad_request", f"{name} is not a stream", "use call()")
         wire = self._request(method, path + http1.query({"since": since}), None)
-        deadline = time.monotonic() + self.timeout_s
+        now = time.monotonic()
+        end = now + lasts_s if lasts_s is not None else float("inf")
+        deadline = min(now + self.timeout_s, end)
         connection = self._connect(deadline)
         try:
             response = http1.Response()
@@ -100,7 +105,7 @@ class Client:
                     yield self._object(line)
                 if response.done:
                     return
-                data = response.feed(self._receive(connection, time.monotonic() + STREAM_SILENCE_S))
+                data = response.feed(self._receive(connection, min(time.monotonic() + STREAM_SILENCE_S, end)))
         except http1.ProtocolError as error:
             raise self._unreachable(str(error)) from error
         finally:

@@ -7,28 +7,19 @@ from typing import Annotated
 import typer
 
 from evsectl import exits, tables
-from evsectl.diagnostics import note
-from evsectl.options import Fields, Host, NoHeaders, OutFile, Output, options, session
+from evsectl.options import Call, data
 from evsectl.output import emit
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Who changed what.")
 
 
-@app.command("list")
+@data(app, "list")
 def list_(
-    limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=500)] = 50,
-    offset: Annotated[int, typer.Option("--offset", help="Skip this many", min=0)] = 0,
-    output: Output = "table",
-    fields: Fields = "",
-    no_headers: NoHeaders = False,
-    file: OutFile = "",
-    host: Host = "",
+    call: Call,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=1000, metavar="N")] = 50,
+    offset: Annotated[int, typer.Option("--offset", help="Skip this many", min=0, metavar="N")] = 0,
 ) -> int:
     """List the audit log, newest first."""
-    body = session(host).call("audit.list", limit=limit, offset=offset)
-    how = options(output, fields, no_headers, file)
-    if not body["items"] and how.format in ("table", "wide"):
-        note("Nothing has been changed yet.")
-        return exits.OK
-    emit("Audit", body["items"], tables.AUDIT, how, name="wall")
+    body = call.ask("audit.list", limit=limit, offset=offset)
+    emit("Audit", body["items"], tables.AUDIT, call.options, empty="Nothing has been changed yet.")
     return exits.OK

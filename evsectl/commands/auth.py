@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import getpass
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evsectl import exits, tables, tokens
+from evsectl.commands.config import read_file
 from evsectl.diagnostics import usage
-from evsectl.options import Host, Output, can_ask, options, session
-from evsectl.output import emit, pairs, write
+from evsectl.layout import pairs
+from evsectl.options import Call, Host, can_ask, data, session, text_options
+from evsectl.output import emit, write
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Who you are to the station.")
 
-PinFile = Annotated[Path | None, typer.Option("--pin-file", help="Read the PIN from this file, - = stdin")]
+PinFile = Annotated[str, typer.Option("--pin-file", help="Read the PIN from this file, - = stdin", metavar="FILE")]
 
 
-def _pin(prompt: str, file: Path | None) -> str:
-    """A PIN from a file, stdin or a prompt without echo; never from the command line."""
-    if file is not None:
-        text = sys.stdin.readline() if str(file) == "-" else file.read_text(encoding="utf-8")
-        return text.strip()
+def _pin(prompt: str, file: str) -> str:
+    """A PIN from a file, a line of stdin or a prompt without echo; never from the command line."""
+    if file == "-":
+        return sys.stdin.readline().strip()
+    if file:
+        return read_file(file, "the PIN").strip()
     if not can_ask():
         usage("a PIN is needed and nobody can be asked", "use --pin-file FILE, or --pin-file - for stdin")
     return getpass.getpass(f"{prompt}: ")
@@ -31,62 +33,59 @@ def _pin(prompt: str, file: Path | None) -> str:
 
 @app.command()
 def signin(
-    pin_file: PinFile = None,
+    pin_file: PinFile = "",
     totp: Annotated[bool, typer.Option("--totp", help="Ask for a one-time code too")] = False,
     host: Host = "",
 ) -> int:
-    """Raise your role with the service PIN; it ends by itself."""
-    pin = _pin("PIN", pin_file)
-    body = session(host).call("auth.signin", pin=pin, totp=_pin("Code", None) if totp else "")
-    tokens.save(host, body["token"])
-    write(f"signed in as {body['role']} until {tables.clock(body['expires_at'])} UTC\n", options("table"))
+    """Raise your role with the service PIN, for a while."""
+    caller = session(host)
+    body = caller.call("auth.signin", pin=_pin("PIN", pin_file), totp=_pin("Code", "") if totp else "")
+    tokens.save(caller.host, body["token"])
+    write(f"signed in as {body['role']} until {tables.clock(body['expires_at'])} UTC\n", text_options())
     return exits.OK
 
 
 @app.command()
 def signout(host: Host = "") -> int:
     """Give the raised role back."""
-    session(host).call("auth.signout")
-    tokens.forget(host)
-    write("signed out\n", options("table"))
+    caller = session(host)
+    changed = caller.call("auth.signout")["changed"]
+    tokens.forget(caller.host)
+    write("signed out\n" if changed else "unchanged: you were not signed in\n", text_options())
     return exits.OK
 
 
-@app.command()
-def whoami(output: Output = "table", host: Host = "") -> int:
+@data(app)
+def whoami(call: Call) -> int:
     """Show your role."""
-    body = session(host).call("auth.whoami")
-    if output != "table":
-        emit("WhoAmI", [body], [], options(output), single=True)
+    body = call.ask("auth.whoami")
+    if not call.human:
+        emit("WhoAmI", [body], [], call.options, name="user", single=True)
         return exits.OK
-    write(
-        pairs(
-            [
-                ("User", body["user"]),
-                ("Role", body["role"]),
-                ("PIN", "set" if body["pin_set"] else "not set yet: evsectl auth set-pin"),
-                *([("Locked until", tables.clock(body["locked_until"]))] if body["locked_until"] else []),
-            ]
-        ),
-        options(output),
-    )
+    rows = [
+        ("User", body["user"]),
+        ("Role", body["role"]),
+        ("PIN", "set" if body["pin_set"] else "not set yet: evsectl auth set-pin"),
+        *([("Locked until", tables.clock(body["locked_until"]))] if body["locked_until"] else []),
+    ]
+    write(pairs(rows, call.screen), call.options)
     return exits.OK
 
 
 @app.command("set-pin")
 def set_pin(
-    pin_file: PinFile = None,
+    pin_file: PinFile = "",
     old_pin_file: Annotated[
-        Path | None, typer.Option("--old-pin-file", help="Read the present PIN from this file")
-    ] = None,
+        str, typer.Option("--old-pin-file", help="Read the present PIN from this file, - = stdin", metavar="FILE")
+    ] = "",
     host: Host = "",
 ) -> int:
-    """Set the first service PIN, or change it: 4 to 12 digits."""
+    """Set or change the service PIN, 4 to 12 digits."""
     caller = session(host)
     old = _pin("Present PIN", old_pin_file) if caller.call("auth.whoami")["pin_set"] else ""
     new = _pin("New PIN", pin_file)
-    if pin_file is None and new != _pin("New PIN again", None):
-        usage("the two PINs differ", "nothing was changed")
+    if not pin_file and new != _pin("New PIN again", ""):
+        usage("the two PINs differ, nothing was changed", "type the same PIN twice")
     caller.call("auth.set_pin", old=old, new=new)
-    write("PIN set\n", options("table"))
+    write("PIN set\n", text_options())
     return exits.OK

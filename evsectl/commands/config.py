@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from evsectl import exits
-from evsectl.diagnostics import Abort, note, usage
-from evsectl.options import AcceptRisk, Host, OutFile, Output, options, session
+from evsectl.diagnostics import Abort, note
+from evsectl.options import Call, Yes, confirm, data
 from evsectl.output import emit, write
 
 app = typer.Typer(
@@ -20,14 +20,13 @@ app = typer.Typer(
 File = Annotated[str, typer.Argument(help="station.toml, or - for stdin", metavar="FILE")]
 
 
-def _read(file: str) -> str:
-    if file == "-":
-        return sys.stdin.read()
+def read_file(file: str, what: str) -> str:
+    """The text of a file, - = stdin. Ends the command when it cannot be read; ``what`` says what is wanted."""
     try:
-        return Path(file).read_text(encoding="utf-8")
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except OSError as error:
         raise Abort(
-            exits.NOT_FOUND, f"{file}: {error.strerror}", "name an existing file, or - for stdin", "not_found"
+            exits.NOT_FOUND, f"{file}: {error.strerror}", f"name a file with {what}, or - for stdin", "not_found"
         ) from error
     except UnicodeDecodeError as error:
         raise Abort(
@@ -35,38 +34,35 @@ def _read(file: str) -> str:
         ) from error
 
 
-@app.command()
-def show(output: Output = "table", file: OutFile = "", host: Host = "") -> int:
-    """Print the configuration file in force, secrets masked."""
-    body = session(host).call("config.show")
-    if output == "table":
-        write(body["text"], options(output, file=file))
+def _read(file: str) -> str:
+    return read_file(file, "a configuration")
+
+
+@data(app)
+def show(call: Call) -> int:
+    """Print the configuration in force, secrets masked."""
+    body = call.ask("config.show")
+    if call.human:
+        write(body["text"], call.options)
     else:
-        emit("Config", [body], [], options(output, file=file), single=True)
+        emit("Config", [body], [], call.options, name="path", single=True)
     return exits.OK
 
 
-@app.command()
-def validate(file: File, output: Output = "table") -> int:
-    """Check a file without a daemon: every problem at once, with file, line, key and remedy."""
+@data(app, daemon=False)
+def validate(call: Call, source: File) -> int:
+    """Check a file without a daemon; all problems at once."""
+    import msgspec
+
     from evse.api.local import validate_text
 
-    text = _read(file)
-    body = validate_text(text, file)
-    if output != "table":
-        import msgspec
-
-        emit("ConfigResult", [msgspec.to_builtins(body)], [], options(output), single=True)
-    elif body.valid:
-        write(f"{file}: ok\n", options(output))
+    body = msgspec.to_builtins(validate_text(_read(source), source))
+    if call.human:
+        _problems(body)
+        write(f"{source}: ok\n", call.options)
     else:
-        for problem in body.problems:
-            sys.stderr.write(problem + "\n")
-        sys.stderr.write(f"evsectl: {len(body.problems)} problem(s) in {file}\n")
-    return exits.OK if body.valid else exits.INVALID
-
-
-SIGNS = {"": "+", None: "+"}
+        emit("ConfigResult", [body], [], call.options, single=True)
+    return exits.OK if body["valid"] else exits.INVALID
 
 
 def _plan(body: dict[str, Any]) -> str:
@@ -80,73 +76,70 @@ def _plan(body: dict[str, Any]) -> str:
 
 
 def _problems(body: dict[str, Any]) -> None:
+    """End the command when the file is not valid: every problem, then how many."""
+    problems = body["problems"]
     if not body["valid"]:
-        raise Abort(exits.INVALID, "\n".join(body["problems"]), "nothing was changed", "invalid")
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        message = "\n".join([f"the configuration has {count}:", *(f"  {problem}" for problem in problems)])
+        raise Abort(exits.INVALID, message, "correct them and check again: evsectl config validate FILE", "invalid")
 
 
-@app.command()
+@data(app)
 def diff(
-    file: File,
-    output: Output = "table",
-    host: Host = "",
+    call: Call,
+    source: File,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit 8 when there are differences")
     ] = False,
 ) -> int:
-    """Show what applying a file would change, and what needs a restart."""
-    body = session(host).call("config.validate", text=_read(file))
+    """Show what applying a file would change."""
+    body = call.ask("config.validate", text=_read(source))
     _problems(body)
-    if output == "table":
-        write(_plan(body) or "no differences\n", options(output))
+    if call.human:
+        write(_plan(body) or "no differences\n", call.options)
     else:
-        emit("ConfigResult", [body], [], options(output), single=True)
+        emit("ConfigResult", [body], [], call.options, single=True)
     return exits.DIFFERS if body["changes"] and detailed_exitcode else exits.OK
 
 
-@app.command()
+@data(app)
 def apply(
-    file: File,
+    call: Call,
+    source: File,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing")] = False,
     if_version: Annotated[
-        int | None, typer.Option("--if-version", help="Only if the version is still this one")
+        int | None, typer.Option("--if-version", help="Only if the version is still this one", metavar="N")
     ] = None,
-    accept_risk: AcceptRisk = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
-    output: Output = "table",
-    host: Host = "",
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="With --dry-run: exit 8 when there are differences")
+    ] = False,
+    yes: Yes = False,
 ) -> int:
-    """Apply a file: live options at once, the rest at the next restart."""
-    from evsectl.options import confirm
-
-    text = _read(file)
-    caller = session(host)
-    plan = caller.call("config.validate", text=text)
+    """Apply a file: live options at once, the rest later."""
+    text = _read(source)
+    plan = call.ask("config.validate", text=text)
     _problems(plan)
-    if not plan["changes"]:
-        write("unchanged\n", options("table")) if output == "table" else emit(
-            "ConfigResult", [plan], [], options(output), single=True
-        )
-        return exits.OK
-    if output == "table":
-        write(_plan(plan), options("table"))
-    if not dry_run:
-        confirm(
-            f"Apply {len(plan['changes'])} change(s)?",
-            ["live options change now"],
-            risk="",
-            accepted=accept_risk,
-            yes=yes,
-        )
-    request: dict[str, Any] = {"text": text, "dry_run": dry_run}
-    if if_version is not None:
-        request["if_version"] = if_version
-    body = caller.call("config.apply", **request)
-    if output != "table":
-        emit("ConfigResult", [body], [], options(output), single=True)
-    elif body["applied"]:
-        note("applied" + ("; some changes need a restart of the daemon" if body["restart_needed"] else ""))
-    elif dry_run:
-        note("dry run: nothing was changed")
+    request: dict[str, Any] = {"text": text, "dry_run": dry_run, "if_version": if_version}
+    if not plan["changes"] or dry_run:
+        body = call.ask("config.apply", **request) if dry_run else plan
+        if call.human:
+            write(_plan(body) or "unchanged\n", call.options)
+        else:
+            emit("ConfigResult", [body], [], call.options, single=True)
+        if dry_run:
+            note("dry run: nothing was changed")
+        return exits.DIFFERS if body["changes"] and detailed_exitcode else exits.OK
+    confirm(
+        f"Apply {len(plan['changes'])} change(s)?",
+        lambda: [*_plan(plan).splitlines(), "live options change now, the others at the next restart"],
+        yes=yes,
+    )
+    body = call.ask("config.apply", **request)
+    if not body["applied"]:
+        raise Abort(exits.FAILED, "the daemon did not apply the file", "look at: evsectl config diff FILE", "failed")
+    if call.human:
+        write(_plan(body), call.options)
     else:
-        usage("the daemon did not apply the file", "look at: evsectl config diff")
+        emit("ConfigResult", [body], [], call.options, single=True)
+    note("applied" + ("; some changes need a restart of the daemon" if body["restart_needed"] else ""))
     return exits.OK

@@ -7,158 +7,132 @@ from typing import Annotated, Any
 import typer
 
 from evsectl import exits, reads, tables
-from evsectl.commands.top import seconds
-from evsectl.diagnostics import usage
-from evsectl.options import AcceptRisk, EvseId, Fields, Host, NoHeaders, OutFile, Output, confirm, options, session
-from evsectl.output import pairs, write
+from evsectl.options import AcceptRisk, Call, EvseId, EvseIdOrAll, Host, Output, Wait, confirm, data, session
+from evsectl.output import Options, emit, write
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Look at connectors and act on them."
 )
 
-Wait = Annotated[str, typer.Option("--wait", help="Wait until it is done, at most this long, e.g. 30s")]
 
-
-@app.command("list")
-def list_(
-    output: Output = "table", fields: Fields = "", no_headers: NoHeaders = False, file: OutFile = "", host: Host = ""
-) -> int:
+@data(app, "list")
+def list_(call: Call) -> int:
     """List all connectors."""
-    return reads.connector_list(session(host), options(output, fields, no_headers, file))
+    return reads.connector_list(call.session, call.options)
+
+
+@data(app)
+def get(call: Call, evse_id: EvseId) -> int:
+    """Show all that is known about a connector."""
+    return reads.connector_get(call.session, evse_id, call.options)
 
 
 @app.command()
-def get(evse_id: EvseId, output: Output = "table", fields: Fields = "", file: OutFile = "", host: Host = "") -> int:
-    """Show one connector with everything that is known about it."""
-    if output != "table":
-        return reads.connector_get(session(host), evse_id, options(output, fields, file=file))
-    write(_card(session(host).call("connector.get", evse_id=evse_id)["items"][0]), options(output, file=file))
-    return exits.OK
+def watch(
+    evse_id: EvseId,
+    output: Output = "table",
+    no_reconnect: Annotated[bool, typer.Option("--no-reconnect", help="End when the daemon goes away")] = False,
+    host: Host = "",
+) -> int:
+    """Follow a connector: one line per change."""
+    return reads.watch(
+        session(host), Options(output), stream="status", reconnect=not no_reconnect, evse_id=evse_id
+    )
 
 
-def _card(e: dict[str, Any]) -> str:
-    s = e["session"] or {}
-    rows = [
-        ("Connector", str(e["evse_id"])),
-        ("State", tables.state(e) + (f" ({e['waiting_for']})" if e["waiting_for"] else "")),
-        ("Step", tables.step(e)),
-        ("In service", f"backend {e['operational_backend']}, local {e['operational_local']}"),
-        ("Authorisation", f"{e['auth_state']} {s.get('id_token', '')}".strip()),
-        ("Vehicle", tables.plain(s.get("evcc_id"))),
-        (
-            "Output",
-            f"{tables.kilo(e['power_w'])} kW, {tables.whole(e['voltage_mv'])} V, {tables.whole(e['current_ma'])} A",
-        ),
-        (
-            "Vehicle asks",
-            f"{tables.kilo(e['demand_w'])} kW, {tables.whole(e['demand_mv'])} V, {tables.whole(e['demand_ma'])} A",
-        ),
-        ("Offered", f"{tables.binding(e)} kW" if e["session"] else "-"),
-        ("State of charge", f"{tables.plain(e['soc_pct'])} %"),
-        ("Energy", f"{tables.kilo(s.get('energy_wh'), 2)} kWh"),
-        ("Module groups", tables.plain(e["chain"])),
-        ("Contactor", {True: "closed", False: "open", None: "unknown"}[e["contactor_closed"]]),
-        ("Lock", {True: "locked", False: "unlocked", None: "unknown"}[e["locked"]]),
-        ("Insulation", f"{tables.plain(e['isolation_kohm'])} kohm"),
-        ("Temperature", f"{tables.tenth(e['temperature_dc'])} °C"),
-        ("Session", tables.plain(s.get("session_id"))),
-        ("Transaction", tables.plain(s.get("transaction_id"))),
-        ("Faults", ", ".join(f"{f['code']} {f['detail']}" for f in e["faults"]) or "none"),
-    ]
-    return pairs(rows)
-
-
-@app.command()
-def watch(evse_id: EvseId, output: Output = "table", host: Host = "") -> int:
-    """Follow one connector."""
-    if output not in ("table", "jsonl"):
-        usage(f"watch cannot write {output!r}", "use -o jsonl, or nothing")
-    return reads.watch(session(host), options(output), stream="status.stream", since=None, reconnect=True, pick=evse_id)
-
-
-@app.command()
+@data(app)
 def start(
+    call: Call,
     evse_id: EvseId,
     id_token: Annotated[
         str, typer.Option("--id-token", help="Card number or name to charge on", metavar="TOKEN")
     ] = "API",
     accept_risk: AcceptRisk = "",
     wait: Wait = "",
-    output: Output = "table",
-    host: Host = "",
 ) -> int:
-    """Authorise a connector: energy flows as soon as a vehicle is ready."""
+    """Authorise a connector: energy may flow."""
+    limit_s = reads.seconds(wait) if wait else None
     confirm(
         f"Start charging on connector {evse_id}?",
-        ["the connector becomes live when a vehicle is ready"],
+        lambda: ["the connector becomes live as soon as a vehicle is ready"],
         risk="energise",
         accepted=accept_risk,
     )
-    body = session(host).call("connector.start", evse_id=evse_id, id_token=id_token)
-    return _done(body, f"connector {evse_id}: authorised for {id_token}", output, evse_id, "phase=charging", wait, host)
+    body = call.ask("connector.start", evse_id=evse_id, id_token=id_token)
+    _done(call, body, f"connector {evse_id}: {body['detail'] or 'authorised'} for {id_token}")
+    return _wait(call, evse_id, "phase=charging", limit_s)
 
 
-@app.command()
-def stop(
-    evse_id: EvseId, accept_risk: AcceptRisk = "", wait: Wait = "", output: Output = "table", host: Host = ""
-) -> int:
+@data(app)
+def stop(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "", wait: Wait = "") -> int:
     """Stop charging."""
+    limit_s = reads.seconds(wait) if wait else None
     confirm(
         f"Stop the session on connector {evse_id}?",
-        ["the transaction ends; the driver must authorise again"],
+        lambda: [*_running(call, evse_id), "the transaction ends; the driver must authorise again"],
         risk="stop-charging",
         accepted=accept_risk,
     )
-    body = session(host).call("connector.stop", evse_id=evse_id)
-    return _done(body, f"connector {evse_id}: stopping", output, evse_id, "phase=finished", wait, host)
+    body = call.ask("connector.stop", evse_id=evse_id)
+    _done(call, body, f"connector {evse_id}: stopping")
+    return _wait(call, evse_id, "phase=finished,idle,faulted,unavailable", limit_s)
 
 
-@app.command()
-def enable(evse_id: EvseId, output: Output = "table", host: Host = "") -> int:
-    """Take a connector into service (0 = the whole station)."""
-    body = session(host).call("connector.enable", evse_id=evse_id)
-    return _done(body, f"{_name(evse_id)}: in service", output)
+@data(app)
+def enable(call: Call, evse_id: EvseIdOrAll) -> int:
+    """Take a connector into service."""
+    _done(call, call.ask("connector.enable", evse_id=evse_id), f"{_name(evse_id)}: in service")
+    return exits.OK
 
 
-@app.command()
-def disable(evse_id: EvseId, accept_risk: AcceptRisk = "", output: Output = "table", host: Host = "") -> int:
-    """Take a connector out of service, after a running session (0 = the whole station)."""
+@data(app)
+def disable(call: Call, evse_id: EvseIdOrAll, accept_risk: AcceptRisk = "") -> int:
+    """Take a connector out of service."""
     confirm(
         f"Take {_name(evse_id)} out of service?",
-        ["no new session can start; a running one goes on"],
+        lambda: [*_running(call, evse_id), "no new session can start; a running one goes on to its end"],
         risk="stop-charging",
         accepted=accept_risk,
     )
-    body = session(host).call("connector.disable", evse_id=evse_id)
-    return _done(body, f"{_name(evse_id)}: out of service", output)
+    _done(call, call.ask("connector.disable", evse_id=evse_id), f"{_name(evse_id)}: out of service")
+    return exits.OK
 
 
-@app.command()
-def unlock(evse_id: EvseId, accept_risk: AcceptRisk = "", output: Output = "table", host: Host = "") -> int:
-    """Stop charging, wait until there is no current, and unlock the plug."""
+@data(app)
+def unlock(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "", wait: Wait = "") -> int:
+    """Stop charging and unlock the plug."""
+    limit_s = reads.seconds(wait) if wait else None
     confirm(
         f"Unlock connector {evse_id}?",
-        ["a running session is stopped first"],
+        lambda: [*_running(call, evse_id), "the plug is released when there is no current"],
         risk="stop-charging",
         accepted=accept_risk,
     )
-    body = session(host).call("connector.unlock", evse_id=evse_id)
-    return _done(body, f"connector {evse_id}: unlocking", output)
+    _done(call, call.ask("connector.unlock", evse_id=evse_id), f"connector {evse_id}: unlocking")
+    return _wait(call, evse_id, "phase=finished,idle,faulted,unavailable", limit_s)
 
 
 def _name(evse_id: int) -> str:
     return f"connector {evse_id}" if evse_id else "the station"
 
 
-def _done(
-    body: dict[str, Any], text: str, output: str, evse_id: int = 0, condition: str = "", wait: str = "", host: str = ""
-) -> int:
-    if output == "table":
-        write((text if body["changed"] else body["detail"] or "unchanged") + "\n", options(output))
-    else:
-        from evsectl.output import emit
+def _running(call: Call, evse_id: int) -> list[str]:
+    """What is lost: the sessions that run now."""
+    items = call.ask("connector.get", evse_id=evse_id) if evse_id else call.ask("connector.list")
+    return [
+        f"connector {e['evse_id']} is {tables.state(e)}: session {e['session']['session_id']},"
+        f" {tables.kilo(e['session']['energy_wh'], 2)} kWh so far"
+        for e in items["items"]
+        if e["session"] and e["session"]["ended_at"] is None
+    ]
 
-        emit("Done", [body], [], options(output), single=True)
-    if wait and body["changed"]:
-        return reads.wait_connector(session(host), evse_id, condition, seconds(wait))
-    return exits.OK
+
+def _done(call: Call, body: dict[str, Any], text: str) -> None:
+    if call.human:
+        write((text if body["changed"] else f"unchanged: {body['detail'] or 'it stands so already'}") + "\n", call.options)
+    else:
+        emit("Done", [body], [], call.options, single=True)
+
+
+def _wait(call: Call, evse_id: int, condition: str, limit_s: float | None) -> int:
+    return exits.OK if limit_s is None else reads.wait_connector(call.session, evse_id, condition, limit_s)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from evsectl import exits, reads, tables
-from evsectl.diagnostics import Abort, nearest, note
-from evsectl.options import Fields, Host, NoHeaders, OutFile, Output, options, session
-from evsectl.output import emit, pairs, write
+from evsectl import exits, pages, reads, tables
+from evsectl.diagnostics import Abort, nearest
+from evsectl.layout import pairs
+from evsectl.options import Call, data
+from evsectl.output import emit, write
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Faults, and what to do about them."
@@ -18,140 +19,86 @@ app = typer.Typer(
 Code = Annotated[str, typer.Argument(help="Fault code or name, e.g. F4 or Insulation", metavar="CODE")]
 
 
-@app.command("list")
-def list_(
-    output: Output = "table", fields: Fields = "", no_headers: NoHeaders = False, file: OutFile = "", host: Host = ""
-) -> int:
+@data(app, "list")
+def list_(call: Call) -> int:
     """List active faults."""
-    return reads.fault_list(session(host), options(output, fields, no_headers, file))
+    return reads.fault_list(call.session, call.options)
 
 
-@app.command()
-def get(code: Code, output: Output = "table", host: Host = "") -> int:
-    """Show an active fault with its remedies; exit 3 when it is not active."""
-    items = [
-        i
-        for i in session(host).call("fault.list")["items"]
-        if code.lower() in (i["record"]["code"].lower(), i["name"].lower())
-    ]
-    if not items:
+@data(app)
+def get(call: Call, code: Code) -> int:
+    """Show an active fault and its remedies."""
+    items = call.ask("fault.list")["items"]
+    found = [i for i in items if code.lower() in (i["record"]["code"].lower(), i["name"].lower())]
+    if not found:
+        _text(call, code)  # an unknown code is told apart from one that is not active
         raise Abort(exits.NOT_FOUND, f"{code} is not active", f"its texts: evsectl fault explain {code}", "not_found")
-    if output != "table":
-        emit("Fault", items, tables.FAULT, options(output), name="name")
-        return exits.OK
-    for item in items:
-        record = item["record"]
-        where = f"connector {record['evse_id']}" if record["evse_id"] else "station"
-        write(
-            pairs(
-                [
-                    ("Fault", f"{record['code']} {item['name']}, {where}, {item['severity']}"),
-                    ("Detail", tables.plain(record["detail"])),
-                    (
-                        "Since",
-                        f"{tables.clock(record['first_seen'])}, last {tables.clock(record['last_seen'])}, {record['count']} times",
-                    ),
-                    ("Cause", "stands" if record["present"] else "gone"),
-                    *_texts(item),
-                    (
-                        "Clear",
-                        f"evsectl fault clear {record['code']}"
-                        + (f" --connector {record['evse_id']}" if record["evse_id"] else "")
-                        if item["clearable"]
-                        else f"not now: {item['why_not']}",
-                    ),
-                ]
-            ),
-            options(output),
-        )
-    return exits.OK
-
-
-@app.command()
-def clear(
-    code: Code,
-    connector: Annotated[int, typer.Option("--connector", help="Connector, 0 = station", min=0)] = 0,
-    output: Output = "table",
-    host: Host = "",
-) -> int:
-    """Clear a latched fault; refused with the reason while its cause stands."""
-    body = session(host).call("fault.clear", code=code, evse_id=connector)
-    if output == "table":
-        write((f"{code} cleared" if body["changed"] else body["detail"]) + "\n", options(output))
+    if call.human:
+        write("\n".join(pages.fault_card(item, call.screen) for item in found), call.options)
     else:
-        emit("Done", [body], [], options(output), single=True)
+        emit("Fault", found, tables.FAULT, call.options, name="record.code")
     return exits.OK
 
 
-@app.command()
+@data(app)
+def clear(
+    call: Call,
+    code: Code,
+    connector: Annotated[
+        int, typer.Option("--connector", help="Connector, 0 = station", min=0, max=48, metavar="ID")
+    ] = 0,
+) -> int:
+    """Clear a latched fault whose cause is gone."""
+    text = _text(call, code)
+    body = call.ask("fault.clear", code=text["code"], evse_id=connector)
+    if call.human:
+        write((f"{text['code']} cleared" if body["changed"] else f"unchanged: {body['detail']}") + "\n", call.options)
+    else:
+        emit("Done", [body], [], call.options, single=True)
+    return exits.OK
+
+
+@data(app)
 def explain(
+    call: Call,
     code: Annotated[
         str, typer.Argument(help="Fault code or name; without it the whole catalogue", metavar="[CODE]")
     ] = "",
-    output: Output = "table",
-    host: Host = "",
 ) -> int:
-    """Explain a fault: what it is, what causes it, what to do from afar and on site."""
-    items = session(host).call("fault.catalogue")["items"]
+    """Explain a fault: cause, effect, remedies."""
     if not code:
-        emit("FaultText", items, tables.FAULT_TEXT, options(output), name="code")
+        items = call.ask("fault.catalogue")["items"]
+        emit("FaultText", items, tables.FAULT_TEXT, call.options, name="code")
         return exits.OK
-    found = [i for i in items if code.lower() in (i["code"].lower(), i["name"].lower())]
-    if not found:
-        hint = nearest(code, [i["name"] for i in items] + [i["code"] for i in items])
-        raise Abort(
-            exits.NOT_FOUND, f"there is no fault {code!r}", hint or "the catalogue: evsectl fault explain", "not_found"
-        )
-    if output != "table":
-        emit("FaultText", found, tables.FAULT_TEXT, options(output), name="code", single=True)
+    item = _text(call, code)
+    if not call.human:
+        emit("FaultText", [item], tables.FAULT_TEXT, call.options, name="code", single=True)
         return exits.OK
-    item = found[0]
-    write(
-        pairs(
-            [
-                ("Fault", f"{item['code']} {item['name']}, {item['severity']}, {item['scope']}"),
-                *_texts(item),
-                ("OCPP 1.6", item["ocpp16"]),
-            ]
-        ),
-        options(output),
-    )
+    head = ("Fault", f"{item['code']} {item['name']}, {item['severity']}, {item['scope']}")
+    write(pairs([head, *pages.fault_texts(item), ("OCPP 1.6", item["ocpp16"])], call.screen), call.options)
     return exits.OK
 
 
-LATCH = {
-    "auto": "goes away by itself",
-    "unplug": "goes away when the vehicle has left",
-    "manual": "a technician clears it",
-}
+def _text(call: Call, code: str) -> dict[str, Any]:
+    """The catalogue's row of a code or a name; ends the command when there is none."""
+    items: list[dict[str, Any]] = call.ask("fault.catalogue")["items"]
+    for item in items:
+        if code.lower() in (item["code"].lower(), item["name"].lower()):
+            return item
+    hint = nearest(code, [i["name"] for i in items] + [i["code"] for i in items])
+    raise Abort(exits.NOT_FOUND, f"there is no fault {code!r}", hint or "the catalogue: evsectl fault explain", "not_found")
 
 
-def _texts(item: dict[str, str]) -> list[tuple[str, str]]:
-    return [
-        ("What", item["description"]),
-        ("Caused by", item["cause"]),
-        ("Effect", item["impact"]),
-        ("From afar", item["remedy_remote"]),
-        ("On site", item["remedy_on_site"]),
-        ("Reaction", item["reaction"]),
-        ("Latch", LATCH.get(item["latch"], item["latch"])),
-    ]
-
-
-@app.command()
+@data(app)
 def history(
-    limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=500)] = 50,
-    output: Output = "table",
-    fields: Fields = "",
-    no_headers: NoHeaders = False,
-    file: OutFile = "",
-    host: Host = "",
+    call: Call,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=1000, metavar="N")] = 50,
+    connector: Annotated[
+        int, typer.Option("--connector", help="Only this connector, 0 = station", min=0, max=48, metavar="ID")
+    ] = -1,
 ) -> int:
-    """Show when faults were raised and cleared, newest first."""
-    body = session(host).call("events.list", kind="fault.", limit=limit)
-    how = options(output, fields, no_headers, file)
-    if not body["items"] and how.format in ("table", "wide"):
-        note("No fault has ever been recorded.")
-        return exits.OK
-    emit("Event", body["items"], tables.EVENT, how, name="seq")
+    """Show when faults came and went, newest first."""
+    body = call.ask("events.list", kind="fault.", limit=limit, evse_id=connector)
+    empty = "No fault has ever been recorded." if connector < 0 else "No fault has been recorded there."
+    emit("Event", body["items"], tables.EVENT, call.options, name="seq", empty=empty)
     return exits.OK

@@ -9,8 +9,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from evsectl.diagnostics import usage
-from evsectl.options import Globals, Output
+from evsectl.diagnostics import nearest, usage
+from evsectl.options import Host, session
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 sim_app = typer.Typer(
@@ -22,7 +22,22 @@ plan_app = typer.Typer(
 )
 app.add_typer(plan_app, name="plan")
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="station.toml")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="station.toml", metavar="FILE")]
+Output = Annotated[str, typer.Option("-o", "--output", help="table or json", metavar="FORMAT")]
+PROFILES = ("utf8", "cp437", "ascii")
+LANGUAGES = ("en", "de", "fr")
+
+
+def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
+    """``value`` if it is known, else a refusal that names the nearest."""
+    if value not in known:
+        usage(f"{option}: there is no {value!r}", nearest(value, list(known)) or f"one of: {', '.join(known)}")
+    return value
+
+
+def report_format(output: str) -> str:
+    """Programs that write a report know two formats."""
+    return one_of("--output", output, ("table", "json"))
 
 
 def become(module: str, *arguments: str) -> NoReturn:
@@ -34,7 +49,7 @@ def become(module: str, *arguments: str) -> NoReturn:
 @app.command()
 def run(
     config: Config = Path("station.toml"),
-    socket: Annotated[str, typer.Option("--socket", help="Socket of the API")] = "",
+    socket: Annotated[str, typer.Option("--socket", help="Socket of the API", metavar="PATH")] = "",
 ) -> int:
     """Run the daemon in the foreground."""
     become("evse.runtime", "--config", str(config), *(["--socket", socket] if socket else []))
@@ -45,12 +60,12 @@ def demo(
     headless: Annotated[
         bool, typer.Option("--headless", help="No screens: a live text report, then the result")
     ] = False,
-    scenario: Annotated[str, typer.Option("--scenario", help="quick, site-limit, faults or offline")] = "quick",
+    scenario: Annotated[str, typer.Option("--scenario", help="quick, site-limit, faults or offline, or a file", metavar="NAME")] = "quick",
     output: Output = "table",
     admin: Annotated[bool, typer.Option("--admin", help="Show the service console instead of the kiosk")] = False,
 ) -> int:
-    """Watch a simulated two-connector DC station work: no hardware, no root, no network."""
-    arguments = ["--scenario", scenario, "-o", output]
+    """Watch a simulated two-connector DC station work."""
+    arguments = ["--scenario", scenario, "-o", report_format(output)]
     if headless or not sys.stdout.isatty():
         arguments.append("--headless")
     if admin:
@@ -61,12 +76,12 @@ def demo(
 @sim_app.command("run")
 def sim_run(
     config: Config = Path("station.toml"),
-    control: Annotated[str, typer.Option("--control", help="Unix socket for JSON-line commands")] = "",
-    scenario: Annotated[str, typer.Option("--scenario", help="Scenario file or name")] = "",
-    seed: Annotated[int, typer.Option("--seed", help="Seed of all randomness")] = 1,
+    control: Annotated[str, typer.Option("--control", help="Unix socket for JSON-line commands", metavar="PATH")] = "",
+    scenario: Annotated[str, typer.Option("--scenario", help="Scenario file or name", metavar="NAME")] = "",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of all randomness", metavar="N")] = 1,
     fast: Annotated[bool, typer.Option("--fast", help="Vehicles that hurry through the message sequence")] = False,
 ) -> int:
-    """Simulate the station that a configuration describes: boards, modules, meters, readers, cars, back end."""
+    """Simulate the station that a configuration describes."""
     arguments = ["--config", str(config), "--seed", str(seed)]
     arguments += ["--control", control] if control else []
     arguments += ["--scenario", scenario] if scenario else []
@@ -76,28 +91,26 @@ def sim_run(
 @sim_app.command("faults")
 def sim_faults(output: Output = "table") -> int:
     """List the faults that the simulator can raise."""
-    if output not in ("table", "json"):
-        usage(f"sim faults cannot write {output!r}", "use table or json")
-    become("evse.sim", "--list-faults", "-o", output)
+    become("evse.sim", "--list-faults", "-o", report_format(output))
 
 
 @sim_app.command("sessions")
 def sim_sessions(
     file: Annotated[
-        Path, typer.Argument(help="Measured sessions, CSV in the columns of profiles/sessions/dc-sessions.csv")
+        Path, typer.Argument(help="CSV in the columns of profiles/sessions/dc-sessions.csv", metavar="FILE")
     ],
     first: Annotated[
-        str, typer.Option("--from", help="First day, YYYY-MM-DD; without it the busiest day of the file")
+        str, typer.Option("--from", help="First day; without it the busiest day of the file", metavar="DATE")
     ] = "",
-    last: Annotated[str, typer.Option("--to", help="Last day; without it the first one")] = "",
+    last: Annotated[str, typer.Option("--to", help="Last day; without it the first one", metavar="DATE")] = "",
     output: Output = "table",
     config: Annotated[
-        str, typer.Option("--config", "-c", help="Station profile or station.toml")
+        str, typer.Option("--config", "-c", help="Station profile or station.toml", metavar="NAME")
     ] = "measured/desl-172k5",
-    limit: Annotated[int, typer.Option("--limit", help="At most this many sessions, 0 = all")] = 0,
+    limit: Annotated[int, typer.Option("--limit", help="At most this many sessions, 0 = all", min=0, metavar="N")] = 0,
 ) -> int:
-    """Run the whole station through measured sessions, as fast as it goes, and compare."""
-    arguments = [str(file), "--config", config, "-o", output]
+    """Run the station through measured sessions, compare."""
+    arguments = [str(file), "--config", config, "-o", report_format(output)]
     arguments += ["--from", first] if first else []
     arguments += ["--to", last] if last else []
     become("evse.lab.sessions", *arguments, *(["--limit", str(limit)] if limit else []))
@@ -105,29 +118,36 @@ def sim_sessions(
 
 @plan_app.command("solve")
 def plan_solve() -> int:
-    """Read a planner problem (JSON) from stdin and print the allocation."""
+    """Solve a planner problem (JSON on stdin)."""
     become("evse.planner")
 
 
-def _screen(module: str, lang: str, profile: str, baud: int, extra: list[str]) -> NoReturn:
+def _screen(module: str, host: str, lang: str, profile: str, baud: int, extra: list[str]) -> NoReturn:
+    if lang:
+        one_of("--lang", lang, LANGUAGES)
+    if profile:
+        one_of("--profile", profile, PROFILES)
     arguments = [*extra]
-    host = Globals.host or os.environ.get("EVSECTL_HOST", "")
-    arguments += ["--socket", host.removeprefix("unix://")] if host else []
+    where = session(host).host
+    arguments += ["--socket", where.removeprefix("unix://")] if where else []
     arguments += ["--lang", lang] if lang else []
     arguments += ["--profile", profile] if profile else []
     become(module, *arguments, *(["--baud", str(baud)] if baud else []))
 
 
-Profile = Annotated[str, typer.Option("--profile", help="Glyphs of the terminal: utf8, cp437 or ascii")]
-Baud = Annotated[int, typer.Option("--baud", help="Speed of the line, when the terminal cannot tell")]
+Profile = Annotated[str, typer.Option("--profile", help="Glyphs of the terminal: utf8, cp437 or ascii", metavar="NAME")]
+Baud = Annotated[int, typer.Option("--baud", help="Speed of the line, when the terminal cannot tell", min=0, metavar="N")]
 
 
 @app.command()
 def kiosk(
-    lang: Annotated[str, typer.Option("--lang", help="en, de or fr")] = "", profile: Profile = "", baud: Baud = 0
+    lang: Annotated[str, typer.Option("--lang", help="en, de or fr", metavar="LANG")] = "",
+    profile: Profile = "",
+    baud: Baud = 0,
+    host: Host = "",
 ) -> int:
     """Show the driver's screen."""
-    _screen("tui.kiosk", lang, profile, baud, [])
+    _screen("tui.kiosk", host, lang, profile, baud, [])
 
 
 @app.command()
@@ -136,6 +156,7 @@ def admin(
     mono: Annotated[bool, typer.Option("--mono", help="No colours")] = False,
     profile: Profile = "",
     baud: Baud = 0,
+    host: Host = "",
 ) -> int:
     """Show the service console."""
-    _screen("tui.admin", "", profile, baud, [*(["--readonly"] if readonly else []), *(["--mono"] if mono else [])])
+    _screen("tui.admin", host, "", profile, baud, [*(["--readonly"] if readonly else []), *(["--mono"] if mono else [])])

@@ -6,73 +6,33 @@ from typing import Annotated, Any
 
 import typer
 
-from evsectl import exits, tables
+from evsectl import exits, pages, tables
 from evsectl.diagnostics import usage
-from evsectl.options import Host, OutFile, Output, options, session
-from evsectl.output import Cell, emit, pairs, table, write
+from evsectl.options import Call, data
+from evsectl.output import emit, write
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Site limits and power allocation."
 )
 
-def _kw(key: str) -> Cell:
-    return lambda row: tables.kilo(row[key])
+
+@data(app)
+def get(call: Call) -> int:
+    """Show limits, plan and module groups."""
+    return _show(call, call.ask("planner.get"))
 
 
-ALLOCATION = [
-    tables.Column("EVSE", "evse_id", right=True),
-    *[tables.Column(f"{n.upper()} kW", _kw(f"{n}_w"), right=True) for n in ("requested", "offered", "allowed", "assigned")],
-    tables.Column("GROUPS", lambda r: tables.plain(r["chain"])),
-    tables.Column("BOUND BY", "binding"),
-    tables.Column("DETAIL", lambda r: tables.plain(r["detail"])),
-]
-
-
-@app.command()
-def get(output: Output = "table", file: OutFile = "", host: Host = "") -> int:
-    """Show limits in force, the plan, and who owns which module group."""
-    return _show(session(host).call("planner.get"), output, file)
-
-
-def _show(body: dict[str, Any], output: str, file: str = "") -> int:
-    if output != "table":
-        emit("Planner", [body], [], options(output, file=file), single=True)
-        return exits.OK
-    s = body["settings"]
-    rows = [
-        ("Site limit", _limit(s["limit_w"], s["file_limit_w"])),
-        ("OCPP limit", _limit(s["ocpp_limit_w"], s["file_ocpp_limit_w"])),
-        ("Group power", _limit(s["group_power_w"], s["file_group_power_w"])),
-        ("Max groups", f"{s['max_groups'] or 'no cap'}"),
-        ("Borrowing", "allowed" if s["allow_cross"] else "forbidden"),
-        ("Measured", f"{tables.kilo(body['site_power_w'])} kW at the site meter"),
-        (
-            "Plan",
-            f"version {body['plan']['version']}, {body['plan']['reason'] or 'no reason given'}"
-            if body["plan"]
-            else "none yet",
-        ),
-    ]
-    text = pairs(rows)
-    if body["plan"]:
-        text += "\n" + table(body["plan"]["allocations"], ALLOCATION, headers=True)
-    if body["groups"]:
-        text += "\n" + table(body["groups"], tables.GROUP, headers=True)
-    write(text, options(output, file=file))
+def _show(call: Call, body: dict[str, Any]) -> int:
+    if call.human:
+        write(pages.planner(body, call.screen, wide=call.options.wide), call.options)
+    else:
+        emit("Planner", [body], [], call.options, single=True)
     return exits.OK
 
 
-def _limit(value: int, from_file: int) -> str:
-    text = f"{tables.kilo(value)} kW" if value else "none"
-    return (
-        text
-        if value == from_file
-        else f"{text} (set by an operator; the file says {tables.kilo(from_file) + ' kW' if from_file else 'none'})"
-    )
-
-
-@app.command("set")
+@data(app, "set")
 def set_(
+    call: Call,
     limit_w: Annotated[
         str, typer.Option("--limit-w", help="Site cap at the AC side, W (or 60kW); 0 = none", metavar="POWER")
     ] = "",
@@ -82,15 +42,15 @@ def set_(
     group_power_w: Annotated[
         str, typer.Option("--group-power-w", help="Cap per owner of module groups, W", metavar="POWER")
     ] = "",
-    max_groups: Annotated[int | None, typer.Option("--max-groups", help="Groups per owner; 0 = no cap", min=0)] = None,
+    max_groups: Annotated[
+        int | None, typer.Option("--max-groups", help="Groups per owner; 0 = no cap", min=0, max=64, metavar="N")
+    ] = None,
     allow_cross: Annotated[
         bool | None, typer.Option("--allow-cross/--forbid-cross", help="Borrow module groups of other connectors")
     ] = None,
     reset: Annotated[bool, typer.Option("--reset", help="Back to the configuration file")] = False,
-    output: Output = "table",
-    host: Host = "",
 ) -> int:
-    """Change limits now, without restart; outputs follow within two ticks."""
+    """Change limits now, without restart."""
     change: dict[str, Any] = {
         key: watts(value)
         for key, value in (("limit_w", limit_w), ("ocpp_limit_w", ocpp_limit_w), ("group_power_w", group_power_w))
@@ -104,11 +64,14 @@ def set_(
         change["reset"] = True
     if not change:
         usage("nothing to set", "for example: evsectl planner set --limit-w 60kW")
-    return _show(session(host).call("planner.set", **change), output)
+    return _show(call, call.ask("planner.set", **change))
+
+
+POWER_MAX_W = 10_000_000
 
 
 def watts(text: str) -> int:
-    """``60000``, ``60000W``, ``60kW`` in W."""
+    """``60000``, ``60000W``, ``60kW`` in W; 0 to 10 MW."""
     raw = text.strip().lower()
     factor = 1
     if raw.endswith("kw"):
@@ -119,23 +82,23 @@ def watts(text: str) -> int:
         value = float(raw) * factor
     except ValueError:
         usage(f"{text!r} is not a power", "write watts (60000) or kilowatts (60kW)")
-    if value < 0 or value != value:
-        usage(f"{text!r}: a power limit cannot be negative", "0 means no limit")
+    if not 0 <= value <= POWER_MAX_W:
+        usage(f"{text!r} is not between 0 and {POWER_MAX_W // 1000} kW", "0 means no limit")
     return round(value)
 
 
-@app.command()
-def recompute(output: Output = "table", host: Host = "") -> int:
+@data(app)
+def recompute(call: Call) -> int:
     """Plan again from scratch."""
-    return _show(session(host).call("planner.recompute"), output)
+    return _show(call, call.ask("planner.recompute"))
 
 
-@app.command()
-def explain(output: Output = "table", host: Host = "") -> int:
-    """Say why each connector gets what it gets; the binding limit is marked."""
-    items = session(host).call("planner.explain")["items"]
-    if output == "table":
-        write("\n".join(tables.limits(item) for item in items), options(output))
+@data(app)
+def explain(call: Call) -> int:
+    """Say why each connector gets what it gets."""
+    items = call.ask("planner.explain")["items"]
+    if call.human:
+        write("\n".join(pages.limits(item, call.screen) for item in items), call.options)
     else:
-        emit("Explanation", items, tables.EXPLANATION, options(output), name="evse_id")
+        emit("Explanation", items, tables.EXPLANATION, call.options, name="evse_id")
     return exits.OK

@@ -4,72 +4,77 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evse import __version__
-from evsectl import exits, reads, tables
-from evsectl.diagnostics import Abort, note, usage
-from evsectl.options import EvseId, Fields, Host, NoHeaders, OutFile, Output, options, session
-from evsectl.output import emit, pairs, write
+from evsectl import exits, pages, reads, tables, topics
+from evsectl.diagnostics import Abort, nearest, note, usage
+from evsectl.layout import pairs
+from evsectl.options import Call, EvseId, Host, OutFile, Output, data, session, text_options
+from evsectl.output import Options, emit, write
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command()
-def status(
-    output: Output = "table", fields: Fields = "", no_headers: NoHeaders = False, file: OutFile = "", host: Host = ""
-) -> int:
+@data(app)
+def status(call: Call) -> int:
     """Show the whole station on one page."""
-    return reads.status(session(host), options(output, fields, no_headers, file))
+    return reads.status(call.session, call.options)
 
 
 @app.command()
 def watch(
-    what: Annotated[str, typer.Argument(help="status or events")] = "status",
+    what: Annotated[str, typer.Argument(help="status or events", metavar="[STREAM]")] = "status",
     output: Output = "table",
-    since: Annotated[int | None, typer.Option("--since", help="Resume after this seq")] = None,
+    since: Annotated[
+        int | None, typer.Option("--since", help="Resume after this seq", min=0, metavar="SEQ")
+    ] = None,
     no_reconnect: Annotated[bool, typer.Option("--no-reconnect", help="End when the daemon goes away")] = False,
     host: Host = "",
 ) -> int:
-    """Follow the station: a snapshot, then one line per change; -o jsonl for programs."""
-    if what not in ("status", "events"):
-        usage(f"there is no stream {what!r}", "streams: status, events")
-    if output not in ("table", "jsonl"):
-        usage(f"watch cannot write {output!r}", "use -o jsonl, or nothing")
-    return reads.watch(session(host), options(output), stream=f"{what}.stream", since=since, reconnect=not no_reconnect)
+    """Follow the station or its events; -o jsonl for programs."""
+    return reads.watch(session(host), Options(output), stream=what, since=since, reconnect=not no_reconnect)
 
 
 @app.command()
 def wait(
-    noun: Annotated[str, typer.Argument(help="connector")],
+    noun: Annotated[str, typer.Argument(help="connector", metavar="connector")],
     evse_id: EvseId,
     condition: Annotated[
-        str, typer.Option("--for", help="phase=charging, state=Charging, step=Curr, plugged=no, fault=none")
+        str,
+        typer.Option(
+            "--for",
+            help="phase=charging, phase=finished,idle, state=Charging, step=Curr, plugged=no, fault=none",
+            metavar="KEY=VALUE",
+        ),
     ],
-    timeout: Annotated[str, typer.Option("--timeout", help="60s, 2m")] = "60s",
+    timeout: Annotated[str, typer.Option("--timeout", help="60s, 2m", metavar="TIME")] = reads.WAIT_DEFAULT,
     host: Host = "",
 ) -> int:
-    """Wait until a connector is in a state; exit 124 when the time runs out."""
+    """Wait for a state; exit 124 when the time runs out."""
     if noun != "connector":
-        usage(f"wait knows no {noun!r}", "use: evsectl wait connector 1 --for phase=charging")
-    return reads.wait_connector(session(host), evse_id, condition, seconds(timeout))
+        hint = nearest(noun, ["connector"]) or "use: evsectl wait connector 1 --for phase=charging"
+        usage(f"wait knows no {noun!r}", hint)
+    return reads.wait_connector(session(host), evse_id, condition, reads.seconds(timeout))
 
 
-@app.command()
+@data(app)
 def doctor(
-    output: Output = "table",
-    host: Host = "",
-    junit: Annotated[Path | None, typer.Option("--junit", help="Also write the checks as JUnit XML")] = None,
+    call: Call,
+    junit: Annotated[
+        str, typer.Option("--junit", help="Also write the checks as JUnit XML", metavar="FILE")
+    ] = "",
 ) -> int:
-    """Check devices, back end, storage, control loop and clock; exit 10 when something fails."""
-    checks = session(host).call("doctor.run")["checks"]
-    emit("Check", checks, tables.CHECK, options(output), name="name")
-    if junit is not None:
-        junit.write_text(_junit(checks), encoding="utf-8")
+    """Check the station; exit 10 when something fails."""
+    checks = call.ask("doctor.run")["checks"]
+    if junit:
+        write(_junit(checks), text_options(junit))
+    if call.human:
+        write(pages.doctor(checks, call.screen), call.options)
+    else:
+        emit("Check", checks, tables.CHECK, call.options, name="name")
     return exits.DEVICE if any(check["result"] == "failed" for check in checks) else exits.OK
 
 
@@ -92,9 +97,9 @@ def _junit(checks: list[dict[str, str]]) -> str:
     )
 
 
-@app.command()
-def version(output: Output = "table", host: Host = "") -> int:
-    """Show the versions of this program and of the daemon."""
+@data(app)
+def version(call: Call) -> int:
+    """Show the versions of this program and the daemon."""
     row: dict[str, str | None] = {
         "client": __version__,
         "python": platform.python_version(),
@@ -102,15 +107,15 @@ def version(output: Output = "table", host: Host = "") -> int:
         "api": None,
     }
     try:
-        body = session(host).call("version.get")
+        body = call.ask("version.get")
         row["daemon"], row["api"] = body["version"], body["api_version"]
     except Abort as error:
         if error.exit_code != exits.UNREACHABLE:
             raise
-    if output == "table":
-        write(pairs((key, value or "not running") for key, value in row.items()), options(output))
+    if call.human:
+        write(pairs((key, value or "not running") for key, value in row.items()), call.options)
     else:
-        emit("Version", [row], [], options(output), single=True)
+        emit("Version", [row], [], call.options, name="client", single=True)
     if row["daemon"] and row["daemon"] != __version__:
         note(f"evsectl: this program is {__version__}, the daemon is {row['daemon']}; update both to the same version")
     return exits.OK
@@ -121,43 +126,23 @@ def openapi(file: OutFile = "") -> int:
     """Print the OpenAPI document of the local API."""
     from evse.api.openapi import document
 
-    write(json.dumps(document(), indent=2, sort_keys=True) + "\n", options("table", file=file))
+    write(json.dumps(document(), indent=2, sort_keys=True) + "\n", text_options(file))
     return exits.OK
 
 
 @app.command(name="help")
-def help_(topic: Annotated[str, typer.Argument(help="exit-codes or output")] = "exit-codes") -> int:
-    """Explain exit codes or output formats."""
-    if topic == "exit-codes":
-        sys.stdout.write(pairs((str(code), text) for code, text in exits.TEXTS.items()))
-    elif topic == "output":
-        sys.stdout.write(
-            pairs(
-                [
-                    ("table", "for people; the same text in a pipe"),
-                    ("wide", "a table with all columns"),
-                    ("json", "one object with apiVersion and kind"),
-                    ("jsonl", "one object per line"),
-                    ("yaml", "the same as json"),
-                    ("csv", "RFC 4180 with a header line"),
-                    ("name", "one id per line"),
-                    ("value", "bare values of --fields, tab-separated"),
-                ]
-            )
+def help_(
+    topic: Annotated[str, typer.Argument(help="exit-codes, output or environment", metavar="[TOPIC]")] = "",
+) -> int:
+    """Explain exit codes, output or environment."""
+    how = text_options()
+    if not topic:
+        write("".join(f"evsectl help {name}\n" for name in topics.TOPICS), how)
+        return exits.OK
+    if topic not in topics.TOPICS:
+        usage(
+            f"there is no topic {topic!r}",
+            nearest(topic, list(topics.TOPICS)) or f"topics: {', '.join(topics.TOPICS)}; evsectl COMMAND --help",
         )
-    else:
-        usage(f"there is no topic {topic!r}", "topics: exit-codes, output")
+    write(pairs(topics.TOPICS[topic], how.screen), how)
     return exits.OK
-
-
-def seconds(text: str) -> float:
-    """``90``, ``90s``, ``2m``, ``1h`` in seconds."""
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    number, unit = (text[:-1], units[text[-1]]) if text and text[-1] in units else (text, 1.0)
-    try:
-        value = float(number) * unit
-    except ValueError:
-        usage(f"{text!r} is not a time", "write 30s, 2m or 1h")
-    if value < 0:
-        usage(f"{text!r}: a time cannot be negative")
-    return value

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from evsectl import exits
-from evsectl.options import Host, Output, options, session
+from evsectl.commands.launch import Output, become, report_format
+from evsectl.options import Call, data
 from evsectl.output import emit, write
 
 app = typer.Typer(
@@ -16,17 +17,15 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def dump(output: Output = "table", host: Host = "") -> int:
-    """Write the last ten minutes of inputs to a file on the station."""
-    body = session(host).call("trace.dump")
-    if output == "table":
-        write(
-            f"{body['path']}  {body['seconds']} s, {body['ticks']} ticks, {body['bytes'] // 1024} KiB\n",
-            options(output),
-        )
+@data(app)
+def dump(call: Call) -> int:
+    """Write the last ten minutes of inputs to a file."""
+    body = call.ask("trace.dump")
+    if call.human:
+        size = f"{body['seconds']} s, {body['ticks']} ticks, {body['bytes'] // 1024} KiB"
+        write(f"{body['path']}  {size}\n", call.options)
     else:
-        emit("TraceDump", [body], [], options(output), single=True)
+        emit("TraceDump", [body], [], call.options, name="path", single=True)
     return exits.OK
 
 
@@ -36,7 +35,5 @@ def replay(
     events: Annotated[bool, typer.Option("--events", help="List what happened in the trace")] = False,
     output: Output = "table",
 ) -> int:
-    """Run a trace through the core again; exit 8 when the outputs differ."""
-    from evsectl.commands.launch import become
-
-    become("evse.replay", str(file), "-o", output, *(["--events"] if events else []))
+    """Run a trace again; exit 8 when outputs differ."""
+    become("evse.replay", str(file), "-o", report_format(output), *(["--events"] if events else []))

@@ -1,0 +1,207 @@
+"""Pages for people about one thing: the station, a connector, a session, a fault, the planner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evsectl import tables as t
+from evsectl.layout import RED, Column, Row, Screen, clean, fit, paint, pairs, plain, table, wrap
+
+
+def overview(status: Row, where: Screen, *, wide: bool = False) -> str:
+    """The page of ``evsectl status``: who, back end, site, devices, faults with what to do, connectors."""
+    view = status["view"]
+    service = "in service" if view["operational"] == "Operative" else "OUT OF SERVICE"
+    site = "-" if view["site_power_w"] is None else f"{t.kilo(view['site_power_w'])} kW"
+    site += " measured" if view["site_limit_w"] is None else f" of {t.kilo(view['site_limit_w'])} kW"
+    up = t.duration(status["system"]["uptime_s"])
+    rows = [
+        ("STATION", f"{status['station_id']}  {service}  {t.clock(view['wall'])} UTC  up {up}"),
+        ("CSMS", csms(status["ocpp"])),
+        ("SITE", f"{site}, {t.kilo(view['assigned_w'])} kW offered to vehicles, plan {view['plan_version']}"),
+        *_devices(status["links"]),
+        *_faults(view["faults"]),
+    ]
+    columns = [column for column in t.CONNECTOR if wide or not column.wide]
+    columns = columns if wide else fit(view["evses"], columns, where)
+    return pairs(rows, where) + "\n" + table(view["evses"], columns, where=where)
+
+
+def _devices(links: list[Row]) -> list[tuple[str, str]]:
+    offline = [link for link in links if not link["online"]]
+    if not offline:
+        return [("DEVICES", f"all {len(links)} answer")]
+    return [
+        ("DEVICES", f"{len(offline)} of {len(links)} DO NOT ANSWER"),
+        *(("", f"{link['name']} at {link['where']}: {link['detail'] or 'no answer'}") for link in offline),
+    ]
+
+
+def _faults(faults: list[Row]) -> list[tuple[str, str]]:
+    if not faults:
+        return [("FAULTS", "none")]
+    rows = [("FAULTS", f"{len(faults)} ACTIVE; what to do: evsectl fault get {faults[0]['code']}")]
+    for fault in faults:
+        where = f"connector {fault['evse_id']}" if fault["evse_id"] else "station"
+        gone = "" if fault["present"] else " (cause gone, waits to be cleared)"
+        rows.append(("", f"{fault['code']} {where}: {fault['detail'] or 'no detail'}{gone}"))
+    return rows
+
+
+def csms(ocpp: Row) -> str:
+    """One line about the back end."""
+    if not ocpp["enabled"]:
+        return "switched off"
+    link = (
+        f"connected, {ocpp['registration'] or 'not registered yet'}"
+        if ocpp["connected"]
+        else f"NOT CONNECTED {ocpp['last_error']}".rstrip()
+    )
+    queued = f", {ocpp['queued']} messages wait" if ocpp["queued"] else ""
+    return f"{link}{queued}  {ocpp['url']}"
+
+
+def connector_card(e: Row, where: Screen) -> str:
+    """Everything that is known about one connector."""
+    s = e["session"] or {}
+    known = {True: "yes", False: "no", None: "unknown"}
+    rows = [
+        ("Connector", str(e["evse_id"])),
+        ("State", t.state(e) + (f" ({e['waiting_for']})" if e["waiting_for"] else "")),
+        ("Step", t.step(e)),
+        ("In service", f"backend {e['operational_backend']}, local {e['operational_local']}"),
+        ("Authorisation", f"{e['auth_state']} {s.get('id_token', '')}".strip()),
+        ("Vehicle", plain(s.get("evcc_id"))),
+        ("Output", f"{t.kilo(e['power_w'])} kW, {t.whole(e['voltage_mv'])} V, {t.whole(e['current_ma'])} A"),
+        ("Vehicle asks", f"{t.kilo(e['demand_w'])} kW, {t.whole(e['demand_mv'])} V, {t.whole(e['demand_ma'])} A"),
+        ("Offered", f"{t.binding(e)} kW" if e["session"] else "-"),
+        ("State of charge", _unit(e["soc_pct"], "%")),
+        ("Energy", _unit(s and t.kilo(s["energy_wh"], 2), "kWh")),
+        ("Module groups", plain(e["chain"])),
+        ("Contactor", {True: "closed", False: "open", None: "unknown"}[e["contactor_closed"]]),
+        ("Plug locked", known[e["locked"]]),
+        ("Insulation", _unit(e["isolation_kohm"], "kohm")),
+        ("Temperature", f"{t.tenth(e['temperature_dc'])} °C"),
+        ("Session", plain(s.get("session_id"))),
+        ("Transaction", plain(s.get("transaction_id"))),
+        ("Faults", ", ".join(f"{f['code']} {f['detail']}" for f in e["faults"]) or "none"),
+    ]
+    return pairs(rows, where)
+
+
+def _unit(value: Any, unit: str) -> str:
+    return "-" if value in (None, "", {}) else f"{value} {unit}"
+
+
+def session_card(body: Row, where: Screen) -> str:
+    """One session with its events."""
+    s = body["session"]
+    rows = [
+        ("Session", s["session_id"]),
+        ("Connector", str(s["evse_id"])),
+        ("Plugged in", t.clock(s["plugged_at"])),
+        ("Started", t.clock(s["started_at"])),
+        ("Ended", t.clock(s["ended_at"])),
+        ("Unplugged", t.clock(s["unplugged_at"])),
+        ("Duration", t.duration(t.length(s))),
+        ("Energy", f"{t.kilo(s['energy_wh'], 2)} kWh"),
+        ("Meter", f"{t.kilo(s['meter_start_wh'], 2)} to {t.kilo(s['meter_stop_wh'], 2)} kWh"),
+        ("State of charge", f"{plain(s['soc_start_pct'])} % to {plain(s['soc_end_pct'])} %"),
+        ("Highest power", f"{t.kilo(s['power_max_w'])} kW"),
+        ("Card", f"{plain(s['id_token'])} by {s['auth_source']}"),
+        ("Vehicle", plain(s["evcc_id"])),
+        ("Transaction", plain(s["transaction_id"])),
+        ("Stop reason", plain(s["stop_reason"])),
+        ("Fault", plain(s["fault"])),
+    ]
+    events = [c for c in t.EVENT if not c.wide]
+    return pairs(rows, where) + ("\n" + table(body["events"], events, where=where) if body["events"] else "")
+
+
+LATCH = {
+    "auto": "goes away by itself",
+    "unplug": "goes away when the vehicle has left",
+    "manual": "a technician clears it",
+}
+
+
+def fault_texts(item: Row) -> list[tuple[str, str]]:
+    """What a technician needs to know about a fault."""
+    return [
+        ("What", item["description"]),
+        ("Caused by", item["cause"]),
+        ("Effect", item["impact"]),
+        ("From afar", item["remedy_remote"]),
+        ("On site", item["remedy_on_site"]),
+        ("Reaction", item["reaction"]),
+        ("Latch", LATCH.get(item["latch"], item["latch"])),
+    ]
+
+
+def fault_card(item: Row, where: Screen) -> str:
+    """An active fault, what to do, and whether it can be cleared."""
+    record = item["record"]
+    place = f"connector {record['evse_id']}" if record["evse_id"] else "station"
+    clear = f"evsectl fault clear {record['code']}" + (f" --connector {record['evse_id']}" if record["evse_id"] else "")
+    times = "once" if record["count"] == 1 else f"{record['count']} times"
+    rows = [
+        ("Fault", f"{record['code']} {item['name']}, {place}, {item['severity']}"),
+        ("Detail", plain(record["detail"])),
+        ("Since", f"{t.clock(record['first_seen'])} UTC, last {t.clock(record['last_seen'])}, {times}"),
+        ("Cause", "stands" if record["present"] else "gone"),
+        *fault_texts(item),
+        ("Clear", clear if item["clearable"] else f"not now: {item['why_not']}"),
+    ]
+    return pairs(rows, where)
+
+
+def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
+    """Limits in force, the plan, and who owns which module group."""
+    s = body["settings"]
+    plan = body["plan"]
+    rows = [
+        ("Site limit", _limit(s["limit_w"], s["file_limit_w"])),
+        ("OCPP limit", _limit(s["ocpp_limit_w"], s["file_ocpp_limit_w"])),
+        ("Group power", _limit(s["group_power_w"], s["file_group_power_w"])),
+        ("Max groups", f"{s['max_groups'] or 'no cap'}"),
+        ("Borrowing", "allowed" if s["allow_cross"] else "forbidden"),
+        ("Measured", f"{t.kilo(body['site_power_w'])} kW at the site meter"),
+        ("Plan", f"version {plan['version']}, {plan['reason'] or 'no reason given'}" if plan else "none yet"),
+    ]
+    text = pairs(rows, where)
+    for items, columns in ((plan["allocations"] if plan else [], t.ALLOCATION), (body["groups"], t.GROUP)):
+        if items:
+            shown = [column for column in columns if wide or not column.wide]
+            text += "\n" + table(items, shown if wide else fit(items, shown, where), where=where)
+    return text
+
+
+def _limit(value: int, from_file: int) -> str:
+    text = f"{t.kilo(value)} kW" if value else "none"
+    if value == from_file:
+        return text
+    return f"{text} (set by an operator; the file says {t.kilo(from_file) + ' kW' if from_file else 'none'})"
+
+
+def limits(row: Row, where: Screen) -> str:
+    """Why a connector gets what it gets: the sentence, then its caps, the binding one marked."""
+    columns = [
+        Column("", lambda r: ">" if r["binds"] else " "),
+        Column("kW", lambda r: t.kilo(r["power_w"]), right=True),
+        Column("SOURCE", "source"),
+        Column("AGE", lambda r: t.duration(r.get("age_s")), right=True),
+        Column("DETAIL", "detail", flex=True),
+    ]
+    sentence = "".join(line + "\n" for line in wrap(clean(row["text"]), where.page))
+    return sentence + (table(row["limits"], columns, where=where) if row["limits"] else "")
+
+
+def doctor(checks: list[Row], where: Screen) -> str:
+    """The checks, the remedy below what is not in order."""
+    columns = [column for column in t.CHECK if column.header != "REMEDY"]
+    lines = table(checks, columns, where=where)
+    wrong = [check for check in checks if check["result"] not in ("ok", "skipped")]
+    if not wrong:
+        return lines
+    todo = [(check["name"], check["remedy"] or "no remedy is known") for check in wrong]
+    return f"{lines}\n{paint('To do', RED if where.color else '')}\n{pairs(todo, where)}"
