@@ -21,6 +21,7 @@ WallNs = int
 
 DurationNs = int
 
+NS_PER_US: Final = 1_000
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
 

@@ -27,7 +27,7 @@ from evse.domain.station import StationSpec
 from evse.runtime.planning import PlannerShell
 from evse.runtime.recorder import Recorder
 from evse.runtime.wiring import Devices
-from evse.units import NS_PER_S, TICK_NS, Instant
+from evse.units import NS_PER_MS, NS_PER_S, NS_PER_US, TICK_NS, Instant
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,17 @@ COMMANDS_WAITING_MAX = 256
 NOT_FITTED = NoData(reason=NoDataReason.NOT_FITTED, since=0, detail="not fitted")
 
 
+LATENESS_STEP_NS = 100 * NS_PER_US
+LATENESS_STEPS = TICK_NS // LATENESS_STEP_NS
+"""Resolution and reach of the distribution of lateness; the last step holds everything later than one period."""
+
+
 class LoopStats:
     """How well the loop keeps time."""
 
     def __init__(self) -> None:
         self.count = 0
+        self._lateness = [0] * (LATENESS_STEPS + 1)
         self.late = 0
         self.lateness_max_ns = 0
         self.duration_sum_ns = 0
@@ -56,6 +62,16 @@ class LoopStats:
             self.lateness_max_ns = lateness_ns
         if lateness_ns > TICK_NS:
             self.late += 1
+        self._lateness[min(max(lateness_ns, 0) // LATENESS_STEP_NS, LATENESS_STEPS)] += 1
+
+    def lateness_ms(self, permille: int) -> float:
+        """Lateness that ``permille`` of all ticks did not exceed, rounded up to 0.1 ms; "more than 50" reads as 50.1."""
+        wanted, seen = self.count * permille / 1000, 0
+        for step, count in enumerate(self._lateness):
+            seen += count
+            if seen >= wanted and seen:
+                return (step + 1) * LATENESS_STEP_NS / NS_PER_MS
+        return 0.0
 
 
 class ControlLoop:

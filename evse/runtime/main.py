@@ -17,6 +17,9 @@ from evse import __version__
 from evse.config.load import load_config
 from evse.config.model import StationConfig
 from evse.domain.base import ConfigError
+from evse.units import NS_PER_MS, NS_PER_US
+
+log = logging.getLogger(__name__)
 
 EXIT_CONFIG = 9
 EXIT_FAILED = 1
@@ -65,11 +68,17 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         station = await open_station(config, options.config, data_dir, Random(os.urandom(16)))
-        server = await serve(station, options.socket)
     except OSError as error:
         sys.stderr.write(f"evsed: cannot start: {error}\n")
         return EXIT_FAILED
-    station.start()
+    station.start()  # first: boards and modules wait for levels, people can wait for the API
+    try:
+        server = await serve(station, options.socket)
+    except OSError as error:
+        sys.stderr.write(f"evsed: cannot start: {error}\n")
+        await station.close()
+        await station.store.close()
+        return EXIT_FAILED
     gc.collect()
     gc.freeze()
     if options.ready_fd >= 0:
@@ -86,6 +95,12 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
     await server.close()
     await station.close()
     await station.store.close()
+    stats = station.loop.stats
+    log.info(
+        "control loop: %d ticks, %d late, lateness p99 %.1f ms, worst %.1f ms, mean duration %.0f us",
+        stats.count, stats.late, stats.lateness_ms(990), stats.lateness_max_ns / NS_PER_MS,
+        stats.duration_sum_ns / NS_PER_US / max(1, stats.count),
+    )  # fmt: skip
     return EXIT_RESET if station.reset_requested and not stop.is_set() else 0
 
 

@@ -1,0 +1,29 @@
+"""The planner against its budgets; all sizes are in ``python benchmarks/bench_planner.py``."""
+
+from __future__ import annotations
+
+from benchmarks.bench_planner import cases, median_ms
+from benchmarks.timing import Figure
+
+REPEAT = 21
+BUDGETS: dict[str, tuple[str, float | None]] = {
+    "live_2_connectors": ("replanning as the daemon does it, 2 connectors", None),
+    "live_12_connectors": ("replanning as the daemon does it, 12 connectors", 5.0),
+    "live_48_connectors": ("replanning as the daemon does it, 48 connectors", None),
+    "chain_12_connectors_12_groups_3_kinds": ("planner, chain, 12 connectors on 12 groups", 5.0),
+    "chain_12_connectors_24_groups_3_kinds": ("planner, chain, 12 connectors on 24 groups", 5.0),
+    "ring_12_connectors_24_groups_3_kinds": ("planner, ring, 12 connectors on 24 groups", 5.0),
+    "chain_48_connectors_96_groups_3_kinds": ("planner, chain, 48 connectors on 96 groups", None),
+    "matrix_12_connectors_12_groups_3_kinds": ("planner, matrix, 12 connectors on 12 groups", 50.0),
+    "matrix_12_connectors_24_groups_3_kinds": ("planner, matrix, 12 connectors on 24 groups", 50.0),
+}
+"""Case -> (name in the table, budget in ms of docs/planner.md)."""
+
+
+def run(repeat: int = REPEAT) -> list[Figure]:
+    """Median CPU time per case."""
+    known = cases()
+    return [
+        Figure(name=name, value=median_ms(known[case], repeat), unit="ms", budget=budget)
+        for case, (name, budget) in BUDGETS.items()
+    ]
