@@ -11,7 +11,7 @@ from evse.core.outputs import AnyEffect
 from evse.core.state import ENERGY_STAGES, AvailabilityCell, EvseWork, StationState, TieState, thaw
 from evse.domain.faults import FaultCode, FaultRecord
 from evse.domain.limits import Allocation, LimitSource
-from evse.domain.readings import GroupStatus, MeterValues, NoData, Sample
+from evse.domain.readings import GroupStatus, MeterValues, NoData, NoDataReason, Sample
 from evse.domain.session import StopReason
 from evse.domain.signals import BoardStatus, CpState
 from evse.domain.station import EvseKind, EvseSpec, StationSpec
@@ -45,6 +45,7 @@ class Conn:
         "index",
         "m",
         "m_at",
+        "meter_unplugged",
         "modules_w",
         "no_board",
         "no_meter",
@@ -69,6 +70,7 @@ class Conn:
         self.m: MeterValues | None = None  # fresh
         self.m_at: Instant = 0
         self.no_meter = ""
+        self.meter_unplugged = False
         self.home = -1  # index of the home group
         self.chain: tuple[int, ...] = ()  # indices of connected groups
         self.modules_w = 0  # what they can give
@@ -193,6 +195,7 @@ class Tick:
     def _read_meter(self, conn: Conn, given: EvseInputs) -> None:
         reading = given.meter
         if isinstance(reading, NoData):
+            conn.meter_unplugged = reading.reason is NoDataReason.DISCONNECTED
             conn.no_meter = (
                 f"{reading.reason.value}: {reading.detail}"[:TEXT_MAX] if reading.detail else reading.reason.value
             )

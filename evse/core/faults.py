@@ -30,6 +30,8 @@ LOCK_LIMIT = s(5)
 ISOLATION_SETTLE = ms(500)
 """The insulation value counts when the test voltage has stood for this long."""
 
+METER_PATIENCE = ms(200)
+
 OVER_VOLTAGE_TIME = ms(400)
 OVER_CURRENT_TIME = s(3)
 """Modules need this long for the way from full current to a lower command."""
@@ -96,8 +98,9 @@ def evse_causes(t: Tick, conn: Conn) -> None:
     else:
         _board_causes(t, conn)
     if conn.spec.has_meter and conn.m is None:
-        age = now - w.meter_at
-        if age > START_GRACE or (age > t.spec.meter_max_age_ms * NS_PER_MS and now - t.state.started_at > START_GRACE):
+        # the driver has already waited before it says that there is no answer; a pulled adapter gets time to come back
+        patience = START_GRACE if conn.meter_unplugged else METER_PATIENCE
+        if now - w.meter_at > patience and now - t.state.started_at > START_GRACE:
             causes.append((FaultCode.METER_LOST, f"DC meter of EVSE {conn.spec.evse_id}: {conn.no_meter}"))
     if conn.home >= 0:
         _group_causes(t, conn)

@@ -8,6 +8,7 @@ to whoever subscribed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,10 @@ POINT_PERIOD_NS = 10 * NS_PER_S
 TRACE_GAP_NS = 60 * NS_PER_S
 EVENTS_WAITING_MAX = 4096
 
+UNHURRIED_EVENTS = frozenset({"step.changed", "limit.changed", "token.presented"})
+UNHURRIED_S = 5.0
+"""A power cut may lose this much of the history of steps and limits; nothing that counts waits."""
+
 EventSink = Callable[[tuple[Event, ...]], None]
 ViewSink = Callable[[StationView], None]
 
@@ -82,6 +87,7 @@ class Station:
         self._rng = rng
         self._events: list[Event] = []
         self._events_ready = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._last_trace: Instant | None = None
         self._last_point: dict[int, Instant] = {}
         self._view: StationView | None = None
@@ -180,12 +186,21 @@ class Station:
         self._events += outputs.events
         del self._events[:-EVENTS_WAITING_MAX]
         self._events_ready.set()
+        if any(event.kind not in UNHURRIED_EVENTS for event in outputs.events):
+            self._urgent.set()
+        asyncio.get_running_loop().call_soon(self._tell_backend, outputs.events)
         for event in outputs.events:
             log.info("%s evse=%d %s", event.kind, event.evse_id, event.data)
             if event.kind == "fault.raised":
                 self._trace_fault(event, now)
         for sink in self.event_sinks:
             sink(outputs.events)
+
+    def _tell_backend(self, events: tuple[Event, ...]) -> None:
+        if self.ocpp is not None:
+            for event in events:
+                self.ocpp.on_event(event)
+            self.ocpp.on_view(self.view())
 
     def _on_stored(self, effect: AnyEffect) -> None:
         """A durable effect is on disk."""
@@ -216,9 +231,14 @@ class Station:
             await asyncio.sleep(0.1)
 
     async def _write_events(self) -> None:
+        """Store what counts at once; steps and limits wait for company, so that flash is not worn by them."""
         while True:
             await self._events_ready.wait()
             self._events_ready.clear()
+            if all(event.kind in UNHURRIED_EVENTS for event in self._events):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), UNHURRIED_S)
+            self._urgent.clear()
             await self._flush_events()
 
     async def _flush_events(self) -> None:
@@ -228,11 +248,6 @@ class Station:
         if any(event.kind == "availability.changed" for event in events):
             await save_availability(self.store, self.loop.state.availability)
         await self.store.append_events(events)
-        if self.ocpp is not None:
-            view = self.view()
-            for event in events:
-                self.ocpp.on_event(event)
-            self.ocpp.on_view(view)
 
     async def _publish_views(self) -> None:
         while True:

@@ -366,6 +366,15 @@ def _known(station: SimStation, connector: int) -> int:
     return connector
 
 
+def plain_form(obj: Any) -> Any:
+    """``{"cmd": "fault raise"}`` is short for ``{"cmd": "fault", "action": "raise"}``; so is ``"csms down"``."""
+    if isinstance(obj, dict) and isinstance(obj.get("cmd"), str) and "action" not in obj:
+        name, blank, action = obj["cmd"].partition(" ")
+        if blank and "action" in getattr(COMMANDS.get(name), "args", {}):
+            return {**obj, "cmd": name, "action": action}
+    return obj
+
+
 def problems_of(obj: Any) -> list[str]:
     """Return what is wrong with the form of a command, all at once; empty = it can be executed."""
     if not isinstance(obj, dict):
@@ -399,6 +408,7 @@ def problems_of(obj: Any) -> list[str]:
 
 async def execute(station: SimStation, obj: Any) -> dict[str, Any]:
     """Execute one command; a refusal is an answer with ``ok`` false, never an exception."""
+    obj = plain_form(obj)
     problems = problems_of(obj)
     if not problems:
         args = {key: value for key, value in obj.items() if key != "cmd"}
