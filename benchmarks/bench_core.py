@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from functools import partial
 from statistics import median
 
 from msgspec.structs import replace
@@ -42,8 +43,10 @@ def tick_and_gate(sizes: tuple[tuple[int, float], ...] = SIZES, repeat: int = 7)
     figures = []
     for connectors, budget in sizes:
         trace = charging_trace(connectors, TRACE_TICKS)
-        took = median_us(lambda trace=trace: play(trace), 1 + 40 // connectors, repeat) / TRACE_TICKS / 1000
-        figures.append(Figure(name=f"tick + gate, {connectors} connectors charging", value=took, unit="ms", budget=budget))
+        took = median_us(partial(play, trace), 1 + 40 // connectors, repeat) / TRACE_TICKS / 1000
+        figures.append(
+            Figure(name=f"tick + gate, {connectors} connectors charging", value=took, unit="ms", budget=budget)
+        )
     return figures
 
 

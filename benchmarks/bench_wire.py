@@ -53,10 +53,15 @@ def _cost(name: str, work: Any, budget: float | None = None, note: str = "", rou
 def board_link() -> list[Figure]:
     """STATUS and COMMAND, both directions."""
     status, command = link.encode_status(STATUS, seq=7), link.encode_command(LEVELS, lease_counter=9)
-    if link.decode_block(status[:-1]).status != STATUS or link.decode_block(command[:-1]).levels != LEVELS:
-        raise AssertionError("the board link does not carry what it was given")
+    told, ordered = link.decode_block(status[:-1]), link.decode_block(command[:-1])
+    if not (isinstance(told, link.Status) and told.status == STATUS):
+        raise AssertionError(f"STATUS carries {told}")
+    if not (isinstance(ordered, link.Command) and ordered.levels == LEVELS):
+        raise AssertionError(f"COMMAND carries {ordered}")
     return [
-        _cost("board link, encode COMMAND", lambda: link.encode_command(LEVELS, lease_counter=9), note=f"{len(command)} B"),
+        _cost(
+            "board link, encode COMMAND", lambda: link.encode_command(LEVELS, lease_counter=9), note=f"{len(command)} B"
+        ),
         _cost("board link, decode COMMAND", lambda: link.decode_block(command[:-1])),
         _cost("board link, encode STATUS", lambda: link.encode_status(STATUS, seq=7), note=f"{len(status)} B"),
         _cost("board link, decode STATUS", lambda: link.decode_block(status[:-1])),
@@ -101,7 +106,14 @@ def ocpp() -> list[Figure]:
     wall = 1_767_225_600_123_000_000
 
     def payload() -> dict[str, Any]:
-        names = ("Energy.Active.Import.Register", "Power.Active.Import", "Voltage", "Current.Import", "SoC", "Temperature")
+        names = (
+            "Energy.Active.Import.Register",
+            "Power.Active.Import",
+            "Voltage",
+            "Current.Import",
+            "SoC",
+            "Temperature",
+        )
         values = [{"value": "12345", "context": "Sample.Periodic", "measurand": name} for name in names]
         rows = [{"timestamp": timestamp(wall), "sampledValue": values}]
         return {"connectorId": 1, "transactionId": 4711, "meterValue": rows}
@@ -167,7 +179,9 @@ def storage() -> list[Figure]:
 
     with tempfile.TemporaryDirectory(prefix="evse-bench-") as folder:
         value = asyncio.run(main(folder))
-    return [Figure(name="event durable in the database", value=value, unit="µs", budget=None, note="disk of this machine")]
+    return [
+        Figure(name="event durable in the database", value=value, unit="µs", budget=None, note="disk of this machine")
+    ]
 
 
 def api() -> list[Figure]:
@@ -186,4 +200,6 @@ def api() -> list[Figure]:
 
     with tempfile.TemporaryDirectory(prefix="evse-bench-") as folder:
         value = asyncio.run(main(folder))
-    return [Figure(name="API status.get, round trip", value=value, unit="µs", budget=None, note="both ends in one process")]
+    return [
+        Figure(name="API status.get, round trip", value=value, unit="µs", budget=None, note="both ends in one process")
+    ]

@@ -54,8 +54,9 @@ def charging_trace(connectors: int, ticks: int) -> Trace:
             car.demand_ma = 90_000 + (tick * 137 + evse_id * 731) % 20_000
             car.set(temperature_dc=400 + (tick + evse_id) % 50)
         plant.step()
-        assert plant.inputs is not None and plant.outputs is not None
+        assert plant.inputs is not None
         steps.append((plant.inputs, plant.now))
+    assert plant.outputs is not None
     return Trace(spec=plant.spec, state=state, steps=tuple(steps), outputs=plant.outputs)
 
 
@@ -64,20 +65,19 @@ def demo_config(folder: str = "/nonexistent") -> StationConfig:
     return parse_config(TEMPLATE.format(folder=folder, channel=CHANNEL, port=9999), "demo")
 
 
-def config_text(folder: Path, connectors: int, port: int, channel: str = CHANNEL) -> str:
-    """The demo's station with ``connectors`` connectors: a board, a DC meter, a reader and a module group each."""
-    head = TEMPLATE.format(folder=folder, channel=channel, port=port)
-    site, _, rest = head.partition("[[modules.groups]]")
+def config_text(connectors: int) -> str:
+    """`TEMPLATE` for a station with ``connectors`` connectors: a board, a DC meter, a reader and a module group each."""
+    site, _, rest = TEMPLATE.partition("[[modules.groups]]")
     tail = "[ocpp]" + rest.partition("[ocpp]")[2]
     groups, evses, readers = [], [], []
     for i in range(1, connectors + 1):
         groups.append(f"[[modules.groups]]\nid = {i}\naddresses = [{2 * i - 2}, {2 * i - 1}]\n")
         evses.append(
-            f'[[evse]]\nid = {i}\nhome_group = {i}\ncurrent_max_a = 250\npower_max_w = 120000\n'
-            f'board.port = "{folder}/dev/board{i}"\n[evse.meter]\nprofile = "acrel/djsf1352-rn"\n'
-            f'port = "{folder}/dev/dc-meters"\naddress = {10 + i}\npoll_ms = 500\n'
+            f"[[evse]]\nid = {i}\nhome_group = {i}\ncurrent_max_a = 250\npower_max_w = 120000\n"
+            f'board.port = "{{folder}}/dev/board{i}"\n[evse.meter]\nprofile = "acrel/djsf1352-rn"\n'
+            f'port = "{{folder}}/dev/dc-meters"\naddress = {10 + i}\npoll_ms = 500\n'
         )
-        readers.append(f'[[reader]]\nname = "reader{i}"\nport = "{folder}/dev/reader{i}"\nevses = [{i}]\n')
+        readers.append(f'[[reader]]\nname = "reader{i}"\nport = "{{folder}}/dev/reader{i}"\nevses = [{i}]\n')
     return "\n".join([site, *groups, *evses, *readers, tail])
 
 

@@ -34,12 +34,13 @@ def free_port() -> int:
 class DemoStation:
     """Simulator and daemon as processes. ``start`` until both are ready, ``stop`` ends both."""
 
-    def __init__(self, folder: Path, *, fast: bool = True, seed: int = 1) -> None:
+    def __init__(self, folder: Path, *, fast: bool = True, seed: int = 1, template: str = TEMPLATE) -> None:
         self.folder = folder
         self.config = folder / "station.toml"
         self.control = folder / "sim.sock"
         self.socket = folder / "evsed.sock"
         self._fast = fast
+        self._template = template
         self._seed = seed
         self._sim: asyncio.subprocess.Process | None = None
         self.daemon: asyncio.subprocess.Process | None = None
@@ -53,7 +54,8 @@ class DemoStation:
         (self.folder / "data").mkdir(exist_ok=True)
         pid = os.getpid()
         channel = f"239.192.{pid >> 8 & 255}.{pid & 255 or 1}"
-        self.config.write_text(TEMPLATE.format(folder=self.folder, channel=channel, port=free_port()), encoding="utf-8")
+        text = self._template.format(folder=self.folder, channel=channel, port=free_port())
+        self.config.write_text(text, encoding="utf-8")
         arguments = ["--config", str(self.config), "--control", str(self.control), "--seed", str(self._seed)]
         self._sim = await self._spawn("sim", "evse.sim", [*arguments, *(["--fast"] if self._fast else [])])
         await self._ready(self._sim, "sim")

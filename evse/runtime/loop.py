@@ -64,9 +64,13 @@ class LoopStats:
             self.late += 1
         self._lateness[min(max(lateness_ns, 0) // LATENESS_STEP_NS, LATENESS_STEPS)] += 1
 
+    def started(self) -> None:
+        """Begin the distribution of lateness anew: while the daemon starts, imports share the interpreter with the loop."""
+        self._lateness = [0] * (LATENESS_STEPS + 1)
+
     def lateness_ms(self, permille: int) -> float:
-        """Lateness that ``permille`` of all ticks did not exceed, rounded up to 0.1 ms; "more than 50" reads as 50.1."""
-        wanted, seen = self.count * permille / 1000, 0
+        """Lateness that ``permille`` of all ticks since `started` did not exceed, rounded up to 0.1 ms, at most 50.1."""
+        wanted, seen = sum(self._lateness) * permille / 1000, 0
         for step, count in enumerate(self._lateness):
             seen += count
             if seen >= wanted and seen:

@@ -81,6 +81,7 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
         return EXIT_FAILED
     gc.collect()
     gc.freeze()
+    station.loop.stats.started()
     if options.ready_fd >= 0:
         os.write(
             options.ready_fd,
