@@ -236,6 +236,9 @@ class ApiSection(Frozen, frozen=True, kw_only=True):
     """The local API."""
 
     socket: Annotated[str, Meta(title="Unix socket; empty = platform default", extra_json_schema=Restart)] = ""
+    socket_group: Annotated[
+        str, Meta(title="Unix group that may open the socket (kiosk, technicians)", extra_json_schema=Restart)
+    ] = "evse"
     operator_group: Annotated[str, Meta(title="Unix group whose members are operators", extra_json_schema=Live)] = (
         "evse-operator"
     )

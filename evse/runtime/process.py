@@ -70,7 +70,7 @@ async def serve(station: Station, socket: str) -> ApiServer:
     service = service_class(station, control, hub)
     path = server_socket(socket or api.socket)
     server = server_class(
-        service, control, station.store.audit, station.clock, path=path, group=_known_group(api.operator_group)
+        service, control, station.store.audit, station.clock, path=path, group=_known_group(api.socket_group)
     )
     await server.start()
     return server
