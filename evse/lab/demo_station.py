@@ -34,7 +34,10 @@ def free_port() -> int:
 class DemoStation:
     """Simulator and daemon as processes. ``start`` until both are ready, ``stop`` ends both."""
 
-    def __init__(self, folder: Path, *, fast: bool = True, seed: int = 1, template: str = TEMPLATE) -> None:
+    def __init__(
+        self, folder: Path, *, fast: bool = True, seed: int = 1, template: str = TEMPLATE, csms_port: int | None = None
+    ) -> None:
+        """``csms_port``: somebody else's back end listens there, the bundled one stays away."""
         self.folder = folder
         self.config = folder / "station.toml"
         self.control = folder / "sim.sock"
@@ -42,6 +45,7 @@ class DemoStation:
         self._fast = fast
         self._template = template
         self._seed = seed
+        self._csms_port = csms_port
         self._sim: asyncio.subprocess.Process | None = None
         self.daemon: asyncio.subprocess.Process | None = None
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -54,10 +58,14 @@ class DemoStation:
         (self.folder / "data").mkdir(exist_ok=True)
         pid = os.getpid()
         channel = f"239.192.{pid >> 8 & 255}.{pid & 255 or 1}"
-        text = self._template.format(folder=self.folder, channel=channel, port=free_port())
+        text = self._template.format(folder=self.folder, channel=channel, port=self._csms_port or free_port())
         self.config.write_text(text, encoding="utf-8")
         arguments = ["--config", str(self.config), "--control", str(self.control), "--seed", str(self._seed)]
-        self._sim = await self._spawn("sim", "evse.sim", [*arguments, *(["--fast"] if self._fast else [])])
+        self._sim = await self._spawn(
+            "sim",
+            "evse.sim",
+            [*arguments, *(["--fast"] if self._fast else []), *(["--no-csms"] if self._csms_port else [])],
+        )
         await self._ready(self._sim, "sim")
         self._line = await asyncio.open_unix_connection(str(self.control), limit=1 << 20)
         await self.start_daemon()

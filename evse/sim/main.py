@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of everything that is random")
     parser.add_argument("--fast", action="store_true", help="short steps of a session, for demonstrations")
     parser.add_argument("--no-stdin", action="store_true", help="do not read control lines from stdin")
+    parser.add_argument("--no-csms", action="store_true", help="no bundled back end: somebody else's listens at ocpp.url")
     parser.add_argument("--list-faults", action="store_true", help="list the faults that can be raised, and end")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="form of --list-faults")
     return parser
@@ -143,6 +144,8 @@ def _report(result: StepResult) -> None:
 async def _run(args: argparse.Namespace, config: StationConfig) -> int:
     scenario = load_scenario(args.scenario) if args.scenario else None
     station = SimStation(config, RealClock(), seed=args.seed, fast=args.fast)
+    if args.no_csms:
+        station.csms = None
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
