@@ -22,6 +22,7 @@ from evse.ocpp.messages import check_call, timestamp
 from evse.protocols import board_link as link
 from evse.protocols import can_infypower as ip
 from evse.protocols import modbus
+from evse.protocols.board_link_messages import Command, Status
 from evse.protocols.meter_map import MeterDecoder
 from evse.storage.db import Store
 from evse.storage.executor import ThreadExecutor
@@ -54,9 +55,9 @@ def board_link() -> list[Figure]:
     """STATUS and COMMAND, both directions."""
     status, command = link.encode_status(STATUS, seq=7), link.encode_command(LEVELS, lease_counter=9)
     told, ordered = link.decode_block(status[:-1]), link.decode_block(command[:-1])
-    if not (isinstance(told, link.Status) and told.status == STATUS):
+    if not (isinstance(told, Status) and told.status == STATUS):
         raise AssertionError(f"STATUS carries {told}")
-    if not (isinstance(ordered, link.Command) and ordered.levels == LEVELS):
+    if not (isinstance(ordered, Command) and ordered.levels == LEVELS):
         raise AssertionError(f"COMMAND carries {ordered}")
     return [
         _cost(
