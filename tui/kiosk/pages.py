@@ -152,7 +152,7 @@ def _home(frame: Frame, model: KioskModel, status: Status) -> None:
     rule(frame, bottom, glyphs)
     available = sum(1 for v in status.view.evses if state_key(v) == "idle")
     charging = sum(1 for v in status.view.evses if energy_flows(v))
-    frame.put(1, bottom + 1, tr("home.hello"), "title")
+    frame.put(1, bottom + 1, tr("home.hello" if available else "home.busy"), "title")
     frame.right(frame.width - 1, bottom + 1, tr("home.counts", available=available, charging=charging))
 
 
