@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from evse import __version__
 from evsectl import exits
-from evsectl.diagnostics import Abort, nearest, note, usage
+from evsectl.diagnostics import Abort, ReaderGone, nearest, note, usage
 from evsectl.options import Globals
 
 NOUNS: dict[str, str] = {
@@ -133,10 +133,10 @@ def run_app(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     try:
         result = command.main(args=arguments, prog_name="evsectl", standalone_mode=False)
-    except (Abort, SystemExit) as error:
-        if isinstance(error, SystemExit):
-            return int(error.code or 0)
+    except (Abort, ReaderGone):
         raise
+    except SystemExit as error:
+        return int(error.code or 0)
     except Exception as error:  # noqa: BLE001 - told apart and raised again below
         return _click_error(error)
     return result if isinstance(result, int) else exits.OK

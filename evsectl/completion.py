@@ -119,7 +119,7 @@ def candidates(before: list[str], last: str) -> list[str]:
     if last.startswith("-"):
         return _starting(node["options"], last)
     if node["commands"]:
-        return _starting(node["commands"], last)
+        return [] if arguments else _starting(node["commands"], last)
     if path == "wait" and arguments == ["connector"]:
         return _starting(live(*LIVE["wait connector"]), last)
     if arguments:

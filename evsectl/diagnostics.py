@@ -29,6 +29,10 @@ class Abort(Exception):
         self.request_id = request_id
 
 
+class ReaderGone(Exception):
+    """Nobody reads stdout any more. Not an OSError: the parser would end the process with its own code."""
+
+
 def report(error: Abort, output: str, command: str = "evsectl") -> int:
     """Write an error for people (what, why with its code, what next), or one JSON object when the output is JSON."""
     if not error.message:

@@ -167,7 +167,7 @@ def option_rows(command: Any) -> list[tuple[str, str]]:
             value = "" if p.is_flag else p.metavar if p.metavar.startswith("[") else f" {p.metavar}"
             default = (
                 f" (default {p.default})"
-                if p.default not in (None, "", False, True, -1) and not callable(p.default)
+                if p.default not in (None, "", False, True) and not callable(p.default)
                 else ""
             )
             rows.append((names + value, f"{p.help}{default}"))

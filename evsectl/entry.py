@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from evsectl import exits
-from evsectl.diagnostics import Abort, crash, report
+from evsectl.diagnostics import Abort, ReaderGone, crash, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,14 +116,24 @@ def hot(line: Line) -> Callable[[], int] | None:
     return None
 
 
+KINDS = {
+    "status": ("Status", "station_id"),
+    "connector": ("Connector", "evse_id"),
+    "fault": ("Fault", "record.code"),
+}
+"""Kind and id field of the hot lists, as their typer commands declare them; a test compares both."""
+
+
 def _list(line: Line) -> int:
     from evsectl import reads
-    from evsectl.output import Options
+    from evsectl.output import Options, prepare
 
-    session = reads.Session(line.get("host"))
     options = Options(
         line.get("output", "table"), line.get("fields"), headers="no_headers" not in line.options, file=line.get("file")
     )
+    if prepare(*KINDS[line.words[0]], options):
+        return exits.OK
+    session = reads.Session(line.get("host"))
     if line.words == ["status"]:
         return reads.status(session, options)
     if line.words[0] == "fault":
@@ -175,8 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
         return run_app(arguments)
     except Abort as error:
         return report(error, output, _command(arguments))
-    except BrokenPipeError:
-        _drop_stdout()
+    except ReaderGone:
         return exits.OK
     except KeyboardInterrupt:
         return exits.INTERRUPTED
@@ -190,17 +198,6 @@ def _utf8() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(encoding="utf-8", errors=errors, newline="")
-
-
-def _drop_stdout() -> None:
-    """Nobody reads any more: what is still buffered goes nowhere, so that the interpreter can end quietly."""
-    handle = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(handle, sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass
-    finally:
-        os.close(handle)
 
 
 def asked_output(arguments: list[str]) -> str:

@@ -14,7 +14,7 @@ import typer
 from evsectl import exits
 from evsectl.diagnostics import Abort, nearest, note, usage
 from evsectl.layout import Screen
-from evsectl.output import Options
+from evsectl.output import Options, prepare
 from evsectl.reads import Session
 
 RISKS = ("stop-charging", "energise")
@@ -93,10 +93,13 @@ HOST = {"host": (Host, "")}
 Function = Callable[..., int]
 
 
-def data(app: typer.Typer, name: str | None = None, *, daemon: bool = True) -> Callable[[Function], Function]:
-    """Register a command that writes data: all output options, and ``--host`` unless it needs no ``daemon``.
+def data(
+    app: typer.Typer, kind: str, name: str | None = None, *, key: str = "", daemon: bool = True
+) -> Callable[[Function], Function]:
+    """Register a command that writes objects of ``kind``: all output options, ``--host`` unless it needs no ``daemon``.
 
-    The function takes a `Call` first, then its own options.
+    ``key`` = the field that ``-o name`` prints, "" = there is none. A form that the kind does not have is refused
+    before the function runs. The function takes a `Call` first, then its own options.
     """
 
     def register(function: Function) -> Function:
@@ -117,6 +120,8 @@ def data(app: typer.Typer, name: str | None = None, *, daemon: bool = True) -> C
                 file=given["file"],
                 color=Globals.color,
             )
+            if prepare(kind, key, how):
+                return exits.OK
             return function(Call(how, session(given.get("host", ""))), **arguments)
 
         parameters = [*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *shared]

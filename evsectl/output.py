@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from evsectl import exits
-from evsectl.diagnostics import Abort, nearest, note, usage
+from evsectl.diagnostics import Abort, ReaderGone, nearest, note, usage
 from evsectl.layout import Column, Row, Screen, fit, pairs, plain, screen, table
 from evsectl.yaml import yaml
 
@@ -49,6 +49,22 @@ class Options:
         return self.format == "wide"
 
 
+def prepare(kind: str, name: str, options: Options) -> bool:
+    """Refuse a form that objects of ``kind`` do not have, before anything is asked or done.
+
+    ``name`` as in `emit`. Returns True when ``--fields help`` asked for the list of fields: it is written, all is done.
+    """
+    if options.fields == [FIELDS_HELP]:
+        write("".join(f"{field}\n" for field in known_fields(kind)), options)
+        return True
+    check_fields(kind, options.fields)
+    if options.format == "name" and not name:
+        usage(f"-o name: a {kind} has no id", "use -o value --fields FIELD; --fields help lists the fields")
+    if options.format == "value" and not options.fields:
+        usage("-o value needs --fields", "--fields help lists the fields")
+    return False
+
+
 def emit(
     kind: str,
     items: list[Row],
@@ -59,19 +75,13 @@ def emit(
     single: bool = False,
     empty: str = "",
 ) -> None:
-    """Write ``items`` as ``options`` say.
+    """Write ``items`` as ``options`` say; `prepare` was called before.
 
     ``name``: the field that ``-o name`` prints, "" = objects of this kind have no id. ``single``: one object, not a
     list. ``empty``: what to tell a person on stderr when the list is empty.
     """
-    if options.fields == [FIELDS_HELP]:
-        write("".join(f"{field}\n" for field in known_fields(kind)), options)
-        return
-    check_fields(kind, options.fields)
     rows = [machine(item) for item in items]
     if options.format == "name":
-        if not name:
-            usage(f"-o name: a {kind} has no id", "use -o value --fields FIELD; --fields help lists the fields")
         write("".join(f"{value_text(dig(row, name))}\n" for row in rows), options)
         return
     if options.format in ("table", "wide"):
@@ -81,8 +91,6 @@ def emit(
         keys = options.fields or [key for key in known_fields(kind) if not key.endswith(".*")]
         write(csv([[value_text(dig(row, key)) for key in keys] for row in rows], keys if options.headers else []), options)
         return
-    if options.format == "value" and not options.fields:
-        usage("-o value needs --fields", "--fields help lists the fields")
     if options.fields:
         rows = [{field: dig(row, field) for field in options.fields} for row in rows]
     write(_document(kind, rows, options, single=single), options)
@@ -92,12 +100,14 @@ def _document(kind: str, rows: list[Row], options: Options, *, single: bool) -> 
     if options.format == "value":
         return "".join("\t".join(map(value_text, row.values())) + "\n" for row in rows)
     if options.format == "jsonl":
-        return "".join(
-            json.dumps({"apiVersion": API_VERSION, "kind": kind, **row}, ensure_ascii=False) + "\n" for row in rows
-        )
-    body: Row = {"apiVersion": API_VERSION, "kind": kind if single else f"{kind}List"}
-    body |= rows[0] if single else {"items": rows}
+        return "".join(json.dumps(_envelope(kind, row), ensure_ascii=False) + "\n" for row in rows)
+    body = _envelope(kind, rows[0]) if single else _envelope(f"{kind}List", {"items": rows})
     return yaml(body) if options.format == "yaml" else json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+
+
+def _envelope(kind: str, row: Row) -> Row:
+    """An object with its version and kind; one that has a ``kind`` of its own (an event) goes below its name."""
+    return {"apiVersion": API_VERSION, "kind": kind, **({kind.lower(): row} if "kind" in row else row)}
 
 
 def _emit_table(
@@ -132,13 +142,28 @@ def write(text: str, options: Options) -> None:
         else:
             sys.stdout.write(text)
             sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
         where = options.file or "stdout"
+        if not options.file:
+            drop_stdout()
+            if isinstance(error, BrokenPipeError):
+                raise ReaderGone from error
         raise Abort(
             exits.FAILED, f"{where} cannot be written: {error.strerror}", "name a file in a directory you may write to"
         ) from error
+
+
+def drop_stdout() -> None:
+    """What is still buffered goes nowhere, so that the interpreter does not try to write it again when it ends."""
+    import os
+
+    handle = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(handle, sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
+    finally:
+        os.close(handle)
 
 
 # -- fields -------------------------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def connector_card(e: Row, where: Screen) -> str:
         ("Vehicle", plain(s.get("evcc_id"))),
         ("Output", f"{t.kilo(e['power_w'])} kW, {t.whole(e['voltage_mv'])} V, {t.whole(e['current_ma'])} A"),
         ("Vehicle asks", f"{t.kilo(e['demand_w'])} kW, {t.whole(e['demand_mv'])} V, {t.whole(e['demand_ma'])} A"),
-        ("Offered", f"{t.binding(e)} kW" if e["session"] else "-"),
+        ("Offered", _offered(e)),
         ("State of charge", _unit(e["soc_pct"], "%")),
         ("Energy", _unit(s and t.kilo(s["energy_wh"], 2), "kWh")),
         ("Module groups", plain(e["chain"])),
@@ -87,6 +87,11 @@ def connector_card(e: Row, where: Screen) -> str:
         ("Faults", ", ".join(f"{f['code']} {f['detail']}" for f in e["faults"]) or "none"),
     ]
     return pairs(rows, where)
+
+
+def _offered(e: Row) -> str:
+    source = t.binding_source(e)
+    return f"{t.kilo(e['offered_w'])} kW" + (f", limited by {source}" if source else "") if e["session"] else "-"
 
 
 def _unit(value: Any, unit: str) -> str:

@@ -115,11 +115,15 @@ def session_of(row: Row, key: str) -> Any:
 
 def binding(row: Row) -> str:
     """The offered power and who limits it: ``56.0 (site)``."""
-    limits = row.get("limits") or []
-    source = next((limit["source"] for limit in limits if limit["binds"]), "")
     if not row.get("session"):
         return "-"
+    source = binding_source(row)
     return f"{kilo(row['offered_w'])} ({source})" if source else kilo(row["offered_w"])
+
+
+def binding_source(row: Row) -> str:
+    """Who limits a connector; "" when nobody does."""
+    return next((str(limit["source"]) for limit in row["limits"] if limit["binds"]), "")
 
 
 def hours(seconds: int | None) -> str:

@@ -13,7 +13,7 @@ from evsectl.output import emit
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Who changed what.")
 
 
-@data(app, "list")
+@data(app, "Audit", "list")
 def list_(
     call: Call,
     limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=1000, metavar="N")] = 50,

@@ -55,7 +55,7 @@ def signout(host: Host = "") -> int:
     return exits.OK
 
 
-@data(app)
+@data(app, "WhoAmI", key="user")
 def whoami(call: Call) -> int:
     """Show your role."""
     body = call.ask("auth.whoami")

@@ -38,7 +38,7 @@ def _read(file: str) -> str:
     return read_file(file, "a configuration")
 
 
-@data(app)
+@data(app, "Config", key="path")
 def show(call: Call) -> int:
     """Print the configuration in force, secrets masked."""
     body = call.ask("config.show")
@@ -49,14 +49,14 @@ def show(call: Call) -> int:
     return exits.OK
 
 
-@data(app, daemon=False)
+@data(app, "ConfigResult", daemon=False)
 def validate(call: Call, source: File) -> int:
     """Check a file without a daemon; all problems at once."""
     import msgspec
 
     from evse.api.local import validate_text
 
-    body = msgspec.to_builtins(validate_text(_read(source), source))
+    body = msgspec.json.decode(msgspec.json.encode(validate_text(_read(source), source)))
     if call.human:
         _problems(body)
         write(f"{source}: ok\n", call.options)
@@ -84,7 +84,7 @@ def _problems(body: dict[str, Any]) -> None:
         raise Abort(exits.INVALID, message, "correct them and check again: evsectl config validate FILE", "invalid")
 
 
-@data(app)
+@data(app, "ConfigResult")
 def diff(
     call: Call,
     source: File,
@@ -102,7 +102,7 @@ def diff(
     return exits.DIFFERS if body["changes"] and detailed_exitcode else exits.OK
 
 
-@data(app)
+@data(app, "ConfigResult")
 def apply(
     call: Call,
     source: File,

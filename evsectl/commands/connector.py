@@ -15,13 +15,13 @@ app = typer.Typer(
 )
 
 
-@data(app, "list")
+@data(app, "Connector", "list", key="evse_id")
 def list_(call: Call) -> int:
     """List all connectors."""
     return reads.connector_list(call.session, call.options)
 
 
-@data(app)
+@data(app, "Connector", key="evse_id")
 def get(call: Call, evse_id: EvseId) -> int:
     """Show all that is known about a connector."""
     return reads.connector_get(call.session, evse_id, call.options)
@@ -40,7 +40,7 @@ def watch(
     )
 
 
-@data(app)
+@data(app, "Done")
 def start(
     call: Call,
     evse_id: EvseId,
@@ -63,7 +63,7 @@ def start(
     return _wait(call, evse_id, "phase=charging", limit_s)
 
 
-@data(app)
+@data(app, "Done")
 def stop(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "", wait: Wait = "") -> int:
     """Stop charging."""
     limit_s = reads.seconds(wait) if wait else None
@@ -78,14 +78,14 @@ def stop(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "", wait: Wait =
     return _wait(call, evse_id, "phase=finished,idle,faulted,unavailable", limit_s)
 
 
-@data(app)
+@data(app, "Done")
 def enable(call: Call, evse_id: EvseIdOrAll) -> int:
     """Take a connector into service."""
     _done(call, call.ask("connector.enable", evse_id=evse_id), f"{_name(evse_id)}: in service")
     return exits.OK
 
 
-@data(app)
+@data(app, "Done")
 def disable(call: Call, evse_id: EvseIdOrAll, accept_risk: AcceptRisk = "") -> int:
     """Take a connector out of service."""
     confirm(
@@ -98,7 +98,7 @@ def disable(call: Call, evse_id: EvseIdOrAll, accept_risk: AcceptRisk = "") -> i
     return exits.OK
 
 
-@data(app)
+@data(app, "Done")
 def unlock(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "", wait: Wait = "") -> int:
     """Stop charging and unlock the plug."""
     limit_s = reads.seconds(wait) if wait else None

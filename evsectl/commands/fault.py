@@ -19,13 +19,13 @@ app = typer.Typer(
 Code = Annotated[str, typer.Argument(help="Fault code or name, e.g. F4 or Insulation", metavar="CODE")]
 
 
-@data(app, "list")
+@data(app, "Fault", "list", key="record.code")
 def list_(call: Call) -> int:
     """List active faults."""
     return reads.fault_list(call.session, call.options)
 
 
-@data(app)
+@data(app, "Fault", key="record.code")
 def get(call: Call, code: Code) -> int:
     """Show an active fault and its remedies."""
     items = call.ask("fault.list")["items"]
@@ -40,7 +40,7 @@ def get(call: Call, code: Code) -> int:
     return exits.OK
 
 
-@data(app)
+@data(app, "Done")
 def clear(
     call: Call,
     code: Code,
@@ -58,7 +58,7 @@ def clear(
     return exits.OK
 
 
-@data(app)
+@data(app, "FaultText", key="code")
 def explain(
     call: Call,
     code: Annotated[
@@ -89,16 +89,16 @@ def _text(call: Call, code: str) -> dict[str, Any]:
     raise Abort(exits.NOT_FOUND, f"there is no fault {code!r}", hint or "the catalogue: evsectl fault explain", "not_found")
 
 
-@data(app)
+@data(app, "Event", key="seq")
 def history(
     call: Call,
     limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=1000, metavar="N")] = 50,
     connector: Annotated[
-        int, typer.Option("--connector", help="Only this connector, 0 = station", min=0, max=48, metavar="ID")
-    ] = -1,
+        int | None, typer.Option("--connector", help="Only this connector, 0 = station", min=0, max=48, metavar="ID")
+    ] = None,
 ) -> int:
     """Show when faults came and went, newest first."""
-    body = call.ask("events.list", kind="fault.", limit=limit, evse_id=connector)
-    empty = "No fault has ever been recorded." if connector < 0 else "No fault has been recorded there."
+    body = call.ask("events.list", kind="fault.", limit=limit, evse_id=-1 if connector is None else connector)
+    empty = "No fault has ever been recorded." if connector is None else "No fault has been recorded there."
     emit("Event", body["items"], tables.EVENT, call.options, name="seq", empty=empty)
     return exits.OK

@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 Meter = Annotated[str, typer.Argument(help="Meter name or connector number, 0 = site", metavar="METER")]
 
 
-@data(app, "list")
+@data(app, "Meter", "list", key="name")
 def list_(call: Call) -> int:
     """List all meters with their latest values."""
     emit(
@@ -29,7 +29,7 @@ def list_(call: Call) -> int:
     return exits.OK
 
 
-@data(app)
+@data(app, "Meter", key="name")
 def read(call: Call, meter: Meter) -> int:
     """Show a meter; exit 10 when it does not answer."""
     items = call.ask("meter.read", name=meter)["items"]
@@ -37,7 +37,7 @@ def read(call: Call, meter: Meter) -> int:
     return exits.OK if items[0]["online"] else exits.DEVICE
 
 
-@data(app)
+@data(app, "Probe", key="name")
 def probe(call: Call, meter: Meter) -> int:
     """Read every register now; exit 10 when some fail."""
     body = call.ask("meter.probe", name=meter)

@@ -19,7 +19,7 @@ config_app = typer.Typer(
 app.add_typer(config_app, name="config")
 
 
-@data(app)
+@data(app, "Ocpp")
 def status(call: Call) -> int:
     """Show the state of the link."""
     s = call.ask("ocpp.status")
@@ -37,7 +37,7 @@ def status(call: Call) -> int:
     return exits.OK
 
 
-@data(app)
+@data(app, "OcppMessage", key="unique_id")
 def messages(
     call: Call,
     limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=1000, metavar="N")] = 50,
@@ -52,7 +52,7 @@ def messages(
     return exits.OK
 
 
-@data(config_app, "get")
+@data(config_app, "OcppKey", "get", key="key")
 def config_get(
     call: Call, key: Annotated[str, typer.Argument(help="Key; without it all keys", metavar="[KEY]")] = ""
 ) -> int:
@@ -74,7 +74,7 @@ REFUSED = {
 }
 
 
-@data(config_app, "set")
+@data(config_app, "OcppKeyResult", "set", key="key")
 def config_set(
     call: Call,
     key: Annotated[str, typer.Argument(help="Key", metavar="KEY")],

@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 
 
-@data(app)
+@data(app, "Planner")
 def get(call: Call) -> int:
     """Show limits, plan and module groups."""
     return _show(call, call.ask("planner.get"))
@@ -30,7 +30,7 @@ def _show(call: Call, body: dict[str, Any]) -> int:
     return exits.OK
 
 
-@data(app, "set")
+@data(app, "Planner", "set")
 def set_(
     call: Call,
     limit_w: Annotated[
@@ -87,13 +87,13 @@ def watts(text: str) -> int:
     return round(value)
 
 
-@data(app)
+@data(app, "Planner")
 def recompute(call: Call) -> int:
     """Plan again from scratch."""
     return _show(call, call.ask("planner.recompute"))
 
 
-@data(app)
+@data(app, "Explanation", key="evse_id")
 def explain(call: Call) -> int:
     """Say why each connector gets what it gets."""
     items = call.ask("planner.explain")["items"]

@@ -12,7 +12,7 @@ from evsectl.output import emit
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Pilot and PLC boards.")
 
 
-@data(app)
+@data(app, "Plc", key="port")
 def discover(call: Call) -> int:
     """Compare boards on USB with the configured ones."""
     body = call.ask("plc.discover")

@@ -11,7 +11,7 @@ from evsectl.output import emit
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Card readers.")
 
 
-@data(app)
+@data(app, "Reader", key="name")
 def last(call: Call) -> int:
     """Show the readers and the last card each has seen."""
     emit(

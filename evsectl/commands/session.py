@@ -30,7 +30,7 @@ def _state(state: str) -> str:
     return state
 
 
-@data(app, "list")
+@data(app, "Session", "list", key="session_id")
 def list_(
     call: Call,
     state: State = "all",
@@ -58,7 +58,7 @@ def list_(
     return exits.OK
 
 
-@data(app)
+@data(app, "SessionDetail", key="session.session_id")
 def get(
     call: Call, session_id: Annotated[str, typer.Argument(help="Session id", metavar="SESSION")]
 ) -> int:

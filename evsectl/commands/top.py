@@ -18,7 +18,7 @@ from evsectl.output import Options, emit, write
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@data(app)
+@data(app, "Status", key="station_id")
 def status(call: Call) -> int:
     """Show the whole station on one page."""
     return reads.status(call.session, call.options)
@@ -60,7 +60,7 @@ def wait(
     return reads.wait_connector(session(host), evse_id, condition, reads.seconds(timeout))
 
 
-@data(app)
+@data(app, "Check", key="name")
 def doctor(
     call: Call,
     junit: Annotated[
@@ -97,7 +97,7 @@ def _junit(checks: list[dict[str, str]]) -> str:
     )
 
 
-@data(app)
+@data(app, "Version", key="client")
 def version(call: Call) -> int:
     """Show the versions of this program and the daemon."""
     row: dict[str, str | None] = {

@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 
-@data(app)
+@data(app, "TraceDump", key="path")
 def dump(call: Call) -> int:
     """Write the last ten minutes of inputs to a file."""
     body = call.ask("trace.dump")

@@ -1,0 +1,97 @@
+"""Acts that hurt: asked on a terminal with No as default, refused elsewhere with the flag that would allow them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests._support.fake_data import CONFIG_TEXT
+from tests._support.fake_service import FakeStation
+from tests.cli.support import Result, run
+
+ACTS = [
+    (("connector", "start", "2"), "--accept-risk=energise", "connector.start"),
+    (("connector", "stop", "1"), "--accept-risk=stop-charging", "connector.stop"),
+    (("connector", "disable", "0"), "--accept-risk=stop-charging", "connector.disable"),
+    (("connector", "unlock", "1"), "--accept-risk=stop-charging", "connector.unlock"),
+]
+
+
+def asked(station: FakeStation, operation: str) -> int:
+    """How often an operation was called."""
+    return sum(name == operation for name, _ in station.calls)
+
+
+@pytest.mark.parametrize(("command", "flag", "operation"), ACTS)
+def test_without_a_terminal_it_is_refused_and_the_flag_is_named(
+    command: tuple[str, ...], flag: str, operation: str, station: FakeStation
+) -> None:
+    result = run(*command)
+    assert result.code == 2 and flag in result.err and "confirmation_needed" in result.err
+    assert asked(station, operation) == 0
+    assert run(*command, flag).code == 0
+    assert asked(station, operation) == 1
+
+
+@pytest.mark.parametrize(("command", "flag", "operation"), ACTS)
+@pytest.mark.parametrize(("answer", "done"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)])
+def test_on_a_terminal_it_asks_and_no_is_the_default(
+    command: tuple[str, ...], flag: str, operation: str, answer: str, done: bool, station: FakeStation
+) -> None:
+    result = run(*command, typed=answer)
+    assert "[y/N]" in result.err
+    assert (result.code, asked(station, operation)) == ((0, 1) if done else (2, 0))
+
+
+def test_the_question_says_what_is_lost(station: FakeStation) -> None:
+    result = run("connector", "stop", "1", typed="n\n")
+    assert "session s-000025, 3.12 kWh so far" in result.err
+    assert "nothing was changed" in result.err
+
+
+def test_one_risk_does_not_cover_another_and_yes_covers_none(station: FakeStation) -> None:
+    assert run("connector", "stop", "1", "--accept-risk=energise").code == 2
+    assert run("connector", "stop", "1", "--yes").code == 2
+    assert run("connector", "stop", "1", "--accept-risk=energise,stop-charging").code == 0
+
+
+@pytest.mark.parametrize("how", ["--no-input", "EVSECTL_NO_INPUT"])
+def test_no_input_never_asks(how: str, station: FakeStation) -> None:
+    arguments: tuple[str, ...] = ("connector", "stop", "1")
+    if how.startswith("--"):
+        arguments = (how, *arguments)
+    else:
+        os.environ[how] = "1"
+    result = run(*arguments, typed="y\n")
+    assert result.code == 2 and "[y/N]" not in result.err
+
+
+def apply(station: FakeStation, *options: str, typed: str | None = None) -> Result:
+    text = CONFIG_TEXT.replace("limit_w = 80000", "limit_w = 60000")
+    if typed is None:
+        return run("config", "apply", "-", *options, stdin=text)
+    path = Path(os.environ["HOME"]) / "new.toml"
+    path.write_text(text, encoding="utf-8")
+    return run("config", "apply", str(path), *options, typed=typed)
+
+
+def test_applying_a_configuration_needs_yes_and_shows_the_plan(station: FakeStation) -> None:
+    refused = apply(station)
+    assert refused.code == 2 and "--yes" in refused.err and asked(station, "config.apply") == 0
+    no = apply(station, typed="n\n")
+    assert no.code == 2 and "~ site.limit_w: 80000 -> 60000  (live)" in no.err and asked(station, "config.apply") == 0
+    dry = apply(station, "--dry-run")
+    assert dry.code == 0 and "limit_w = 80000" in station.config_text
+    assert apply(station, "--dry-run", "--detailed-exitcode").code == 8
+    assert apply(station, "--yes").code == 0
+    assert "limit_w = 60000" in station.config_text
+    assert apply(station, "--yes").text == "unchanged\n"
+
+
+def test_doing_it_again_is_no_error(station: FakeStation) -> None:
+    for command in (("disable", "2", "--accept-risk=stop-charging"), ("stop", "1", "--accept-risk=stop-charging")):
+        assert run("connector", *command).code == 0
+        again = run("connector", *command)
+        assert again.code == 0 and again.text.startswith("unchanged")
