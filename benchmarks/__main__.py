@@ -13,8 +13,19 @@ OUT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
 HEAD = """# Performance
 
-Written by `make bench`; run it on the target to know the target. Figures of one run on one machine: compare rows, and use the
-reference loop (a fixed piece of pure Python) to compare machines.
+Written by `make bench`; run it on the target to know the target. Figures of one run on one machine: compare rows, and
+use the reference loop (a fixed piece of pure Python) to compare machines. Budgets are those of
+[ARCHITECTURE.md](ARCHITECTURE.md) and [planner.md](planner.md).
+
+How it is measured:
+
+- CPU costs are medians of repeated means. Tick and gate run over recorded inputs in which every reading is new on every
+  tick, which is harder than reality: meters answer twice a second.
+- The laboratory is the whole station (simulated devices, drivers, core, back end client, bundled back end) in one process
+  under virtual time; so are reactions, which are counted in ticks.
+- Lateness, memory and start are those of the real daemon beside the real simulator, over ptys, CAN and WebSocket, with
+  bytecode cached as an installed package has it. Lateness begins when the daemon says that it is ready.
+- Screens run on a pty of 80x24 characters; bytes are what leaves for the line.
 
 """
 
