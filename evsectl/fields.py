@@ -223,6 +223,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "online",
         "firmware",
         "board_id",
+        "hint",
     ),
     "Probe": (
         "name",

@@ -124,18 +124,22 @@ def clean(text: str) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Break at blanks into lines of at most ``width`` characters; a longer word stays whole."""
+    """Break at blanks, long lists behind commas, into lines of at most ``width`` characters; no id is ever broken."""
     if len(text) <= width:
         return [text]
     lines: list[str] = []
     line = ""
     for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    return [*lines, line]
+        glue = " " if line else ""
+        parts = [word] if len(word) <= width or "," not in word else word.replace(",", ",\n").split("\n")
+        for part in parts:
+            if line and len(line) + len(glue) + len(part) > width:
+                lines.append(line)
+                line = part
+            else:
+                line += glue + part
+            glue = ""
+    return [*lines, line] if line else lines
 
 
 def fit(items: list[Row], columns: list[Column], where: Screen) -> list[Column]:

@@ -67,7 +67,8 @@ def connector_card(e: Row, where: Screen) -> str:
     known = {True: "yes", False: "no", None: "unknown"}
     rows = [
         ("Connector", str(e["evse_id"])),
-        ("State", t.state(e) + (f" ({e['waiting_for']})" if e["waiting_for"] else "")),
+        ("State", t.state(e)),
+        ("Waits for", plain(e["waiting_for"])),
         ("Step", t.step(e)),
         ("In service", f"backend {e['operational_backend']}, local {e['operational_local']}"),
         ("Authorisation", f"{e['auth_state']} {s.get('id_token', '')}".strip()),
@@ -90,7 +91,7 @@ def connector_card(e: Row, where: Screen) -> str:
 
 
 def _offered(e: Row) -> str:
-    source = t.binding_source(e)
+    source = t.SOURCES.get(t.binding_source(e), t.binding_source(e))
     return f"{t.kilo(e['offered_w'])} kW" + (f", limited by {source}" if source else "") if e["session"] else "-"
 
 
@@ -171,7 +172,7 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
         ("Max groups", f"{s['max_groups'] or 'no cap'}"),
         ("Borrowing", "allowed" if s["allow_cross"] else "forbidden"),
         ("Measured", f"{t.kilo(body['site_power_w'])} kW at the site meter"),
-        ("Plan", f"version {plan['version']}, {plan['reason'] or 'no reason given'}" if plan else "none yet"),
+        ("Plan", _plan(plan)),
     ]
     text = pairs(rows, where)
     for items, columns in ((plan["allocations"] if plan else [], t.ALLOCATION), (body["groups"], t.GROUP)):
@@ -179,6 +180,12 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
             shown = [column for column in columns if wide or not column.wide]
             text += "\n" + table(items, shown if wide else fit(items, shown, where), where=where)
     return text
+
+
+def _plan(plan: Row | None) -> str:
+    if plan is None:
+        return "none yet"
+    return f"version {plan['version']}" + (f", {plan['reason']}" if plan["reason"] else "")
 
 
 def _limit(value: int, from_file: int) -> str:
@@ -199,6 +206,17 @@ def limits(row: Row, where: Screen) -> str:
     ]
     sentence = "".join(line + "\n" for line in wrap(clean(row["text"]), where.page))
     return sentence + (table(row["limits"], columns, where=where) if row["limits"] else "")
+
+
+def messages(items: list[Row], where: Screen) -> str:
+    """OCPP messages on a terminal: the payload below its message, over the whole width."""
+    heads = [column for column in t.OCPP_MESSAGE if column.header not in ("ID", "PAYLOAD")]
+    lines = table(items, heads, headers=False, where=where).splitlines()
+    out = []
+    for item, line in zip(items, lines, strict=True):
+        out.append(line)
+        out += [f"    {part}" for part in wrap(clean(item["payload"]), where.page - 4)]
+    return "".join(f"{line}\n" for line in out)
 
 
 def doctor(checks: list[Row], where: Screen) -> str:

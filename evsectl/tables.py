@@ -121,6 +121,21 @@ def binding(row: Row) -> str:
     return f"{kilo(row['offered_w'])} ({source})" if source else kilo(row["offered_w"])
 
 
+SOURCES = {
+    "site": "the site limit",
+    "ocpp_static": "the OCPP limit",
+    "csms": "the back end",
+    "cable": "the cable",
+    "hardware": "the hardware",
+    "modules": "the power modules",
+    "thermal": "the temperature",
+    "ev": "the vehicle",
+    "plan": "the planner",
+    "user": "the operator",
+    "failsafe": "fail-safe",
+}
+
+
 def binding_source(row: Row) -> str:
     """Who limits a connector; "" when nobody does."""
     return next((str(limit["source"]) for limit in row["limits"] if limit["binds"]), "")
@@ -132,8 +147,8 @@ def hours(seconds: int | None) -> str:
 
 
 def stop_word(row: Row) -> str:
-    """The fault that ended a session, else the stop reason."""
-    return plain(row["fault"] or row["stop_reason"])
+    """The code of the fault that ended a session, else the stop reason."""
+    return plain(row["fault"].partition(" ")[0] or row["stop_reason"])
 
 
 CONNECTOR = [

@@ -47,6 +47,9 @@ def messages(
 ) -> int:
     """Show the last messages both ways, newest last."""
     items = call.ask("ocpp.messages", limit=limit, action=action)["items"]
+    if call.human and not call.options.wide and items and call.screen.width is not None:
+        write(pages.messages(items, call.screen), call.options)
+        return exits.OK
     empty = f"No {action} messages." if action else "No messages yet."
     emit("OcppMessage", items, tables.OCPP_MESSAGE, call.options, name="unique_id", empty=empty)
     return exits.OK

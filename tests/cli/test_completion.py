@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from evsectl import completion
@@ -128,14 +129,17 @@ def test_scripts_have_the_syntax_of_their_shell(shell: str, file: str) -> None:
 
 def test_bash_completes_a_line(station: FakeStation, tmp_path: Path) -> None:
     """The script in a real bash, with evsectl as a program on the path."""
+    site = msgspec.structs.replace(station.meters[0], name="site meter")
+    vars(station)["meters"] = (site, *station.meters[1:])
     program = tmp_path / "evsectl"
     program.write_text(f"#!/bin/sh\nexec {sys.executable} -m evsectl \"$@\"\n", encoding="utf-8")
     program.chmod(0o755)
     script = (
         f"source {ROOT}/completions/evsectl.bash\n"
         'COMP_WORDS=(evsectl connector list --output = js); COMP_CWORD=5; _evsectl; echo "${COMPREPLY[*]}"\n'
+        'COMP_WORDS=(evsectl meter read si); COMP_CWORD=3; _evsectl; echo "${COMPREPLY[*]}"\n'
         'COMP_WORDS=(evsectl connector get ""); COMP_CWORD=3; _evsectl; echo "${COMPREPLY[*]}"\n'
     )
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout == "json jsonl\n1 2\n"
+    assert done.stdout == "json jsonl\nsite\\ meter\n1 2\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from evse.domain.faults import FaultCode
 from evsectl.output import FORMATS
 from tests._support.fake_data import CONFIG_TEXT
 from tests._support.fake_service import FakeStation
@@ -97,6 +98,20 @@ def test_a_terminal_of_80_columns(station: FakeStation, served: tuple[FakeStatio
         wide = [line for line in plain.splitlines() if len(line) > 80]
         assert all(max(map(len, line.split())) > 30 or command[:2] == ("config", "show") for line in wide), wide
     check_golden("terminal-80", _neutral(text))
+
+
+def test_a_station_in_trouble(station: FakeStation) -> None:
+    """The page that a technician opens when something is wrong."""
+    station.set_link("meter-1", online=False, detail="register 0x0034: no answer for 5 s, 3 tries")
+    station.set_ocpp(connected=False, last_error="connection refused", queued=3)
+    station.raise_fault(FaultCode.METER_LOST, 1, "meter-1@/dev/ttyRS485#11: register 0x0034: no answer for 5 s")
+    run("connector", "disable", "0", "--accept-risk=stop-charging")
+    text = ""
+    for width in ("", "80", "60"):
+        os.environ["EVSECTL_FORCE_TTY"] = width
+        for command in (("status",), ("connector", "get", "1"), ("fault", "get", "F9"), ("ocpp", "status")):
+            text += show(command, run("--color=never", *command))
+    check_golden("trouble", text)
 
 
 def test_empty_lists_say_so_on_stderr_and_stay_lists(station: FakeStation) -> None:
