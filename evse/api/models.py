@@ -423,6 +423,7 @@ class PlcRow(Model, frozen=True, kw_only=True):
     online: bool
     firmware: str
     board_id: str
+    hint: str = ""  # what to do when it is not matched
 
 
 class PlcDiscovery(Model, frozen=True, kw_only=True):

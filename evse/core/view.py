@@ -96,6 +96,13 @@ def _site_cap_w(t: Tick) -> int | None:
     return min(values) if values else None
 
 
+def _soc(conn: Conn) -> int | None:
+    """State of charge of the vehicle that is here; a vehicle that has left has none."""
+    if not conn.w.plugged:
+        return None
+    return conn.w.soc_end_pct if conn.w.soc_end_pct is not None else (conn.b.soc_pct if conn.b is not None else None)
+
+
 def _evse(t: Tick, conn: Conn) -> EvseView:
     w, b, row = conn.w, conn.b, t.availability[conn.index + 1]
     energised = w.lease
@@ -123,7 +130,7 @@ def _evse(t: Tick, conn: Conn) -> EvseView:
         power_w=(present_w(conn) if energised else 0) if b is not None else None,
         voltage_mv=b.output_mv if b is not None else None,
         current_ma=(conn.present_ma if conn.present_known else None) if energised else (0 if b is not None else None),
-        soc_pct=w.soc_end_pct if w.soc_end_pct is not None else (b.soc_pct if b is not None else None),
+        soc_pct=_soc(conn),
         demand_mv=b.demand_mv if told and b is not None else None,
         demand_ma=b.demand_ma if told and b is not None else None,
         demand_w=b.demand_mv * b.demand_ma // 1_000_000 if told and b is not None else None,

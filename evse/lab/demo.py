@@ -13,6 +13,7 @@ import json
 import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -203,23 +204,28 @@ async def on_screen(scenario: Scenario, *, admin: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="evse-demo-") as folder:
         station = DemoStation(Path(folder))
         sys.stderr.write("Starting a simulated station ...\n")
+        play: asyncio.Task[None] | None = None
+        screen: asyncio.subprocess.Process | None = None
         try:
             await station.start()
+            # the screen owns the keyboard: Ctrl-C is its key
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+            sys.stderr.write(f"In another terminal: export EVSECTL_HOST=unix://{station.socket}; evsectl status\n")
+            play = asyncio.create_task(_play(scenario, station))
+            module = ["tui.admin"] if admin else ["tui.kiosk", "--allow-quit"]
+            screen = await asyncio.create_subprocess_exec(sys.executable, "-m", *module, "--socket", str(station.socket))
+            return await screen.wait()
         except DemoError as error:
             sys.stderr.write(f"evsectl: {error}\n")
-            await station.stop()
             return 1
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, lambda: None)  # the screen owns the keyboard
-        sys.stderr.write(f"In another terminal: export EVSECTL_HOST=unix://{station.socket}; evsectl status\n")
-        play = asyncio.create_task(_play(scenario, station))
-        module = ["tui.admin"] if admin else ["tui.kiosk", "--allow-quit"]
-        screen = await asyncio.create_subprocess_exec(sys.executable, "-m", *module, "--socket", str(station.socket))
-        code = await screen.wait()
-        play.cancel()
-        await asyncio.gather(play, return_exceptions=True)
-        await station.stop()
-    return code
+        finally:
+            if play is not None:
+                play.cancel()
+                await asyncio.gather(play, return_exceptions=True)
+            if screen is not None and screen.returncode is None:
+                screen.terminate()
+                await screen.wait()
+            await station.stop()
 
 
 async def _play(scenario: Scenario, station: DemoStation) -> None:
@@ -245,8 +251,20 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write("".join(f"evsectl: {problem}\n" for problem in error.problems))
         return 2
     if options.headless:
-        return asyncio.run(headless(scenario, options.output))
-    return asyncio.run(on_screen(scenario, admin=options.admin))
+        return asyncio.run(_until_told(headless(scenario, options.output), signal.SIGINT))
+    return asyncio.run(_until_told(on_screen(scenario, admin=options.admin)))
+
+
+async def _until_told(work: Coroutine[Any, Any, int], *more: signal.Signals) -> int:
+    """Run ``work``; TERM and HUP (a closed terminal) end it the tidy way: processes stopped, directory gone."""
+    task = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP, *more):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return 130
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import Empty
@@ -22,7 +24,9 @@ class DeviceOperations:
         station = self._station
         configured = {evse.id: evse.board.port for evse in station.config.evse}
         rows = []
-        for row in discover(station.openers.list_serial(), configured):
+        detected = station.openers.list_serial()
+        detected += [port for port in configured.values() if port not in detected and Path(port).exists()]
+        for row in discover(detected, configured):
             board = station.devices.boards.get(row.evse_id) if row.evse_id is not None else None
             info = board.info if board is not None else None
             rows.append(
@@ -35,6 +39,7 @@ class DeviceOperations:
                     online=board is not None and isinstance(board.reading(), Sample),
                     firmware=info.firmware if info is not None else "",
                     board_id=info.board_id if info is not None else "",
+                    hint=row.hint,
                 )
             )
         return m.PlcDiscovery(items=tuple(rows), in_sync=all(row.matched for row in rows))
