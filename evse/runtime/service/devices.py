@@ -25,7 +25,7 @@ class DeviceOperations:
         configured = {evse.id: evse.board.port for evse in station.config.evse}
         rows = []
         detected = station.openers.list_serial()
-        detected += [port for port in configured.values() if port not in detected and Path(port).exists()]
+        detected += [port for port in configured.values() if port not in detected and _exists(port)]
         for row in discover(detected, configured):
             board = station.devices.boards.get(row.evse_id) if row.evse_id is not None else None
             info = board.info if board is not None else None
@@ -201,3 +201,8 @@ class DeviceOperations:
     def _no_meter(self, name: str) -> ApiError:
         known = ", ".join(meter.name for meter in self._station.devices.meters.values()) or "none"
         return ApiError(ErrorCode.NOT_FOUND, f"there is no meter {name!r}", f"meters of this station: {known}")
+
+
+def _exists(port: str) -> bool:
+    """A port that is configured by a plain name (/dev/ttyS0) has no entry below by-id, but it is there."""
+    return Path(port).exists()
