@@ -30,6 +30,7 @@ async def _until(question: Callable[[], Awaitable[Any]], what: str) -> Any:
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.timeout(300)
 def test_kill_9_during_a_session_ends_it_once_with_power_loss_and_the_next_one_works(tmp_path: Path) -> None:
     async def main() -> None:
         station = DemoStation(tmp_path)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
 from evse.sim.faults import CATALOGUE
@@ -47,6 +49,7 @@ async def _visit(lab: Lab, rng: random.Random, connector: int, number: int, faul
             await api("fault.clear", {"code": row["record"]["code"], "evse_id": row["record"]["evse_id"]})
 
 
+@pytest.mark.timeout(900)
 def test_a_day_of_a_hundred_sessions_with_faults_loses_nothing(tmp_path: Path) -> None:
     seed = 20261121
 
