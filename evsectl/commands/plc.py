@@ -18,5 +18,8 @@ def discover(call: Call) -> int:
     body = call.ask("plc.discover")
     emit("Plc", body["items"], tables.PLC, call.options, name="port", empty="No boards are detected or configured.")
     if call.human:
-        note("in sync" if body["in_sync"] else "NOT in sync: set board.port of each connector to a detected port")
+        note("in sync" if body["in_sync"] else "NOT in sync")
+        for row in body["items"]:
+            if row.get("hint"):
+                note(f"  {row['port']}: {row['hint']}")
     return exits.OK if body["in_sync"] else exits.DEVICE

@@ -6,8 +6,10 @@ import os
 import platform
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from evse.api import models as m
 from evse.domain.faults import FaultCode
 from evsectl.output import FORMATS
 from tests._support.fake_data import CONFIG_TEXT
@@ -106,7 +108,9 @@ def test_a_station_in_trouble(station: FakeStation) -> None:
     station.set_ocpp(connected=False, last_error="connection refused", queued=3)
     station.raise_fault(FaultCode.METER_LOST, 1, "meter-1@/dev/ttyRS485#11: register 0x0034: no answer for 5 s")
     run("connector", "disable", "0", "--accept-risk=stop-charging")
-    text = ""
+    lost = msgspec.structs.replace(station.plc.items[0], detected=False, matched=False, hint="set board.port of EVSE 1")
+    vars(station)["plc"] = m.PlcDiscovery(items=(lost, station.plc.items[1]), in_sync=False)
+    text = show(("plc", "discover"), run("plc", "discover"))
     for width in ("", "80", "60"):
         os.environ["EVSECTL_FORCE_TTY"] = width
         for command in (("status",), ("connector", "get", "1"), ("fault", "get", "F9"), ("ocpp", "status")):
