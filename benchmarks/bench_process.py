@@ -145,7 +145,12 @@ def lateness(station: DemoStation) -> list[Figure]:
 
 async def calls(station: DemoStation) -> list[Figure]:
     """Wall time of evsectl over that of the smallest Python with what it needs."""
-    environment = {**os.environ, "EVSECTL_HOST": f"unix://{station.socket}", "PYTHONPATH": ROOT}
+    environment = {
+        **os.environ,
+        "EVSECTL_HOST": f"unix://{station.socket}",
+        "PYTHONPATH": ROOT,
+        "XDG_RUNTIME_DIR": str(station.folder),
+    }
     script = station.folder / "evsectl"
     script.write_text("import sys\nfrom evsectl.entry import main\nsys.exit(main())\n", encoding="utf-8")
     figures = []
