@@ -37,7 +37,6 @@ class Watch:
         self.measured_max_w = 0
         self.limit_w = 0
         self.last: m.Status | None = None
-        self.faults: dict[tuple[str, int, int], dict[str, Any]] = {}
         self._line = ""
 
     async def run(self) -> None:
@@ -56,13 +55,6 @@ class Watch:
         self.assigned_max_w = max(self.assigned_max_w, view.assigned_w)
         self.measured_max_w = max(self.measured_max_w, view.site_power_w or 0)
         self.limit_w = max(self.limit_w, view.site_limit_w or 0)
-        for fault in view.faults:
-            self.faults[fault.code.value, fault.evse_id, fault.first_seen] = {
-                "code": fault.code.value,
-                "evse_id": fault.evse_id,
-                "detail": fault.detail,
-                "count": fault.count,
-            }
         if self._talk:
             self._say(status)
 
@@ -141,7 +133,7 @@ async def _report(
             "measured_max_w": watch.measured_max_w,
         },
         "ticks": tick,
-        "faults": list(watch.faults.values()),
+        "faults": await _faults(station),
         "ocpp": {"sent": ocpp["sent"], "received": ocpp["received"], "queued": ocpp["queued"]},
         "steps": [
             {
@@ -156,6 +148,26 @@ async def _report(
             if r.label or not r.ok
         ],
     }
+
+
+async def _faults(station: DemoStation) -> list[dict[str, Any]]:
+    """Every fault of the run from the event history: when it was raised, when and by whom it was cleared."""
+    events = (await station.api("events.list", {"kind": "fault.", "limit": 500}))["items"]
+    rows: list[dict[str, Any]] = []
+    for event in reversed(events):
+        data = event["data"]
+        if event["kind"] == "fault.raised":
+            rows.append(
+                {
+                    "code": data["code"], "name": data["name"], "severity": data["severity"], "evse_id": event["evse_id"],
+                    "detail": data["detail"], "raised_at": event["wall"], "cleared_at": None, "cleared_by": None,
+                }
+            )  # fmt: skip
+        elif event["kind"] == "fault.cleared":
+            for row in rows:
+                if (row["code"], row["evse_id"], row["cleared_at"]) == (data["code"], event["evse_id"], None):
+                    row["cleared_at"], row["cleared_by"] = event["wall"], data["by"]
+    return rows
 
 
 def _session(s: dict[str, Any]) -> dict[str, Any]:
