@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from evse.domain.readings import MeterValues
-from evse.domain.records import CachedToken, OutboxRow
+from evse.domain.records import CachedToken, OutboxRow, PointRecord
 from evse.domain.view import StationView
 
 
@@ -88,8 +88,8 @@ class StorePort(Protocol):
         """Forget all; return how many."""
         ...
 
-    async def outbox_append(self, row: OutboxRow) -> bool:
-        """Queue a message of a transaction; False = its session is stopped or never started here."""
+    async def outbox_append(self, row: OutboxRow, point: PointRecord | None = None) -> bool:
+        """Queue a message of a transaction, with what it tells of the meter; False = its session is stopped or unknown."""
         ...
 
     async def outbox_head(self) -> OutboxRow | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
+from evse.domain.records import PointRecord
 from evse.domain.session import SessionRecord
 from evse.domain.view import EvseView, StationView
 from evse.ocpp import v16
@@ -97,7 +98,9 @@ class Readings:
             return
         if session is None:
             self._put_loose(v16.meter_payload(evse.evse_id, sample.wall, values))
-        elif await self._store.outbox_append(v16.meter_row(session, sample.wall, sample.context, values)):
+        elif await self._store.outbox_append(
+            v16.meter_row(session, sample.wall, sample.context, values), told_point(evse, session, sample.wall, values)
+        ):
             self._stored()
         elif sample.context == BEGIN:
             self._sampler.again(sample, self._clock.now())
@@ -142,6 +145,22 @@ class Readings:
                 if session is not None and session.transaction_id is not None:
                     payload["transactionId"] = session.transaction_id
                 await engine.call("MeterValues", payload)
+
+
+def told_point(evse: EvseView, session: SessionRecord, wall: WallNs, values: list[Payload]) -> PointRecord | None:
+    """Return what ``values`` tell of the energy register as a sample of the session; None when they do not."""
+    register = next((v["value"] for v in values if v["measurand"] == "Energy.Active.Import.Register"), None)
+    if register is None or session.meter_start_wh is None:
+        return None
+    meter_wh = int(register)
+    return PointRecord(
+        session_id=session.session_id,
+        wall=wall,
+        power_w=evse.power_w or 0,
+        energy_wh=max(0, meter_wh - session.meter_start_wh),
+        soc_pct=evse.soc_pct,
+        meter_wh=meter_wh,
+    )
 
 
 def _running(evse: EvseView) -> SessionRecord | None:

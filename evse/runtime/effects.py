@@ -2,7 +2,8 @@
 
 The order of a transaction's rows is the order of the effects: one queue, one worker. Authorisation may wait for the
 back end and gets a task of its own, bounded by `AUTHORIZATIONS_MAX`. A store that refuses is tried again for ever:
-a start that is not durable means no energy, a stop is kept in the queue until it is on disk.
+a start that is not durable means no energy, a stop is kept in the queue until it is on disk. The queue is bounded
+by what it holds: no transaction starts while writes fail; plug-ins without one are dropped beyond `WAITING_MAX`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 AUTHORIZATIONS_MAX = 16
 RETRY_S = 1.0
+WAITING_MAX = 1000
+DRAIN_LIMIT_S = 10.0
+"""A clean stop does not wait longer for a disk that refuses; the next start closes what is then open."""
 
 
 class EffectRunner:
@@ -35,6 +39,7 @@ class EffectRunner:
         self._ocpp = ocpp
         self._on_stored = on_stored
         self._queue: asyncio.Queue[AnyEffect] = asyncio.Queue()
+        self._now: AnyEffect | None = None  # taken from the queue, not on disk yet
         self._asking: set[asyncio.Task[None]] = set()
 
     @property
@@ -42,10 +47,17 @@ class EffectRunner:
         """Durable effects not on disk yet."""
         return self._queue.qsize()
 
+    @property
+    def busy(self) -> bool:
+        """True while one effect is on its way to the disk."""
+        return self._now is not None
+
     def put(self, effect: AnyEffect) -> None:
         """Take an effect of a tick; never waits."""
         if isinstance(effect, RequestAuthorization):
             self._ask(effect)
+        elif isinstance(effect, SaveSession) and self._queue.qsize() >= WAITING_MAX:
+            log.error("session %s is not stored: %d writes wait", effect.session.session_id, WAITING_MAX)
         else:
             self._queue.put_nowait(effect)
 
@@ -53,13 +65,21 @@ class EffectRunner:
         """Work for ever."""
         while True:
             effect = await self._queue.get()
+            self._now = effect
             await self._store_until_done(effect)
+            self._now = None
             self._on_stored(effect)
 
     async def drain(self) -> None:
-        """Store what is still waiting; for a clean stop."""
-        while not self._queue.empty():
-            await self._store_until_done(self._queue.get_nowait())
+        """Store what is still waiting, the one in work included; for a clean stop. Gives up after `DRAIN_LIMIT_S`."""
+        try:
+            async with asyncio.timeout(DRAIN_LIMIT_S):
+                if self._now is not None:
+                    await self._store_until_done(self._now)
+                while not self._queue.empty():
+                    await self._store_until_done(self._queue.get_nowait())
+        except TimeoutError:
+            log.error("storage: %d writes are lost at the end: the disk refuses", self.waiting + 1)
 
     async def _store_until_done(self, effect: AnyEffect) -> None:
         while True:

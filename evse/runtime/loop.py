@@ -1,8 +1,10 @@
 """The 50 ms control loop: collect a snapshot, tick, gate, send levels; nothing here waits for a device.
 
 Deadlines are absolute: a late tick does not shift the next one, and several missed periods are skipped, not caught up.
-If tick or gate raises, that is our bug: every board and module gets its safe levels in the same pass, and the loop
-goes on with the fault text in its inputs until the daemon is restarted.
+If tick, gate or a driver's `command` raises, that is our bug: every board and module gets its safe levels in the same
+pass, and the loop goes on with the fault text in its inputs (F19) until the daemon is restarted. The planner and the
+flight recorder are not part of the control path: when they raise, the last plan stays, limits go on binding in the
+tick, and `ControlLoop.trouble` names it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -98,6 +101,9 @@ class ControlLoop:
         self.now: Instant = clock.now()
         self.stats = LoopStats()
         self.fault = ""
+        """Text of the first bug that switched everything off; stays until the daemon is restarted."""
+        self.trouble: dict[str, str] = {}
+        """Bugs beside the control path: planner, recorder -> text of the last one."""
         self.storage_ok = True
         self.backend_online = False
         self._devices = devices
@@ -109,6 +115,7 @@ class ControlLoop:
         self._seq = 0
         self._limits: object = None
         self._limit_ticks = 0
+        self._told = ""
 
     def set_connection_timeout(self, seconds: int) -> None:
         """Put OCPP ConnectionTimeOut in force from the next tick on."""
@@ -136,7 +143,14 @@ class ControlLoop:
         deadline = self._clock.now()
         while True:
             began = self._clock.now()
-            self.step(began)
+            try:
+                self.step(began)
+            except BugError as error:  # the safe levels are out; a loop that paused now would only hide the fault
+                if self.fault != self._told:
+                    self._told = self.fault
+                    log.critical(
+                        "control loop: %s; energy stays off until the daemon is restarted", error, exc_info=error
+                    )
             self.stats.add(began - deadline, self._clock.now() - began)
             deadline += TICK_NS
             late = self._clock.now() - deadline
@@ -145,25 +159,39 @@ class ControlLoop:
             await asyncio.sleep(max(0, deadline - self._clock.now()) / NS_PER_S)
 
     def step(self, now: Instant) -> Outputs:
-        """Do one tick and send its levels."""
+        """Do one tick and send its levels; `BugError` after the safe levels went out when something of ours raised."""
         taken = [self._commands.popleft() for _ in range(min(len(self._commands), MAX_COMMANDS_PER_TICK))]
-        inputs = self._collect(tuple(command for command, _ in taken))
         try:
+            inputs = self._collect(tuple(command for command, _ in taken))
             before = self.state
             after, wanted = tick(self.spec, before, inputs, now)
             outputs = gate(self.spec, wanted, inputs, now)
+            self._send(outputs)
         except Exception as error:
             self._fail(error, taken)
             raise BugError(self.fault) from error
         self.state, self.inputs, self.outputs, self.now = after, inputs, outputs, now
-        self._send(outputs)
         self._follow_limit(inputs, outputs)
-        self._recorder.add(before, now, inputs, outputs)
-        self._planner.consider(outputs.requests, inputs, now)
+        self._beside("recorder", lambda: self._recorder.add(before, now, inputs, outputs))
+        self._beside("planner", lambda: self._planner.consider(outputs.requests, inputs, now))
         self._answer(taken, outputs)
         if outputs.events or outputs.effects:
-            self._on_outputs(outputs, inputs, now)
+            try:
+                self._on_outputs(outputs, inputs, now)
+            except Exception as error:  # a start or an end may be lost: nobody may charge on such a base
+                self._fail(error, [])
+                raise BugError(self.fault) from error
         return outputs
+
+    def _beside(self, name: str, work: Callable[[], None]) -> None:
+        """Do what the control path does not need; a bug there is told once and takes nothing with it."""
+        try:
+            work()
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            if self.trouble.get(name) != text:
+                log.exception("%s failed; the control loop goes on", name)
+            self.trouble[name] = text
 
     def _collect(self, commands: tuple[AnyCommand, ...]) -> Inputs:
         devices = self._devices
@@ -225,18 +253,24 @@ class ControlLoop:
                 answer.set_result(refused.get(command.seq, ""))
 
     def _fail(self, error: Exception, taken: list[tuple[AnyCommand, asyncio.Future[str] | None]]) -> None:
-        self.fault = f"{type(error).__name__}: {error}"
+        self.fault = self.fault or f"{type(error).__name__}: {error}"
         self.safe()
         for _, answer in taken:
             if answer is not None and not answer.done():
                 answer.set_result(f"internal error: {self.fault}")
 
     def safe(self) -> None:
-        """Send the safe levels to everything: no lease, no offer, modules off, ties open."""
-        for board in self._devices.boards.values():
-            board.command(BoardCommand())
-        if self._devices.modules is not None:
-            self._devices.modules.command([GroupCommand(group_id=g.group_id) for g in self.spec.groups])
+        """Send the safe levels to everything: no lease, no offer, modules off, ties open. One that raises spares none."""
+        modules = self._devices.modules
+        sends: list[tuple[str, Callable[[], None]]] = [
+            (f"board {evse_id}", partial(board.command, BoardCommand()))
+            for evse_id, board in self._devices.boards.items()
+        ]
+        if modules is not None:
+            off = [GroupCommand(group_id=g.group_id) for g in self.spec.groups]
+            sends.append(("modules", partial(modules.command, off)))
+        for name, send in sends:
+            self._beside(f"safe levels of {name}", send)
 
 
 __all__ = ["ControlLoop", "LoopStats"]

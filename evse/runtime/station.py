@@ -19,14 +19,16 @@ import msgspec
 from evse import __version__
 from evse.config.model import StationConfig
 from evse.config.spec import station_spec
+from evse.core.context import TEXT_MAX
 from evse.core.inputs import AnyCommand, Inputs, TokenPresented
 from evse.core.outputs import AnyEffect, Outputs
 from evse.core.tick import initial_state
 from evse.core.view import view as make_view
 from evse.domain.clock import Clock
+from evse.domain.faults import FaultCode, FaultRecord
 from evse.domain.readings import Sample
 from evse.domain.records import PointRecord
-from evse.domain.session import SessionRecord, StopReason
+from evse.domain.session import SessionPhase, SessionRecord, StopReason
 from evse.domain.view import Event, StationView
 from evse.ocpp.client import OcppClient
 from evse.ocpp.ports import Identity
@@ -39,6 +41,7 @@ from evse.runtime.settings import load_availability, load_planner_settings, save
 from evse.runtime.supervisor import Supervisor
 from evse.runtime.wiring import Devices, build_devices
 from evse.storage.db import Store
+from evse.storage.executor import StorageError
 from evse.transports.base import Openers
 from evse.units import NS_PER_S, Instant
 
@@ -48,6 +51,7 @@ VIEW_PERIOD_S = 0.5
 POINT_PERIOD_NS = 10 * NS_PER_S
 TRACE_GAP_NS = 60 * NS_PER_S
 EVENTS_WAITING_MAX = 4096
+EVENTS_RETRY_S = 1.0
 
 UNHURRIED_EVENTS = frozenset({"step.changed", "limit.changed", "token.presented"})
 UNHURRIED_S = 5.0
@@ -166,7 +170,10 @@ class Station:
         await asyncio.sleep(0.1)
         await self.supervisor.stop()
         await self.effects.drain()
-        await self._flush_events()
+        try:
+            await self._flush_events()
+        except StorageError as error:
+            log.error("%d events are lost at the end: %s", len(self._events), error)
 
     def view(self) -> StationView:
         """The station after the last tick; made at most once per tick."""
@@ -174,7 +181,8 @@ class Station:
             inputs = self.loop.inputs
             if inputs is None:
                 inputs = self.loop._collect(())
-            self._view = make_view(self.spec, self.loop.state, inputs, self.loop.now)
+            made = make_view(self.spec, self.loop.state, inputs, self.loop.now)
+            self._view = _with_loop_fault(made, self.loop.fault) if self.loop.fault else made
             self._view_tick = self.loop.stats.count
         return self._view
 
@@ -239,15 +247,25 @@ class Station:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._urgent.wait(), UNHURRIED_S)
             self._urgent.clear()
-            await self._flush_events()
+            while self._events:
+                try:
+                    await self._flush_events()
+                except StorageError as error:  # they stay in memory, the newest EVENTS_WAITING_MAX of them
+                    log.error("storage: %s; %d events wait for it", error, len(self._events))
+                    await asyncio.sleep(EVENTS_RETRY_S)
 
     async def _flush_events(self) -> None:
+        """Store what waits; raise `StorageError` with everything still waiting."""
         events, self._events = self._events, []
         if not events:
             return
-        if any(event.kind == "availability.changed" for event in events):
-            await save_availability(self.store, self.loop.state.availability)
-        await self.store.append_events(events)
+        try:
+            if any(event.kind == "availability.changed" for event in events):
+                await save_availability(self.store, self.loop.state.availability)
+            await self.store.append_events(events)
+        except StorageError:
+            self._events = [*events, *self._events][-EVENTS_WAITING_MAX:]
+            raise
 
     async def _publish_views(self) -> None:
         while True:
@@ -284,12 +302,32 @@ class Station:
                 )
             )
         if points:
-            await self.store.add_points(points)
+            try:
+                await self.store.add_points(points)
+            except StorageError as error:  # the store keeps the newest; screens and back end must not wait for a disk
+                log.error("storage: %s", error)
 
     def site_power_w(self) -> int | None:
         """Power at the site meter now, W; None without a fresh reading."""
         reading = self.loop.meter(0)
         return reading.value.power_w if isinstance(reading, Sample) else None
+
+
+def _with_loop_fault(view: StationView, text: str) -> StationView:
+    """Show F19 although the tick that would raise it does not end: then `view` is of the last good tick."""
+    if any(record.code is FaultCode.INTERNAL for record in view.faults):
+        return view
+    record = FaultRecord(
+        code=FaultCode.INTERNAL,
+        evse_id=0,
+        detail=text[:TEXT_MAX],
+        first_seen=view.wall,
+        last_seen=view.wall,
+        count=1,
+        present=True,
+    )
+    evses = tuple(msgspec.structs.replace(evse, phase=SessionPhase.FAULTED) for evse in view.evses)
+    return msgspec.structs.replace(view, faults=(record, *view.faults), evses=evses)
 
 
 def _presented(reader: str, token: str, evse_ids: tuple[int, ...]) -> Callable[[int], AnyCommand]:

@@ -1,7 +1,7 @@
 """Owner tasks under watch: one that fails is logged by name and started again, with growing pauses.
 
 Drivers never end by themselves; if one does, that is our bug and it must not take the others with it. The control
-loop is not restarted silently: its failure leaves everything in the safe levels and the fault INTERNAL on the screens.
+loop keeps itself alive: after a bug it sends the safe levels on every tick and shows the fault INTERNAL.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 PAUSE_MIN_S = 0.5
 PAUSE_MAX_S = 30.0
+HEALTHY_S = 60.0
+"""A task that ran for so long had recovered: its next failure is paused for as short as the first one."""
 
 
 class Supervisor:
@@ -29,16 +31,20 @@ class Supervisor:
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         pause = PAUSE_MIN_S
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 await run()
                 self.failures[name] = "ended"
-                log.error("task %s ended by itself; starting it again in %.1f s", name, pause)
+                log.error("task %s ended by itself; starting it again soon", name)
             except asyncio.CancelledError:
                 raise
             except Exception as error:
                 self.failures[name] = f"{type(error).__name__}: {error}"
-                log.exception("task %s failed; starting it again in %.1f s", name, pause)
+                log.exception("task %s failed; starting it again soon", name)
+            if loop.time() - began >= HEALTHY_S:
+                pause = PAUSE_MIN_S
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_MAX_S)
 

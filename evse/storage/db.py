@@ -263,9 +263,26 @@ class Store:
 
     # -- outbox ---------------------------------------------------------------------------------------------------
 
-    async def outbox_append(self, row: OutboxRow) -> bool:
-        """Store a message at the end of the queue; False = its session is stopped or has that message already."""
-        return await self._write(lambda db: outbox.append(db, row))
+    async def outbox_append(self, row: OutboxRow, point: PointRecord | None = None) -> bool:
+        """Store a message at the end of the queue; False = its session is stopped or has that message already.
+
+        ``point`` is what the message tells of the meter: stored in the same commit, so that a session that a power
+        cut ends never ends below what the back end was told.
+        """
+
+        def work(db: sqlite3.Connection) -> bool:
+            stored = outbox.append(db, row)
+            if stored and point is not None:
+                sessions.add_points(db, [*self._points, point])
+            return stored
+
+        def job() -> bool:
+            stored = self._in_transaction(work)
+            if stored and point is not None:
+                self._points = []
+            return stored
+
+        return await self._executor.run(job)
 
     async def outbox_head(self) -> OutboxRow | None:
         """Return the first message that is not parked."""

@@ -153,8 +153,8 @@ def points(db: sqlite3.Connection, session_id: str, most: int) -> list[PointReco
 
 
 def last_point(db: sqlite3.Connection, session_id: str) -> PointRecord | None:
-    """Return the newest sample of a session."""
+    """Return the sample of a session that is furthest on: energy only grows, the calendar may jump."""
     row = db.execute(
-        f"SELECT {_POINT} FROM point WHERE session_id = ? ORDER BY wall DESC LIMIT 1", (session_id,)
+        f"SELECT {_POINT} FROM point WHERE session_id = ? ORDER BY energy_wh DESC, point_id DESC LIMIT 1", (session_id,)
     ).fetchone()
     return None if row is None else _point(row)

@@ -55,10 +55,18 @@ class ConnectorOperations:
         return await self._command(lambda seq: UnlockConnector(seq=seq, evse_id=request.evse_id))
 
     async def _availability(self, evse_id: int, status: OperationalStatus) -> m.Done:
-        targets = self._station.view().evses if evse_id == 0 else (self._evse(evse_id),)
-        if all(evse.operational_local is status for evse in targets):
-            return m.Done(changed=False, detail="unchanged")
-        return await self._command(lambda seq: SetAvailability(seq=seq, evse_id=evse_id, origin="local", status=status))
+        """Write one cell of the matrix: the connector's own, or the station's for 0. Both must be in service."""
+        station = self._station.loop.state.availability[0].local
+        if evse_id:
+            cell = self._evse(evse_id).operational_local
+            still_out = status is OperationalStatus.OPERATIVE and station is not status
+            hint = "; the whole station is out of service: enable connector 0 (all)" if still_out else ""
+        else:
+            cell, hint = station, ""
+        if cell is status:
+            return m.Done(changed=False, detail=f"unchanged{hint}")
+        done = await self._command(lambda seq: SetAvailability(seq=seq, evse_id=evse_id, origin="local", status=status))
+        return m.Done(changed=done.changed, detail=hint.lstrip("; ")) if hint else done
 
     async def _command(self, make: Callable[[int], AnyCommand]) -> m.Done:
         refusal = await self._station.loop.ask(make)
