@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from random import Random
 
@@ -59,8 +60,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _run(config: StationConfig, options: argparse.Namespace) -> int:
+    from evse.api.sd_notify import ServiceManager
+    from evse.runtime.notify import DaemonNotice
     from evse.runtime.process import open_station, serve
 
+    manager = ServiceManager(os.environ, time.monotonic_ns)
     data_dir = _data_dir(options.data_dir or config.station.data_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -88,11 +92,14 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
             json.dumps({"ready": True, "socket": str(server.path), "pid": os.getpid()}).encode() + b"\n",
         )
         os.close(options.ready_fd)
+    notice = DaemonNotice(manager, station.loop.stats)
+    notice.ready(str(server.path))
     while not stop.is_set() and not _reset_due(station.reset_requested, station.view().evses):
         try:
-            await asyncio.wait_for(stop.wait(), timeout=1.0)
+            await asyncio.wait_for(stop.wait(), timeout=notice.poll_s)
         except TimeoutError:
-            continue
+            notice.alive()
+    notice.stopping()
     await server.close()
     await station.close()
     await station.store.close()
