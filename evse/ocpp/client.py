@@ -26,6 +26,7 @@ from evse.domain.session import SessionRecord
 from evse.domain.view import Event, StationView
 from evse.ocpp import v16
 from evse.ocpp.authorize import Authorizer
+from evse.ocpp.charging import Charging
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import KeyInfo, Keys
@@ -112,7 +113,8 @@ class OcppClient:
         self._outbox = Outbox(store, self._keys, self._answered)
         self._board = StatusBoard()
         self._readings = Readings(store, station, self._keys, clock, self.kick)
-        self.handlers = Handlers(self, station, store, self._keys)
+        self.charging = Charging(station, store, self._keys, clock, self)
+        self.handlers = Handlers(self, station, store, self._keys, self.charging)
         self._engine: Engine | None = None
         self._connected = False
         self._since: WallNs | None = None
@@ -129,9 +131,10 @@ class OcppClient:
     # -- for the runtime ------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Read durable keys and the length of the queue; before `run` and before the first `stop_row`."""
+        """Read durable keys, charging profiles and the length of the queue; before `run` and before the first `stop_row`."""
         await self._keys.load()
         self._keys.changed = self._key_changed
+        await self.charging.load()
         await self._outbox.count()
 
     async def run(self) -> None:
@@ -139,6 +142,7 @@ class OcppClient:
         self._keys.set_connectors(len(self._station.view().evses))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._readings.run())
+            group.create_task(self.charging.run())
             group.create_task(self._count())
             group.create_task(self._link_for_ever())
 
@@ -202,6 +206,7 @@ class OcppClient:
         for evse in view.evses:
             changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs), view.wall)
         self._readings.on_view(view)
+        self.charging.on_view(view)
         if changed:
             self._status_kick.set()
 

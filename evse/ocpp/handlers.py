@@ -1,4 +1,4 @@
-"""What the CSMS may ask of the station (OCPP 1.6 Core and RemoteTrigger).
+"""What the CSMS may ask of the station (OCPP 1.6 Core and RemoteTrigger); other profiles bring their handlers along.
 
 A handler gets a payload that its schema has accepted and returns the answer, with what it does afterwards.
 """
@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from evse.ocpp.charging import Charging, Refused
 from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.keys import Keys
 from evse.ocpp.messages import Payload
@@ -44,12 +45,13 @@ TRIGGERS = ("BootNotification", "Heartbeat", "MeterValues", "StatusNotification"
 class Handlers:
     """The handlers of one station. ``data_handlers`` maps vendorId to who understands its DataTransfer."""
 
-    def __init__(self, side: Side, station: StationPort, store: StorePort, keys: Keys) -> None:
+    def __init__(self, side: Side, station: StationPort, store: StorePort, keys: Keys, charging: Charging) -> None:
         self.data_handlers: dict[str, DataHandler] = {}
         self._side = side
         self._station = station
         self._store = store
         self._keys = keys
+        self._charging = charging
 
     def table(self) -> dict[str, Handler]:
         """Return action to handler."""
@@ -64,6 +66,7 @@ class Handlers:
             "Reset": self.reset,
             "TriggerMessage": self.trigger_message,
             "UnlockConnector": self.unlock_connector,
+            **self._charging.table(),
         }
 
     def _has(self, connector_id: int) -> bool:
@@ -111,23 +114,35 @@ class Handlers:
         return Reply({"status": status} if data is None else {"status": status, "data": data})
 
     async def remote_start(self, payload: Payload) -> Reply:
-        """Authorise an EVSE from outside; a charging profile that comes along is ignored (no SmartCharging yet)."""
+        """Authorise an EVSE from outside; a charging profile that comes along waits for the transaction."""
         connector_id: int | None = payload.get("connectorId")
         id_tag = str(payload["idTag"])
         if self._side.registration != "Accepted" or (connector_id is not None and not self._has(connector_id)):
             return Reply({"status": "Rejected"})
         if "chargingProfile" in payload:
-            log.warning("ocpp: the charging profile of RemoteStartTransaction is ignored")
+            try:
+                self._charging.expect(connector_id, id_tag, payload["chargingProfile"])
+            except Refused as error:
+                log.warning("ocpp: RemoteStartTransaction rejected: charging profile: %s", error)
+                return Reply({"status": "Rejected"})
         if not self._keys.flag("AuthorizeRemoteTxRequests"):
-            started = await self._station.remote_start(connector_id, id_tag)
+            started = await self._remote_start(connector_id, id_tag)
             return Reply({"status": "Accepted" if started else "Rejected"})
 
         async def ask_first() -> None:
             result = await self._side.authorize(id_tag, connector_id or 0)
             if result.accepted:
-                await self._station.remote_start(connector_id, id_tag)
+                await self._remote_start(connector_id, id_tag)
+            else:
+                self._charging.forget(id_tag)
 
         return Reply({"status": "Accepted"}, after=ask_first)
+
+    async def _remote_start(self, connector_id: int | None, id_tag: str) -> bool:
+        started = await self._station.remote_start(connector_id, id_tag)
+        if not started:
+            self._charging.forget(id_tag)
+        return started
 
     async def remote_stop(self, payload: Payload) -> Reply:
         """End a transaction by its number."""

@@ -26,7 +26,7 @@ MEASURANDS = (
     "SoC", "Temperature", "Voltage",
 )
 
-PROFILES = "Core,RemoteTrigger"
+PROFILES = "Core,RemoteTrigger,SmartCharging"
 
 
 class KeySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +67,9 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
                 help="Remember what the CSMS says of cards"),
         KeySpec(key="AuthorizeRemoteTxRequests", kind="bool", default="false",
                 help="Ask the CSMS for the card of a remote start too"),
+        KeySpec(key="ChargeProfileMaxStackLevel", kind="int", default="20", readonly=True),
+        KeySpec(key="ChargingScheduleAllowedChargingRateUnit", kind="text", default="Current,Power", readonly=True),
+        KeySpec(key="ChargingScheduleMaxPeriods", kind="int", default="100", readonly=True),
         KeySpec(key="ClockAlignedDataInterval", kind="int", default=str(config.aligned_interval_s), high=day,
                 unit="s", help="Clock-aligned meter values; 0 = off"),
         KeySpec(key="ConnectionTimeOut", kind="int", default=str(config.connection_timeout_s), low=5, high=3600,
@@ -82,6 +85,7 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
                 help="Offline, cards that the CSMS has accepted before may charge"),
         KeySpec(key="LocalPreAuthorize", kind="bool", default="false",
                 help="Online, known cards start without asking first"),
+        KeySpec(key="MaxChargingProfilesInstalled", kind="int", default="20", readonly=True),
         KeySpec(key="MeterValuesAlignedData", kind="measurands", default=sampled,
                 help="Measurands of clock-aligned values"),
         KeySpec(key="MeterValuesAlignedDataMaxLength", kind="int", default=str(len(MEASURANDS)), readonly=True),

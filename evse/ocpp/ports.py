@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
+from evse.domain.limits import PowerLimit
 from evse.domain.readings import MeterValues
 from evse.domain.records import CachedToken, OutboxRow, PointRecord
 from evse.domain.view import StationView
@@ -64,6 +66,14 @@ class StationPort(Protocol):
         """The CSMS gave a transaction its number; ``accepted`` False = the token may not charge."""
         ...
 
+    def ratings(self) -> Mapping[int, int]:
+        """Most power without any charging profile, W: 0 = station (AC side), n = EVSE (DC side)."""
+        ...
+
+    def set_limits(self, limits: Sequence[PowerLimit]) -> None:
+        """Put the limits of all charging profiles in force from the next tick on; replaces those before."""
+        ...
+
 
 class StorePort(Protocol):
     """What must be durable. Each call has committed when it returns; `DeviceError` means that it has not."""
@@ -74,6 +84,10 @@ class StorePort(Protocol):
 
     async def put(self, namespace: str, key: str, value: str | None) -> None:
         """Set one; None removes it."""
+        ...
+
+    async def put_many(self, namespace: str, values: Mapping[str, str | None]) -> None:
+        """Set several in one commit; None removes."""
         ...
 
     async def cache_put(self, token: CachedToken) -> None:

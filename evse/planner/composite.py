@@ -7,6 +7,9 @@ have a period then; one that has run out, or has not begun, lets the next level 
 the connector goes before one of connector 0. TxProfile goes before TxDefaultProfile. What a connector may take is the
 smaller of that and of ChargePointMaxProfile; without any of them there is no limit.
 
+What counts from an event of the past (the start of a transaction, the arrival of a profile) is never "not begun": when
+the clock stands before that event, because it was set back or lost, the first period is in force.
+
 Ampere means the current of each phase of the supply at `PHASE_V` volts, whatever leaves the station as direct current:
 W = A * 230 * numberPhases (3 when not given). 0.1 A is 23 W per phase, so the conversion is exact.
 """
@@ -100,8 +103,8 @@ def _offset(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> tuple[Wal
         begin = profile.set_at if profile.purpose is Purpose.CHARGE_POINT_MAX else tx_start
     else:
         begin = profile.start
-    if at < begin:
-        return None
+        if at < begin:
+            return None
     end = NEVER
     if profile.recurrence_s:
         cycle = profile.recurrence_s * NS_PER_S
@@ -121,7 +124,7 @@ def limit_w(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> int | Non
     span = _offset(profile, at, tx_start)
     if span is None:
         return None
-    index = bisect_right(profile.periods, (at - span[0]) // NS_PER_S, key=_start_s) - 1
+    index = bisect_right(profile.periods, max(0, at - span[0]) // NS_PER_S, key=_start_s) - 1
     if index < 0:
         return None
     period = profile.periods[index]
@@ -142,7 +145,7 @@ def next_change(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> WallN
         times.append(_next_begin(profile, at, tx_start))
     else:
         begin, end = span
-        index = bisect_right(profile.periods, (at - begin) // NS_PER_S, key=_start_s)
+        index = bisect_right(profile.periods, max(0, at - begin) // NS_PER_S, key=_start_s)
         if index < len(profile.periods):
             end = min(end, begin + profile.periods[index].start_s * NS_PER_S)
         times.append(end)

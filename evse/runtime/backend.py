@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evse.core.inputs import (
@@ -13,6 +13,7 @@ from evse.core.inputs import (
     TransactionNumbered,
     UnlockConnector,
 )
+from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.readings import MeterValues, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.view import StationView
@@ -95,6 +96,18 @@ class BackendPort:
                 seq=seq, evse_id=evse_id, session_id=session_id, transaction_id=transaction_id, accepted=accepted
             )
         )
+
+    def ratings(self) -> Mapping[int, int]:
+        """Most power without charging profiles, W: 0 = what the site gives (AC side), n = rating of an EVSE."""
+        planner, spec = self._station.planner, self._station.spec
+        rated = {evse.evse_id: evse.power_max_w for evse in spec.evses}
+        site = sum(rated.values()) * 1000 // spec.efficiency_permille
+        caps = [power_w for source, power_w in planner.in_force.site_caps() if source is not LimitSource.CSMS]
+        return {0: min([site, *caps]), **rated}
+
+    def set_limits(self, limits: Sequence[PowerLimit]) -> None:
+        """Limits of the charging profiles: in force from the next tick on."""
+        self._station.planner.set_csms(limits)
 
 
 def _stop(evse_id: int, reason: StopReason) -> Callable[[int], AnyCommand]:

@@ -42,6 +42,7 @@ class PlannerShell:
         self._force = True
         self._fresh = False
         self._set_at = now
+        self._who = ""
         self._limits_changed(now, "configuration")
 
     def change(self, settings: PlannerSettingsW, now: Instant, who: str) -> None:
@@ -53,7 +54,8 @@ class PlannerShell:
     def set_csms(self, limits: Sequence[PowerLimit]) -> None:
         """Replace the limits that come from charging profiles."""
         self._csms = tuple(limits)
-        self._limits_changed(self._set_at, "")
+        self._limits_changed(self._set_at, self._who)
+        self._force = True
 
     def recompute(self) -> None:
         """Plan again in the next pass, without regard to the prior plan."""
@@ -93,7 +95,7 @@ class PlannerShell:
 
     def _limits_changed(self, now: Instant, who: str) -> None:
         s = self.settings
-        self._set_at = now
+        self._set_at, self._who = now, who
         rows = []
         if s.site_limit_w:
             rows.append(PowerLimit(source=LimitSource.SITE, evse_id=0, power_w=s.site_limit_w, set_at=now, detail=who))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -244,6 +244,15 @@ class Store:
             records.put(db, namespace, key, value)
             if audit is not None:
                 records.audit(db, audit)
+
+        await self._write(work)
+
+    async def put_many(self, namespace: str, values: Mapping[str, str | None]) -> None:
+        """Set several settings of a namespace in one commit; None removes one."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for key, value in values.items():
+                records.put(db, namespace, key, value)
 
         await self._write(work)
 

@@ -14,6 +14,7 @@ from evse.config.model import OcppSection
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.domain.faults import FaultRecord
+from evse.domain.limits import PowerLimit
 from evse.domain.readings import MeterValues
 from evse.domain.session import (
     AuthSource,
@@ -60,6 +61,8 @@ class FakeStation:
         self.done: list[tuple[Any, ...]] = []
         self.numbered: dict[str, tuple[int, bool]] = {}
         self.accepts = True
+        self.limits: dict[int, int] = {}
+        self.limit_changes: list[tuple[int, dict[int, int]]] = []
 
     def view(self) -> StationView:
         return StationView(
@@ -96,6 +99,13 @@ class FakeStation:
         if session is not None and session.session_id == session_id:
             session = msgspec.structs.replace(session, transaction_id=transaction_id)
             self.change(evse_id, session=session)
+
+    def ratings(self) -> Mapping[int, int]:
+        return {0: 200_000, **dict.fromkeys(self.evses, 150_000)}
+
+    def set_limits(self, limits: Sequence[PowerLimit]) -> None:
+        self.limits = {limit.evse_id: limit.power_w for limit in limits}
+        self.limit_changes.append((self.clock.wall(), dict(self.limits)))
 
     def change(self, evse_id: int, **changes: Any) -> None:
         self.evses[evse_id] = msgspec.structs.replace(self.evses[evse_id], **changes)

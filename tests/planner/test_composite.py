@@ -104,10 +104,17 @@ def test_daily_and_weekly_recur_and_are_silent_before_their_start_and_after_thei
 def test_relative_counts_from_the_transaction_and_for_the_station_from_its_arrival() -> None:
     ramp = (Period(start_s=0, limit_deci=200_000), Period(start_s=30, limit_deci=10_000))
     relative = profile(kind=Kind.RELATIVE, start=None, periods=ramp)
-    later = replace(HERE, tx_start=T0 + 5 * NS_PER_S)
-    assert steps(relative, scope=later, seconds=60) == [(0, 99_000), (5, 20_000), (35, 1_000)]
+    later = replace(HERE, tx_start=T0 - 5 * NS_PER_S)
+    assert steps(relative, scope=later, seconds=60) == [(0, 20_000), (25, 1_000)]
     station = replace(relative, purpose=Purpose.CHARGE_POINT_MAX, set_at=T0 - 10 * NS_PER_S)
     assert steps(station, scope=later, seconds=60) == [(0, 20_000), (20, 1_000)]
+
+
+def test_a_clock_that_stands_before_the_start_of_the_transaction_gives_the_first_period() -> None:
+    ramp = (Period(start_s=0, limit_deci=200_000), Period(start_s=30, limit_deci=10_000))
+    relative = profile(kind=Kind.RELATIVE, start=None, periods=ramp)
+    later = replace(HERE, tx_start=T0 + 5 * NS_PER_S)
+    assert steps(relative, scope=later, seconds=60) == [(0, 20_000), (35, 1_000)]
 
 
 def test_validity_ends_a_profile_at_its_very_instant() -> None:
@@ -158,7 +165,7 @@ def _oracle(profiles: list[ChargingProfile], scope: Scope, at: int) -> int:
         if begin is None:
             begin = p.set_at if p.purpose is Purpose.CHARGE_POINT_MAX else scope.tx_start
         since = at - begin
-        if since < 0:
+        if since < 0 and p.start is not None:
             return None
         while p.recurrence_s and since >= p.recurrence_s * NS_PER_S:
             since -= p.recurrence_s * NS_PER_S
@@ -166,7 +173,7 @@ def _oracle(profiles: list[ChargingProfile], scope: Scope, at: int) -> int:
             return None
         power = None
         for period in p.periods:
-            if since >= period.start_s * NS_PER_S:
+            if max(0, since) >= period.start_s * NS_PER_S:
                 factor = 230 * period.phases if p.unit is Unit.A else 1
                 power = period.limit_deci * factor // 10
         return power
