@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from evse.protocols.errors import ProtocolError
+from evse.protocols.rfid_uid import check_uid
 
 REQUEST_START: Final = 0xBA
 ANSWER_START: Final = 0xBD
@@ -26,10 +27,6 @@ LENGTH_MIN: Final = 2  # request: command, checksum
 ANSWER_LENGTH_MIN: Final = 3  # command, status, checksum
 LENGTH_MAX: Final = 64
 """Longest plausible ``length``: a block read has 19 bytes; more means that the start byte was noise."""
-
-UID_SIZES: Final = (4, 7, 10)
-RANDOM_UID_FIRST: Final = 0x08
-"""First byte of a 4 byte UID that changes at each presentation (ISO 14443-3)."""
 
 STATUS_TEXTS: Final = {
     0x00: "ok",
@@ -181,17 +178,5 @@ def selected_card(answer: Answer) -> Card | None:
     if answer.status != STATUS_OK:
         text = STATUS_TEXTS.get(answer.status, "unknown status")
         raise ProtocolError(f"SL032: select: status 0x{answer.status:02X} ({text})")
-    size = len(answer.data) - 1
-    if size not in UID_SIZES:
-        raise ProtocolError(f"SL032: select: UID of {size} bytes ({answer.data.hex(' ').upper()}), must be 4, 7 or 10")
-    return Card(uid=answer.data[:-1], card_type=answer.data[-1])
-
-
-def id_token(uid: bytes, byte_order: str) -> str:
-    """Return the token of a UID: upper-case hex without separators; ``little`` turns the order of all its bytes."""
-    return (uid if byte_order == "big" else uid[::-1]).hex().upper()
-
-
-def is_random(uid: bytes) -> bool:
-    """Return whether the UID changes at each presentation (4 bytes beginning with 08): useless on a white list."""
-    return len(uid) == 4 and uid[0] == RANDOM_UID_FIRST
+    uid = check_uid(answer.data[:-1], "SL032: select")
+    return Card(uid=uid, card_type=answer.data[-1])

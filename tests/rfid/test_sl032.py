@@ -16,6 +16,7 @@ from evse.domain.base import DeviceError
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.protocols import rfid_sl032 as sl032
 from evse.protocols.errors import ProtocolError
+from evse.protocols.rfid_uid import id_token
 from evse.sim.hw.rfid_sl032 import SimSl032
 from evse.transports.base import ByteStream, CanBus, SerialSettings, WebSocket
 from evse.transports.faulty import FaultyStream
@@ -61,8 +62,8 @@ def test_other_status_is_named(status: int, text: str) -> None:
 
 
 def test_byte_order_switch() -> None:
-    assert sl032.id_token(CARD, "big") == "04A1B2C3"
-    assert sl032.id_token(CARD, "little") == "C3B2A104"
+    assert id_token(CARD, "big") == "04A1B2C3"
+    assert id_token(CARD, "little") == "C3B2A104"
 
 
 FRAMES = st.builds(sl032.Answer, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=20))

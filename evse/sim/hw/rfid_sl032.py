@@ -8,6 +8,7 @@ from typing import Final
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.protocols import rfid_sl032 as sl032
+from evse.sim.hw.rfid_base import SimReader
 from evse.transports.base import ByteStream
 
 CARD_TYPE_OF_SIZE: Final = {4: 0x03, 7: 0x04, 10: 0x00}
@@ -15,24 +16,18 @@ ANSWER_MS: Final = 20
 """Time that the reader needs for a select (below 100 ms at 9600 baud)."""
 
 
-class SimSl032:
+class SimSl032(SimReader):
     """One reader. Fault switches: ``silent`` = does not answer, ``broken_checksum`` = every answer is wrong,
     ``collision`` = two cards at once, ``delay_ms`` = time to answer."""
 
     def __init__(self) -> None:
-        self.card: bytes | None = None
+        super().__init__()
         self.silent = False
         self.broken_checksum = False
         self.collision = False
         self.delay_ms = ANSWER_MS
         self.selects = 0
         self._requests = sl032.RequestReader()
-
-    def present(self, uid: bytes | None) -> None:
-        """Lay a card with ``uid`` (4, 7 or 10 bytes) on the reader, None = take it away."""
-        if uid is not None and len(uid) not in sl032.UID_SIZES:
-            raise ValueError(f"UID of {len(uid)} bytes, must be 4, 7 or 10")
-        self.card = uid
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the host, return the answer bytes (may be empty)."""
@@ -58,7 +53,7 @@ class SimSl032:
         )
 
     async def serve(self, stream: ByteStream, clock: Clock | None = None) -> None:
-        """Answer on ``stream`` until it is gone. ``clock`` is not needed; it is taken for symmetry with the board."""
+        """Answer on ``stream`` until it is gone."""
         self._requests.reset()
         try:
             while True:
@@ -70,6 +65,3 @@ class SimSl032:
             pass
         finally:
             await stream.close()
-
-
-__all__ = ["SimSl032"]
