@@ -309,7 +309,8 @@ def test_a_long_composite_schedule_is_bounded_and_lets_others_run() -> None:
 def test_profiles_are_said_to_be_supported_and_bounded_by_the_keys() -> None:
     async def main() -> None:
         bench = await Bench().start()
-        values = {info.key: info.value for info in bench.client.keys()}
+        infos = bench.client.keys()
+        values = {info.key: info.value for info in infos}
         assert "SmartCharging" in values["SupportedFeatureProfiles"].split(",")
         assert values["ChargingScheduleAllowedChargingRateUnit"] == "Current,Power"
         for n in range(int(values["MaxChargingProfilesInstalled"])):
