@@ -347,5 +347,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "uid",
         "pin_set",
         "locked_until",
+        "totp_enrolled",
     ),
 }

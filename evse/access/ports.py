@@ -48,7 +48,10 @@ class Denial(enum.Enum):
     LOCKED = "locked"  # too many wrong tries
     NO_PIN = "no_pin"
     BAD_PIN = "bad_pin"  # a new PIN that breaks the rules
-    NOT_OWNER = "not_owner"  # first PIN from somebody else than root or the daemon's user
+    NOT_OWNER = "not_owner"  # needs root or the daemon's user: the first PIN, codes off without PIN and code
+    CODE_NEEDED = "code_needed"  # one-time codes are enrolled and none was given; nothing was counted
+    ENROLLED = "enrolled"  # one-time codes are enrolled already
+    NOT_BEGUN = "not_begun"  # no enrolment waits to be confirmed
     EXPIRED = "expired"  # token unknown or over
 
 

@@ -63,6 +63,7 @@ class SealedFileKeyring(KeyringBackend):
 
     def _key(self, *, create: bool) -> bytes:
         try:
+            self._check_directory()
             mode = self._key_path.stat().st_mode & 0o777
         except FileNotFoundError:
             if not create:
@@ -70,24 +71,50 @@ class SealedFileKeyring(KeyringBackend):
                     f"{self._key_path}: missing, but {self._sealed} needs it; restore it from a backup of the device, "
                     f"or remove {self._sealed} and enter the secrets again"
                 ) from None
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_directory()
             key = secrets.token_bytes(32)
             _write(self._key_path, key)
             return key
         if mode & 0o077:
             raise SecretsError(f"{self._key_path}: mode {mode:04o} lets others read it; chmod 0600 {self._key_path}")
-        key = self._key_path.read_bytes()
+        key = self._read(self._key_path)
         if len(key) != 32:
             raise SecretsError(f"{self._key_path}: {len(key)} bytes instead of 32; restore it from a backup")
         return key
+
+    def _check_directory(self) -> None:
+        mode = self._directory.stat().st_mode & 0o777
+        if mode & 0o077:
+            raise SecretsError(f"{self._directory}: mode {mode:04o} lets others in; chmod 0700 {self._directory}")
+
+    def _make_directory(self) -> None:
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SecretsError(f"{self._directory}: cannot be made: {error.strerror}; check space and rights") from error
+
+    def _read(self, path: Path) -> bytes:
+        """Content of a file. Raises FileNotFoundError, and `SecretsError` for everything else."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+
+    @staticmethod
+    def _unreadable(path: Path, error: OSError) -> SecretsError:
+        return SecretsError(f"{path}: cannot be read: {error.strerror}; it must belong to the user of the daemon")
 
     def _load(self) -> dict[str, dict[str, str]]:
         try:
             if self._sealed.stat().st_size > SEALED_MAX_BYTES:
                 raise SecretsError(f"{self._sealed}: larger than {SEALED_MAX_BYTES} bytes; not written by this program")
-            blob = self._sealed.read_bytes()
+            blob = self._read(self._sealed)
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise self._unreadable(self._sealed, error) from error
         key = self._key(create=False)
         start = len(_MAGIC)
         try:

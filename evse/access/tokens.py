@@ -61,11 +61,12 @@ class Tokens:
         """End a token; tell whether there was one."""
         return self._raised.pop(_digest(token), None) is not None
 
-    def end_all(self) -> int:
-        """End all tokens; return how many there were."""
+    def end_all(self, keep: str = "") -> int:
+        """End all tokens but ``keep``; return how many ended."""
+        kept = _digest(keep) if keep else b""
         count = len(self._raised)
-        self._raised.clear()
-        return count
+        self._raised = {key: row for key, row in self._raised.items() if key == kept}
+        return count - len(self._raised)
 
     def __len__(self) -> int:
         return len(self._raised)

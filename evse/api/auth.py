@@ -1,4 +1,4 @@
-"""The four ``auth.*`` operations of `evse.api.service.StationService` on `evse.access.control.AccessControl`."""
+"""The ``auth.*`` operations of `evse.api.service.StationService` on `evse.access.control.AccessControl`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,27 @@ class AuthOperations:
 
     async def auth_set_pin(self, request: m.SetPin, caller: Caller) -> m.Done:
         """Set or change the service PIN."""
-        await self._access.set_pin(caller.uid, request.old, request.new)
+        await self._access.set_pin(caller.uid, request.old, request.new, request.totp)
         return m.Done(detail="all raised roles have ended")
+
+    async def auth_totp_begin(self, request: Empty, caller: Caller) -> m.TotpEnrolment:
+        """Make a secret for one-time codes. It leaves the daemon here and never again."""
+        new = await self._access.totp_begin(caller.uid)
+        return m.TotpEnrolment(uri=new.uri, secret=new.secret, expires_at=new.expires_at)
+
+    async def auth_totp_confirm(self, request: m.TotpConfirm, caller: Caller) -> m.Done:
+        """Ask for one-time codes from now on."""
+        await self._access.totp_confirm(caller.uid, request.totp, caller.token)
+        caller.note.old, caller.note.new = "codes=off", "codes=on"
+        return m.Done(detail="every sign-in needs a code now; all other raised roles have ended")
+
+    async def auth_totp_disable(self, request: m.TotpDisable, caller: Caller) -> m.Done:
+        """Ask for one-time codes no more."""
+        recovery = not request.pin and not request.totp
+        changed = await self._access.totp_disable(caller.uid, request.pin, request.totp)
+        caller.note.old = f"codes={'on' if changed else 'off'}"
+        caller.note.new = "codes=off, recovered without PIN and code" if recovery else "codes=off"
+        return m.Done(changed=changed, detail="" if changed else "one-time codes were off already")
 
     async def auth_whoami(self, request: Empty, caller: Caller) -> m.WhoAmI:
         """Role of the caller."""
@@ -36,4 +55,5 @@ class AuthOperations:
             uid=caller.uid,
             pin_set=await self._access.pin_set(),
             locked_until=await self._access.locked_until(),
+            totp_enrolled=await self._access.totp_enrolled(),
         )

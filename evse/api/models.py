@@ -522,13 +522,37 @@ class WhoAmI(Model, frozen=True, kw_only=True):
     uid: int | None
     pin_set: bool
     locked_until: WallNs | None
+    totp_enrolled: bool = False  # a sign-in needs a one-time code beside the PIN
 
 
 class SetPin(Model, frozen=True, kw_only=True):
-    """First PIN: ``old`` empty, only over the Unix socket of the device by root or the daemon's own user."""
+    """First PIN: ``old`` empty, only over the Unix socket of the device by root or the daemon's own user.
+
+    ``totp``: the one-time code, when codes are enrolled and the caller is somebody else.
+    """
 
     old: Secret = ""
     new: Secret
+    totp: Secret = ""
+
+
+class TotpEnrolment(Model, frozen=True, kw_only=True):
+    """A new secret, shown once; it counts when `TotpConfirm` has come before ``expires_at``."""
+
+    uri: str  # otpauth://totp/..., what authenticator apps read
+    secret: str  # the same secret as base32
+    expires_at: WallNs
+
+
+class TotpConfirm(Model, frozen=True, kw_only=True):
+    totp: Secret  # first code of the new secret
+
+
+class TotpDisable(Model, frozen=True, kw_only=True):
+    """Root and the daemon's own user may leave both empty."""
+
+    pin: Secret = ""
+    totp: Secret = ""
 
 
 class AuditRow(Model, frozen=True, kw_only=True):

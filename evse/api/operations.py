@@ -186,6 +186,16 @@ OPERATIONS: tuple[Operation, ...] = (
     _post("auth.signin", "/v1/auth/signin", m.SignIn, m.Token, "Raise the role with the service PIN", Role.GUEST),
     _post("auth.signout", "/v1/auth/signout", Empty, m.Done, "End the raised role", Role.GUEST),
     _post("auth.set_pin", "/v1/auth/pin", m.SetPin, m.Done, "Set or change the service PIN", Role.GUEST),
+    _post("auth.totp_begin", "/v1/auth/totp/begin", Empty, m.TotpEnrolment, "Make a secret for one-time codes"),
+    _post("auth.totp_confirm", "/v1/auth/totp/confirm", m.TotpConfirm, m.Done, "Ask for one-time codes from now on"),
+    _post(
+        "auth.totp_disable",
+        "/v1/auth/totp/disable",
+        m.TotpDisable,
+        m.Done,
+        "Ask for one-time codes no more (PIN and code, or root)",
+        Role.GUEST,
+    ),
     _get("auth.whoami", "/v1/auth", m.WhoAmI, "Role of the caller"),
     _get("audit.list", "/v1/audit", m.Audit, "Who changed what", m.HistoryQuery, Role.OPERATOR),
 )

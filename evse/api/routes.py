@@ -44,6 +44,9 @@ DENIALS: Final = {
     Denial.LOCKED: ErrorCode.LOCKED_OUT,
     Denial.BAD_PIN: ErrorCode.INVALID,
     Denial.NOT_OWNER: ErrorCode.FORBIDDEN,
+    Denial.CODE_NEEDED: ErrorCode.UNAUTHENTICATED,
+    Denial.ENROLLED: ErrorCode.CONFLICT,
+    Denial.NOT_BEGUN: ErrorCode.CONFLICT,
 }
 
 
@@ -227,7 +230,7 @@ def describe(request: m.Model) -> tuple[str, str]:
         if not target and name in ("evse_id", "session_id", "code", "key", "name"):
             target = f"{name}={value}"
         elif name in SECRET_FIELDS:
-            hidden = isinstance(request, (m.SignIn, m.SetPin)) or (
+            hidden = name in ("pin", "totp") or isinstance(request, m.SetPin) or (
                 isinstance(request, m.OcppKeySet) and request.key.lower() == "authorizationkey"
             )
             asked.append(f"{name}=***" if hidden else f"{name}={shorten(value)}")

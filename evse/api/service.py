@@ -190,6 +190,18 @@ class StationService(Protocol):
         """Set or change the service PIN."""
         ...
 
+    async def auth_totp_begin(self, request: Empty, caller: Caller) -> m.TotpEnrolment:
+        """Make a secret for one-time codes."""
+        ...
+
+    async def auth_totp_confirm(self, request: m.TotpConfirm, caller: Caller) -> m.Done:
+        """Ask for one-time codes from now on."""
+        ...
+
+    async def auth_totp_disable(self, request: m.TotpDisable, caller: Caller) -> m.Done:
+        """Ask for one-time codes no more."""
+        ...
+
     async def auth_whoami(self, request: Empty, caller: Caller) -> m.WhoAmI:
         """Role of the caller."""
         ...

@@ -14,6 +14,7 @@ from evse.access.control import AccessControl
 from evse.access.pin import PinGuard
 from evse.access.roles import RolePolicy
 from evse.access.tokens import Tokens
+from evse.access.totp import Totp
 from evse.api.auth import AuthOperations
 from evse.api.server import ApiServer
 from evse.domain.clock import Clock
@@ -59,6 +60,22 @@ class MemorySettings:
             self.values[namespace, key] = value
 
 
+class MemoryVault:
+    """Secrets in memory."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    async def read(self, name: str) -> str | None:
+        return self.values.get(name)
+
+    async def write(self, name: str, value: str) -> None:
+        self.values[name] = value
+
+    async def remove(self, name: str) -> None:
+        self.values.pop(name, None)
+
+
 class InlineRunner:
     """Hashes in the caller."""
 
@@ -89,6 +106,7 @@ def make_access(
         tokens=Tokens(clock),
         clock=clock,
         token_minutes=lambda: 30,
+        totp=Totp(MemoryVault(), settings, clock, lambda: "DC-0001"),
     )
 
 

@@ -21,7 +21,9 @@ from evse.domain.session import AuthSource, ChargingState, OperationalStatus, Se
 from evse.domain.view import Event, EvseView
 from evse.units import NS_PER_S
 from tests._support import fake_data as data
+from tests._support.fake_state import CODE as CODE
 from tests._support.fake_state import PIN as PIN
+from tests._support.fake_state import TOTP_SECRET as TOTP_SECRET
 from tests._support.fake_state import FakeState
 from tests._support.local_client import LocalClient as LocalClient
 
@@ -358,11 +360,13 @@ class FakeStation(FakeState):
         if self.locked_until is not None and self.wall < self.locked_until:
             left = (self.locked_until - self.wall) // NS_PER_S
             raise ApiError(ErrorCode.LOCKED_OUT, f"too many wrong PINs; try again in {left} s", "wait")
-        if request.pin != self.pin:
+        if self.totp_enrolled and not request.totp:
+            raise ApiError(ErrorCode.UNAUTHENTICATED, "a one-time code is needed beside the PIN", "give the code")
+        if request.pin != self.pin or (self.totp_enrolled and request.totp != CODE):
             self.wrong_pins += 1
             if self.wrong_pins >= 3:
                 self.locked_until = self.wall + 30 * NS_PER_S
-            raise ApiError(ErrorCode.UNAUTHENTICATED, "the PIN is wrong", "check the PIN and try again")
+            raise ApiError(ErrorCode.UNAUTHENTICATED, "the PIN (or code) is wrong", "check it and try again")
         self.wrong_pins, self.locked_until = 0, None
         token = f"fake-token-{len(self.tokens) + 1}"
         self.tokens[token] = Role.OPERATOR
@@ -382,11 +386,33 @@ class FakeStation(FakeState):
         self.tokens.clear()
         return m.Done()
 
+    async def auth_totp_begin(self, request: Empty, caller: Caller) -> m.TotpEnrolment:
+        self.enter("auth.totp_begin", request)
+        if self.totp_enrolled:
+            hint = "turn them off first: evsectl auth totp disable"
+            raise ApiError(ErrorCode.CONFLICT, "one-time codes are enrolled already", hint)
+        uri = f"otpauth://totp/EVSE:DC-0001?secret={TOTP_SECRET}&issuer=EVSE"
+        return m.TotpEnrolment(uri=uri, secret=TOTP_SECRET, expires_at=self.wall + data.minutes(10))
+
+    async def auth_totp_confirm(self, request: m.TotpConfirm, caller: Caller) -> m.Done:
+        self.enter("auth.totp_confirm", request)
+        if request.totp != CODE:
+            raise ApiError(ErrorCode.UNAUTHENTICATED, "the code does not fit the new secret", "4 more tries")
+        self.totp_enrolled = True
+        return m.Done(detail="every sign-in needs a code now")
+
+    async def auth_totp_disable(self, request: m.TotpDisable, caller: Caller) -> m.Done:
+        self.enter("auth.totp_disable", request)
+        if (request.pin, request.totp) not in (("", ""), (self.pin, CODE)):
+            raise ApiError(ErrorCode.UNAUTHENTICATED, "the PIN (or code) is wrong", "check it and try again")
+        changed, self.totp_enrolled = self.totp_enrolled, False
+        return m.Done(changed=changed)
+
     async def auth_whoami(self, request: Empty, caller: Caller) -> m.WhoAmI:
         self.enter("auth.whoami", request)
         return m.WhoAmI(
             role=caller.role.name.lower(), user=caller.user, uid=caller.uid, pin_set=bool(self.pin),
-            locked_until=self.locked_until,
+            locked_until=self.locked_until, totp_enrolled=self.totp_enrolled,
         )  # fmt: skip
 
     async def audit_list(self, request: m.HistoryQuery, caller: Caller) -> m.Audit:

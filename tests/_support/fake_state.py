@@ -20,6 +20,10 @@ from tests._support import fake_data as data
 
 PIN = "4711"
 """Service PIN of the fake."""
+CODE = "246810"
+"""The one-time code that fits, each time."""
+TOTP_SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+"""Secret that ``auth.totp_begin`` of the fake answers with."""
 
 
 class FakeState:
@@ -48,6 +52,7 @@ class FakeState:
         self.audit_rows: list[m.AuditRow] = []
         self.pin = PIN
         self.wrong_pins = 0
+        self.totp_enrolled = False
         self.locked_until: int | None = None
         self.tokens: dict[str, Role] = {}
         self.calls: list[tuple[str, m.Model]] = []

@@ -63,27 +63,59 @@ class FakeAccounts:
         return {1001: frozenset({"ops"}), 1002: frozenset({"maker", "ops"})}.get(uid, frozenset({"users"}))
 
 
+class MemoryVault:
+    """Secrets in memory; ``broken`` = every call fails with it."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.broken: Exception | None = None
+
+    async def read(self, name: str) -> str | None:
+        self._check()
+        return self.values.get(name)
+
+    async def write(self, name: str, value: str) -> None:
+        self._check()
+        self.values[name] = value
+
+    async def remove(self, name: str) -> None:
+        self._check()
+        self.values.pop(name, None)
+
+    def _check(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+
 class World:
-    """A daemon that can be restarted: settings stay, everything else is made anew."""
+    """A daemon that can be restarted: settings and vault stay, everything else is made anew."""
 
     def __init__(self, clock: VirtualClock, secret: str = "") -> None:
         self.clock = clock
         self.settings = Settings()
-        self.secret = secret
+        self.vault = MemoryVault()
+        if secret:
+            self.vault.values["totp.secret"] = secret
+            self.settings.values[NAMESPACE, "totp.enrolled"] = "1"
         self.restart()
 
     def restart(self) -> None:
         self.runner = Inline()
         self.pin = PinGuard(self.settings, self.runner, self.clock)
         self.tokens = Tokens(self.clock)
+        self.totp = Totp(self.vault, self.settings, self.clock, lambda: "DC-0001")
         self.access = AccessControl(
             policy=RolePolicy(OWN, lambda: ("ops", "maker"), FakeAccounts()),
             pin=self.pin,
             tokens=self.tokens,
             clock=self.clock,
             token_minutes=lambda: 30,
-            totp=Totp(self.secret, self.settings, self.clock),
+            totp=self.totp,
         )
+
+    def code(self, secret: str = SECRET, off_s: int = 0) -> str:
+        """What the authenticator app shows now."""
+        return pyotp.TOTP(secret).at(self.clock.wall() // NS_PER_S + off_s)
 
 
 def run(main: Callable[[World], Coroutine[Any, Any, None]], secret: str = "") -> None:
@@ -299,15 +331,13 @@ def test_tokens_are_bounded() -> None:
 def test_a_code_works_once_even_over_a_restart() -> None:
     async def main(w: World) -> None:
         await w.access.set_pin(0, "", "4711")
-        code = pyotp.TOTP(SECRET).at(w.clock.wall() // NS_PER_S)
-        assert await denied(w.access.sign_in(1000, "4711")) is Denial.WRONG
+        code = w.code()
         assert await w.access.sign_in(1000, "4711", code)
         assert await denied(w.access.sign_in(1000, "4711", code)) is Denial.WRONG
         w.restart()
         assert await denied(w.access.sign_in(1000, "4711", code)) is Denial.WRONG
         await asyncio.sleep(60)
-        fresh = pyotp.TOTP(SECRET).at(w.clock.wall() // NS_PER_S)
-        assert await w.access.sign_in(1000, "4711", fresh)
+        assert await w.access.sign_in(1000, "4711", w.code())
 
     run(main, SECRET)
 
@@ -315,8 +345,7 @@ def test_a_code_works_once_even_over_a_restart() -> None:
 @pytest.mark.parametrize(("off_s", "fits"), [(-60, False), (-30, True), (0, True), (30, True), (60, False)])
 def test_codes_of_the_neighbouring_step_fit(off_s: int, fits: bool) -> None:
     async def main(w: World) -> None:
-        totp = Totp(SECRET, w.settings, w.clock)
-        assert await totp.verify(pyotp.TOTP(SECRET).at(w.clock.wall() // NS_PER_S + off_s)) is fits
+        assert await w.totp.verify(w.code(off_s=off_s)) is fits
 
     run(main, SECRET)
 
@@ -324,7 +353,6 @@ def test_codes_of_the_neighbouring_step_fit(off_s: int, fits: bool) -> None:
 def test_rfc_6238_vector() -> None:
     async def main(w: World) -> None:
         w.clock.jump_wall(1_111_111_109 * NS_PER_S)
-        totp = Totp("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", w.settings, w.clock)
-        assert await totp.verify("081804")  # last six digits of 07081804, RFC 6238 appendix B
+        assert await w.totp.verify("081804")  # last six digits of 07081804, RFC 6238 appendix B
 
-    run(main)
+    run(main, "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")

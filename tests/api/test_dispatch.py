@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
+import pyotp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,7 +38,10 @@ BODIES: dict[str, bytes] = {
     "config.apply": b'{"text": ""}',
     "auth.signin": b'{"pin": "4711"}',
     "auth.set_pin": b'{"new": "4711"}',
+    "auth.totp_confirm": b'{"totp": "123456"}',
 }
+OWNERS = ("auth.set_pin", "auth.totp_disable")
+"""Operations that ask who calls themselves: anybody with the right PIN, root without."""
 QUERIES = {
     "connector.get": {"evse_id": "1"},
     "session.get": {"session_id": "s-000001"},
@@ -105,7 +109,7 @@ def test_every_operation_for_every_role(operation: Operation, role: Role) -> Non
             assert "evsectl auth signin" in body["hint"]
             assert ran == [], "the service was not asked"
         else:
-            assert body.get("code") != "forbidden" or operation.name == "auth.set_pin"
+            assert body.get("code") != "forbidden" or operation.name in OWNERS
             assert ran == [operation.name] or operation.name.startswith("auth.")
 
     run(main)
@@ -114,7 +118,7 @@ def test_every_operation_for_every_role(operation: Operation, role: Role) -> Non
 def test_nothing_that_changes_is_open_to_guests() -> None:
     """Law: what is audited or risky needs a role, except signing in and out."""
     open_ = {op.name for op in OPERATIONS if op.role is Role.GUEST and (op.audit or op.risk.value != "none")}
-    assert open_ == {"auth.signin", "auth.signout", "auth.set_pin"}
+    assert open_ == {"auth.signin", "auth.signout", *OWNERS}
     assert all(op.audit for op in OPERATIONS if op.method == "POST" and op.name != "config.validate")
 
 
@@ -203,6 +207,45 @@ def test_secrets_never_reach_audit_or_errors() -> None:
         assert "secret" not in text
         assert "7654321" not in text
         assert len(w.rows) == 4
+
+    run(main)
+
+
+def test_one_time_codes_from_enrolment_to_recovery_leave_rows_and_no_secrets() -> None:
+    async def main(w: World) -> None:
+        guest, operator = UIDS["guest"], UIDS["operator"]
+        await w.call("auth.set_pin", b'{"new": "76543210"}', uid=OWN_UID)
+        assert (await w.call("auth.totp_begin", uid=guest))[0] == 403
+        assert (await w.call("auth.totp_confirm", b'{"totp": "1"}', uid=operator))[1]["code"] == "conflict"
+        status, new = await w.call("auth.totp_begin", uid=operator)
+        assert status == 200 and new["secret"] in new["uri"]
+        codes = pyotp.TOTP(new["secret"])
+
+        async def with_code(operation: str, uid: int, **more: str) -> tuple[int, dict[str, Any]]:
+            body = {"totp": codes.at(w.clock.wall() // 10**9), **more}
+            shown.append(body["totp"])
+            return await w.call(operation, json.dumps(body).encode(), uid=uid)
+
+        shown: list[str] = []
+        assert (await with_code("auth.totp_confirm", operator))[0] == 200
+        assert (await w.call("auth.whoami", uid=guest))[1]["totp_enrolled"] is True
+        assert (await w.call("auth.totp_begin", uid=operator))[1]["code"] == "conflict", "never shown again"
+        status, body = await w.call("auth.signin", b'{"pin": "76543210"}', uid=guest)
+        assert (status, body["code"]) == (401, "unauthenticated") and "code" in body["message"]
+        assert (await with_code("auth.signin", guest, pin="76543210"))[0] == 401, "used up by the enrolment"
+        await asyncio.sleep(30)
+        assert (await with_code("auth.signin", guest, pin="76543210"))[0] == 200
+        assert (await w.call("auth.totp_disable", uid=operator))[1]["code"] == "forbidden"
+        assert (await w.call("auth.totp_disable", uid=0))[1]["changed"] is True
+        assert (await w.call("auth.whoami", uid=guest))[1]["totp_enrolled"] is False
+        rows = [(row.operation, row.who, row.new) for row in w.rows if row.result == "ok" and "totp" in row.operation]
+        assert rows == [
+            ("auth.totp_begin", "user1001", ""),
+            ("auth.totp_confirm", "user1001", "codes=on"),
+            ("auth.totp_disable", "user0", "codes=off, recovered without PIN and code"),
+        ]
+        text = msgspec.json.encode(w.rows).decode()
+        assert not [word for word in (new["secret"], "76543210", *shown) if word in text]
 
     run(main)
 

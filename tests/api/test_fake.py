@@ -10,7 +10,7 @@ from evse.api.service import StationService
 from evse.domain.faults import FaultCode
 from evse.domain.session import SessionPhase
 from evse.lab.vloop import run_virtual
-from tests._support.fake_service import FakeStation, LocalClient
+from tests._support.fake_service import CODE, FakeStation, LocalClient
 
 
 def test_the_protocol_is_the_registry() -> None:
@@ -40,6 +40,7 @@ def test_every_operation_of_the_fake_answers_with_its_type() -> None:
         "meter.probe": m.ProbeRequest(name="site"),
         "auth.signin": m.SignIn(pin="4711"),
         "auth.set_pin": m.SetPin(old="4711", new="4711"),
+        "auth.totp_confirm": m.TotpConfirm(totp=CODE),
     }
 
     async def main() -> None:

@@ -22,7 +22,7 @@ from evse.api.operations import OPERATIONS
 from evse.api.requests import BODY_MAX_BYTES
 from evse.api.service import Caller
 from tests._support.api_world import served, served_in_thread
-from tests._support.fake_service import FakeStation
+from tests._support.fake_service import CODE, FakeStation
 
 ARGUMENTS: dict[str, dict[str, object]] = {
     "connector.get": {"evse_id": 1},
@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, dict[str, object]] = {
     "meter.probe": {"name": "site"},
     "auth.signin": {"pin": "4711"},
     "auth.set_pin": {"old": "4711", "new": "0815"},
+    "auth.totp_confirm": {"totp": CODE},
     "events.list": {"limit": 3, "kind": "hlc."},
 }
 
