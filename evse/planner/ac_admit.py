@@ -1,0 +1,246 @@
+"""Who is on: nobody gets less than the minimum, so the minimums must fit together.
+
+``longest_first``: in order of priority, then least charged, then position; the lexicographically first set that can be
+on together. Without imbalance limits that is one pass. With them a later car may be what makes an earlier one
+possible, so the pass looks ahead: the linear relaxation (undecided cars anywhere between nothing and their maximum)
+rules branches out, and the first set that is found is the answer.
+
+``max_served``: the largest number per priority class, then that order; branch and bound over the same pass.
+"""
+
+from __future__ import annotations
+
+from evse.planner.ac_lp import TooHard, reach
+from evse.planner.ac_problem import AcProblem, PausePolicy
+from evse.planner.tree import Model
+
+STEPS_MAX = 3_000
+"""Questions to the linear relaxation or branches of a search; beyond it the plan is feasible but perhaps not best."""
+
+
+class _Spent(Exception):
+    """`STEPS_MAX` is reached."""
+
+
+class _Ledger:
+    """Minimums of a chosen set in every row."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.left = list(model.row_cap_ma)
+        self.on: list[int] = []
+        self.steps = 0
+
+    def fits(self, i: int) -> bool:
+        """True when the minimum of ``i`` fits into every packing row."""
+        low, left = self.model.low_ma[i], self.left
+        return not any(left[row] < c * low for row, c in self.model.group_rows[self.model.group_of[i]])
+
+    def book(self, i: int, sign: int = 1) -> None:
+        """Put ``i`` on (or, with -1, take the last one off again)."""
+        amount = sign * self.model.low_ma[i]
+        group = self.model.group_of[i]
+        for row, c in self.model.group_rows[group]:
+            self.left[row] -= c * amount
+        for row, c in self.model.group_diffs[group]:
+            self.left[row] -= c * amount
+        if sign > 0:
+            self.on.append(i)
+        else:
+            self.on.pop()
+
+    def balanced(self) -> bool:
+        """True when the bare minimums keep every difference row."""
+        return all(left >= 0 for left in self.left[self.model.packing :])
+
+    def reachable(self, undecided: list[int]) -> bool:
+        """True when the chosen can be on together, with the help of ``undecided`` at any current."""
+        if self.balanced():
+            return True
+        self.steps += 1
+        if self.steps > STEPS_MAX:
+            raise _Spent
+        model = self.model
+        low = [0] * len(model.members)
+        high = [0] * len(model.members)
+        for i in self.on:
+            low[model.group_of[i]] += model.low_ma[i]
+            high[model.group_of[i]] += model.high_ma[i]
+        for i in undecided:
+            high[model.group_of[i]] += model.high_ma[i]
+        try:
+            return reach(model.row_groups, model.row_cap_ma, low, high)[0] is not None
+        except TooHard:
+            raise _Spent from None
+
+
+def admit(problem: AcProblem, model: Model) -> tuple[list[int], bool]:
+    """Connectors that are on, in rising order, and whether the choice is exact."""
+    rank = {i: (-problem.connectors[i].priority, problem.connectors[i].charging_s, i) for i in model.candidates}
+    order = sorted(model.candidates, key=rank.__getitem__)
+    if _all_fit(model):
+        return list(model.candidates), True
+    exact = True
+    try:
+        if problem.pause_policy is PausePolicy.MAX_SERVED:
+            chosen, exact = _most(problem, model, order)
+        elif model.has_differences:
+            chosen = _first(model, order)
+        else:
+            chosen = _one_pass(model, order)
+    except _Spent:
+        chosen, exact = _one_pass(model, order), False
+    return sorted(chosen), exact
+
+
+def _all_fit(model: Model) -> bool:
+    ledger = _Ledger(model)
+    for group, members in enumerate(model.members):
+        amount = sum(model.low_ma[i] for i in members)
+        for row, c in model.group_rows[group]:
+            ledger.left[row] -= c * amount
+        for row, c in model.group_diffs[group]:
+            ledger.left[row] -= c * amount
+    if any(left < 0 for left in ledger.left[: model.packing]):
+        return False
+    ledger.on = list(model.candidates)
+    try:
+        return ledger.reachable([])
+    except _Spent:
+        return False
+
+
+def _one_pass(model: Model, order: list[int]) -> list[int]:
+    """Each in turn if it can be on together with those before it."""
+    ledger = _Ledger(model)
+    for i in order:
+        if not ledger.fits(i):
+            continue
+        ledger.book(i)
+        if not model.has_differences:
+            continue
+        try:
+            keep = ledger.reachable([])
+        except _Spent:
+            keep = ledger.balanced()
+        if not keep:
+            ledger.book(i, -1)
+    return ledger.on
+
+
+def _first(model: Model, order: list[int]) -> list[int]:
+    """The lexicographically first set in ``order`` that can be on together: depth first, "on" before "off"."""
+    ledger = _Ledger(model)
+    picked: list[bool] = []
+    while True:
+        position = len(picked)
+        if position == len(order) and ledger.reachable([]):
+            return ledger.on
+        if position < len(order):
+            i = order[position]
+            rest = order[position + 1 :]
+            if ledger.fits(i):
+                ledger.book(i)
+                if ledger.reachable(rest):
+                    picked.append(True)
+                    continue
+                ledger.book(i, -1)
+            if ledger.reachable(rest):
+                picked.append(False)
+                continue
+        while True:  # dead end: the last one that is on goes off
+            while picked and not picked[-1]:
+                picked.pop()
+            if not picked:
+                return []
+            picked.pop()
+            ledger.book(order[len(picked)], -1)
+            if ledger.reachable(order[len(picked) + 1 :]):
+                picked.append(False)
+                break
+
+
+class _Bound:
+    """How many of a class can still be added, seen from each row alone and from the three phases of a node together."""
+
+    def __init__(self, problem: AcProblem, model: Model, order: list[int]) -> None:
+        self.model = model
+        self.order = order
+        self.rank = [problem.connectors[i].priority for i in order]
+        self.classes = sorted(set(self.rank), reverse=True)
+        self.sums: list[tuple[tuple[int, ...], dict[int, int]]] = []
+        for rows in [*((r,) for r in range(model.packing)), *model.fuses]:
+            cost: dict[int, int] = {}
+            for row in rows:
+                for group, c in model.row_groups[row]:
+                    cost[group] = cost.get(group, 0) + c
+            self.sums.append((rows, cost))
+
+    def most(self, ledger: _Ledger, position: int, done: dict[int, int]) -> tuple[int, ...]:
+        """Upper bound of the numbers per class when ``order[position:]`` is still open."""
+        model, result = self.model, []
+        for rank in self.classes:
+            open_ = [
+                i
+                for i, r in zip(self.order[position:], self.rank[position:], strict=True)
+                if r == rank and ledger.fits(i)
+            ]
+            best = len(open_)
+            for rows, cost in self.sums:
+                left = sum(ledger.left[row] for row in rows)
+                costs = [cost.get(model.group_of[i], 0) * model.low_ma[i] for i in open_]
+                if sum(costs) <= left:
+                    continue
+                count = 0
+                for amount in sorted(costs):
+                    if amount > left:
+                        break
+                    left -= amount
+                    count += 1
+                best = min(best, count)
+            result.append(done.get(rank, 0) + best)
+        return tuple(result)
+
+
+def _most(problem: AcProblem, model: Model, order: list[int]) -> tuple[list[int], bool]:
+    """The largest number per class, then the lexicographically first in ``order``; False = the bound was reached."""
+    bound = _Bound(problem, model, order)
+    priority = [c.priority for c in problem.connectors]
+
+    def counts(chosen: list[int]) -> tuple[int, ...]:
+        return tuple(sum(priority[i] == rank for i in chosen) for rank in bound.classes)
+
+    place = {i: k for k, i in enumerate(order)}
+    cheap = sorted(order, key=lambda i: (-priority[i], problem.connectors[i].lines * model.low_ma[i], place[i]))
+    best = max((_one_pass(model, cheap), _one_pass(model, order)), key=counts)
+    target, found = counts(best), False
+    ledger = _Ledger(model)
+    done: dict[int, int] = {}
+    stack: list[tuple[int, int]] = [(0, 0)]  # (position, 0 = try on, 1 = try off, 2 = take back)
+    while stack:
+        position, stage = stack.pop()
+        if stage == 2:
+            i = order[position]
+            ledger.book(i, -1)
+            done[priority[i]] -= 1
+            continue
+        ledger.steps += 1
+        if ledger.steps > STEPS_MAX:
+            return best, False
+        if stage == 0:
+            limit = bound.most(ledger, position, done)
+            if limit < target or (found and limit == target) or not ledger.reachable(order[position:]):
+                continue
+            if position == len(order):
+                best, target, found = list(ledger.on), counts(ledger.on), True
+                continue
+            stack.append((position, 1))
+            i = order[position]
+            if ledger.fits(i):
+                ledger.book(i)
+                done[priority[i]] = done.get(priority[i], 0) + 1
+                stack.append((position, 2))
+                stack.append((position + 1, 0))
+        else:
+            stack.append((position + 1, 0))
+    return best, True

@@ -1,0 +1,119 @@
+"""From exact currents to setpoints on a grid: everybody down to the grid, then what is left over, lowest level first.
+
+Nobody ends more than one step below the exact optimum where only packing rows bind. Rounding down can break an
+imbalance limit (the phase that helped came down too): those who help rise first, and only when that is not enough
+somebody who hurts goes down. Every limit is checked again at the end.
+"""
+
+from __future__ import annotations
+
+from evse.planner.ac_fill import NA_PER_MA
+from evse.planner.ac_problem import PPM
+from evse.planner.tree import Model
+
+
+class Stepper:
+    """Setpoints in mA with the use of every row beside them."""
+
+    def __init__(self, model: Model, on: list[int], exact_na: list[int], step_ma: int, priority: list[int]) -> None:
+        self.model, self.step, self.on, self.priority = model, step_ma, on, priority
+        self.value = [0] * len(exact_na)
+        totals = [0] * len(model.members)
+        for i in on:
+            value = exact_na[i] // NA_PER_MA // step_ma * step_ma
+            self.value[i] = value if value > model.low_ma[i] else model.low_ma[i]
+            totals[model.group_of[i]] += self.value[i]
+        self.left = list(model.row_cap_ma)
+        for group, total in enumerate(totals):
+            if total:
+                for row, c in model.group_rows[group]:
+                    self.left[row] -= c * total
+                for row, c in model.group_diffs[group]:
+                    self.left[row] -= c * total
+
+    def holds(self) -> bool:
+        """True when no limit is broken."""
+        return all(left >= 0 for left in self.left)
+
+    def _move(self, i: int, by_ma: int) -> None:
+        self.value[i] += by_ma
+        group = self.model.group_of[i]
+        for row, c in self.model.group_rows[group]:
+            self.left[row] -= c * by_ma
+        for row, c in self.model.group_diffs[group]:
+            self.left[row] -= c * by_ma
+
+    def _up(self, i: int) -> int:
+        """Distance in mA to the next setpoint, 0 = at the maximum."""
+        gain = (self.value[i] // self.step + 1) * self.step - self.value[i]
+        return gain if self.value[i] + gain <= self.model.high_ma[i] else 0
+
+    def _fits(self, i: int, by_ma: int) -> bool:
+        left = self.left
+        return not any(left[row] < c * by_ma for row, c in self.model.group_rows[self.model.group_of[i]])
+
+    def _keeps_balance(self, i: int, by_ma: int) -> bool:
+        left = self.left
+        return not any(c > 0 and left[row] < by_ma for row, c in self.model.group_diffs[self.model.group_of[i]])
+
+    def _excess_change(self, i: int, by_ma: int) -> int:
+        """How much the sum of all broken differences changes; negative = better."""
+        change = 0
+        for row, c in self.model.group_diffs[self.model.group_of[i]]:
+            left = self.left[row]
+            change += max(0, c * by_ma - left) - max(0, -left)
+        return change
+
+    def _level(self, i: int) -> tuple[int, int, int]:
+        return (-self.priority[i], self.value[i] * PPM // self.model.weight_ppm[i], i)
+
+    def repair(self) -> bool:
+        """Bring every broken difference back inside its limit. False when no order of single steps does it."""
+        first = self.model.packing
+        while True:
+            row = next((r for r in range(first, len(self.left)) if self.left[r] < 0), -1)
+            if row < 0:
+                return True
+            if not self._repair_row(row):
+                return False
+
+    def _repair_row(self, row: int) -> bool:
+        model = self.model
+        sign = dict(model.row_groups[row])
+        helpers = sorted((i for i in self.on if sign.get(model.group_of[i], 0) < 0), key=self._level)
+        moved = False
+        for i in helpers:
+            gain = self._up(i)
+            if gain and self._fits(i, gain) and self._excess_change(i, gain) < 0:
+                self._move(i, gain)
+                moved = True
+                if self.left[row] >= 0:
+                    return True
+        hurting = sorted((i for i in self.on if sign.get(model.group_of[i], 0) > 0), key=self._level, reverse=True)
+        for i in hurting:
+            loss = min(self.step, self.value[i] - model.low_ma[i])
+            if loss > 0 and self._excess_change(i, -loss) < 0:
+                self._move(i, -loss)
+                moved = True
+                if self.left[row] >= 0:
+                    return True
+        return moved
+
+    def hand_out(self) -> None:
+        """Give whole steps to whoever can still rise, lowest level first, until nobody can."""
+        waiting = [i for i in self.on if self._up(i)]
+        while waiting:
+            waiting.sort(key=self._level)
+            again: list[int] = []
+            moved = False
+            for i in waiting:
+                gain = self._up(i)
+                if not gain or not self._fits(i, gain):
+                    continue
+                again.append(i)  # a difference row may give way later, a packing row never does
+                if self._keeps_balance(i, gain):
+                    self._move(i, gain)
+                    moved = True
+            if not moved:
+                return
+            waiting = again
