@@ -30,6 +30,7 @@ from evse.ocpp.charging import Charging
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import KeyInfo, Keys
+from evse.ocpp.local_list import LocalList
 from evse.ocpp.log import LoggedMessage, MessageLog
 from evse.ocpp.messages import CallError, Payload, parse_timestamp
 from evse.ocpp.metering import transaction_data
@@ -109,12 +110,13 @@ class OcppClient:
         self._check_outbound = check_outbound
         self._url = f"{config.url.rstrip('/')}/{quote(identity.charge_point_id, safe='')}"
         self._keys = Keys(config, 0, store)
-        self._authorizer = Authorizer(store, self._keys, clock, self._ask)
+        self._local_list = LocalList(store, self._keys)
+        self._authorizer = Authorizer(store, self._keys, clock, self._ask, self._local_list)
         self._outbox = Outbox(store, self._keys, self._answered)
         self._board = StatusBoard()
         self._readings = Readings(store, station, self._keys, clock, self.kick)
         self.charging = Charging(station, store, self._keys, clock, self)
-        self.handlers = Handlers(self, station, store, self._keys, self.charging)
+        self.handlers = Handlers(self, station, store, self._keys, self.charging, self._local_list)
         self._engine: Engine | None = None
         self._connected = False
         self._since: WallNs | None = None
@@ -202,7 +204,10 @@ class OcppClient:
 
     def on_view(self, view: StationView) -> None:
         """The station as it stands: wanted states and running transactions. Cheap; may be called often."""
-        changed = self._board.want(0, station_status(view, self._specs), view.wall)
+        station = station_status(view, self._specs)
+        if self._local_list.conflict and station.error_code == "NoError":
+            station = msgspec.structs.replace(station, error_code="LocalListConflict")
+        changed = self._board.want(0, station, view.wall)
         for evse in view.evses:
             changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs), view.wall)
         self._readings.on_view(view)

@@ -12,6 +12,7 @@ from typing import Protocol
 from evse.ocpp.charging import Charging, Refused
 from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.keys import Keys
+from evse.ocpp.local_list import LocalList
 from evse.ocpp.messages import Payload
 from evse.ocpp.ports import AuthResult, StationPort, StorePort
 
@@ -45,13 +46,17 @@ TRIGGERS = ("BootNotification", "Heartbeat", "MeterValues", "StatusNotification"
 class Handlers:
     """The handlers of one station. ``data_handlers`` maps vendorId to who understands its DataTransfer."""
 
-    def __init__(self, side: Side, station: StationPort, store: StorePort, keys: Keys, charging: Charging) -> None:
+    def __init__(
+        self, side: Side, station: StationPort, store: StorePort, keys: Keys, charging: Charging,
+        local_list: LocalList,
+    ) -> None:
         self.data_handlers: dict[str, DataHandler] = {}
         self._side = side
         self._station = station
         self._store = store
         self._keys = keys
         self._charging = charging
+        self._local_list = local_list
 
     def table(self) -> dict[str, Handler]:
         """Return action to handler."""
@@ -67,6 +72,7 @@ class Handlers:
             "TriggerMessage": self.trigger_message,
             "UnlockConnector": self.unlock_connector,
             **self._charging.table(),
+            **self._local_list.table(),
         }
 
     def _has(self, connector_id: int) -> bool:

@@ -26,7 +26,7 @@ MEASURANDS = (
     "SoC", "Temperature", "Voltage",
 )
 
-PROFILES = "Core,RemoteTrigger,SmartCharging"
+PROFILES = "Core,LocalAuthListManagement,RemoteTrigger,SmartCharging"
 
 
 class KeySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,10 +81,13 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
                 readonly=True, help="Keys in one GetConfiguration"),
         KeySpec(key="HeartbeatInterval", kind="int", default=str(config.heartbeat_s), low=1, high=day, unit="s",
                 help="Heartbeat; BootNotification sets it"),
+        KeySpec(key="LocalAuthListEnabled", kind="bool", default="true",
+                help="Cards that the CSMS has sent beforehand count"),
+        KeySpec(key="LocalAuthListMaxLength", kind="int", default="10000", readonly=True),
         KeySpec(key="LocalAuthorizeOffline", kind="bool", default=_bool(config.offline_policy != "deny"),
                 help="Offline, cards that the CSMS has accepted before may charge"),
         KeySpec(key="LocalPreAuthorize", kind="bool", default="false",
-                help="Online, known cards start without asking first"),
+                help="Online, cards of list and cache start without asking first"),
         KeySpec(key="MaxChargingProfilesInstalled", kind="int", default="20", readonly=True),
         KeySpec(key="MeterValuesAlignedData", kind="measurands", default=sampled,
                 help="Measurands of clock-aligned values"),
@@ -98,6 +101,7 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
         KeySpec(key="NumberOfConnectors", kind="int", default=str(connectors), readonly=True),
         KeySpec(key="ResetRetries", kind="int", default="0", high=10,
                 help="A reset is done once; retries are not needed"),
+        KeySpec(key="SendLocalListMaxLength", kind="int", default="1000", readonly=True),
         KeySpec(key="StopTransactionOnEVSideDisconnect", kind="choice", default="true", choices=("true",),
                 help="The cable belongs to the station and is locked in the vehicle"),
         KeySpec(key="StopTransactionOnInvalidId", kind="bool", default="true",

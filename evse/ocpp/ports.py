@@ -102,6 +102,20 @@ class StorePort(Protocol):
         """Forget all; return how many."""
         ...
 
+    async def local_list_state(self) -> tuple[int, int]:
+        """(version, number of entries) of the local authorisation list."""
+        ...
+
+    async def local_list_get(self, id_token: str) -> CachedToken | None:
+        """One entry of it."""
+        ...
+
+    async def local_list_apply(
+        self, version: int, *, full: bool, put: Sequence[CachedToken], remove: Sequence[str], most: int
+    ) -> bool:
+        """Apply an update whole; False = more than ``most`` entries, nothing changed."""
+        ...
+
     async def outbox_append(self, row: OutboxRow, point: PointRecord | None = None) -> bool:
         """Queue a message of a transaction, with what it tells of the meter; False = its session is stopped or unknown."""
         ...

@@ -19,7 +19,7 @@ from typing import TypeVar
 from evse.domain.records import AuditRecord, CachedToken, OutboxRow, PointRecord
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event
-from evse.storage import outbox, records, schema, sessions
+from evse.storage import local_list, outbox, records, schema, sessions
 from evse.storage.executor import Executor, InlineExecutor, StorageError, ThreadExecutor
 from evse.units import s
 
@@ -269,6 +269,31 @@ class Store:
     async def cache_clear(self) -> int:
         """Forget all tokens; return how many there were."""
         return await self._write(records.cache_clear)
+
+    # -- local authorisation list -------------------------------------------------------------------------------
+
+    async def local_list_state(self) -> tuple[int, int]:
+        """Return (version, number of entries)."""
+        return await self._read(lambda db: (local_list.version(db), local_list.count(db)))
+
+    async def local_list_get(self, id_token: str) -> CachedToken | None:
+        """Return an entry of the list without regard to case."""
+        return await self._read(lambda db: local_list.get(db, id_token))
+
+    async def local_list_apply(
+        self, version: int, *, full: bool, put: Sequence[CachedToken], remove: Sequence[str], most: int
+    ) -> bool:
+        """Apply an update of the list in one commit; False = it would have more than ``most`` entries, nothing changed."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            db.execute("SAVEPOINT update_list")
+            fits = local_list.apply(db, version, full=full, put=put, remove=remove, most=most)
+            if not fits:
+                db.execute("ROLLBACK TO update_list")
+            db.execute("RELEASE update_list")
+            return fits
+
+        return await self._write(work)
 
     # -- outbox ---------------------------------------------------------------------------------------------------
 
