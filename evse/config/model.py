@@ -75,13 +75,49 @@ class ReaderSection(Frozen, frozen=True, kw_only=True):
     """An RFID reader; may serve several EVSEs."""
 
     name: Annotated[str, Meta(title="Name of the reader", min_length=1, extra_json_schema=Restart)]
-    driver: Annotated[Literal["sl032"], Meta(title="Reader family", extra_json_schema=Restart)] = "sl032"
+    driver: Annotated[
+        Literal["sl032", "pn532", "twn4", "line"],
+        Meta(
+            title="Reader family",
+            description="sl032 = StrongLink SL032/SL025. pn532 = PN532 on a UART (HSU). twn4 = ELATEC TWN4 with its "
+            "simple protocol. line = any serial reader that says a card as one line: 8, 14 or 20 hex or 10 decimal "
+            "digits and CR; such a reader counts as online while its port can be opened.",
+            extra_json_schema=Restart,
+        ),
+    ] = "sl032"
     port: Annotated[str, Meta(title="Serial port", min_length=1, extra_json_schema=Restart)]
-    baud: Annotated[int, Meta(title="Baud rate", ge=9600, le=115_200, extra_json_schema=Restart)] = 9600
+    baud: (
+        Annotated[
+            int,
+            Meta(
+                title="Baud rate (default: 115200 for pn532, 9600 for the others)",
+                ge=9600,
+                le=115_200,
+                extra_json_schema=Restart,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     evses: Annotated[
         tuple[int, ...], Meta(title="EVSEs that the reader serves", min_length=1, extra_json_schema=Restart)
     ] = (1,)
-    byte_order: Annotated[Literal["big", "little"], Meta(title="Byte order of the UID", extra_json_schema=Live)] = "big"
+    byte_order: Annotated[
+        Literal["big", "little"],
+        Meta(
+            title="Byte order of the UID",
+            description="big = as the card sends it: 04A1B2C3. little = all bytes the other way round: C3B2A104.",
+            extra_json_schema=Live,
+        ),
+    ] = "big"
+    character_order: Annotated[
+        Literal["plain", "word", "digit"],
+        Meta(
+            title="Order of the characters in each 16 bit word of the UID",
+            description="Applied after byte_order, for lists that were learnt with another controller. word = the two "
+            "bytes of each 16 bit word change places: A104C3B2. digit = the two hex digits of each byte do: 401A2B3C.",
+            extra_json_schema=Live,
+        ),
+    ] = "plain"
 
 
 class EvseSection(Frozen, frozen=True, kw_only=True):

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
+from typing import Final
 
 import msgspec
 from msgspec import UnsetType
 
 from evse.config.meter_profiles import load_profile
-from evse.config.model import MeterSection, StationConfig
+from evse.config.model import MeterSection, ReaderSection, StationConfig
 from evse.devices.board_link import BoardLinkDriver
 from evse.devices.infypower import InfypowerGroup, InfypowerModules
 from evse.devices.interfaces import Driver, LinkHealth
 from evse.devices.meter import ModbusMeter
 from evse.devices.modbus_bus import ModbusBus, endpoint_of
+from evse.devices.rfid_base import CardReader
+from evse.devices.rfid_line import LineDriver
+from evse.devices.rfid_pn532 import Pn532Driver
 from evse.devices.rfid_sl032 import Sl032Driver
+from evse.devices.rfid_twn4 import Twn4Driver
 from evse.domain.clock import Clock
 from evse.domain.meter_profile import MeterProfile
 from evse.transports.base import Openers, SerialSettings
+
+READERS: Final[dict[str, type[CardReader]]] = {
+    "sl032": Sl032Driver,
+    "pn532": Pn532Driver,
+    "twn4": Twn4Driver,
+    "line": LineDriver,
+}
+READER_BAUD: Final = {"pn532": 115_200}
+"""Default of a family; 9600 for all others."""
 
 
 class Devices(msgspec.Struct, kw_only=True):
@@ -27,7 +41,7 @@ class Devices(msgspec.Struct, kw_only=True):
     boards: dict[int, BoardLinkDriver]
     meters: dict[int, ModbusMeter]
     modules: InfypowerModules | None
-    readers: dict[str, Sl032Driver]
+    readers: dict[str, CardReader]
     buses: list[ModbusBus]
     sections: dict[int, MeterSection]
 
@@ -45,6 +59,13 @@ class Devices(msgspec.Struct, kw_only=True):
     def health(self) -> tuple[LinkHealth, ...]:
         """State of every link."""
         return tuple(link for _, driver in self.drivers() for link in driver.health())
+
+    def apply_live(self, config: StationConfig) -> None:
+        """Put the options of ``config`` in force that need no restart; devices it does not name stay as they are."""
+        for section in config.reader:
+            reader = self.readers.get(section.name)
+            if reader is not None:
+                reader.turn(section.byte_order, section.character_order)
 
 
 def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Random) -> Devices:
@@ -80,17 +101,7 @@ def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Ra
             clock,
             rng,
         )
-    readers = {
-        reader.name: Sl032Driver(
-            reader.name,
-            SerialSettings(port=reader.port, baud=reader.baud),
-            openers,
-            clock,
-            rng,
-            byte_order=reader.byte_order,
-        )
-        for reader in config.reader
-    }
+    readers = {section.name: _reader(section, openers, clock, rng) for section in config.reader}
     return Devices(
         boards=boards, meters=meters, modules=modules, readers=readers, buses=list(buses.values()), sections=sections
     )
@@ -101,6 +112,24 @@ def _bus(section: MeterSection, profile: MeterProfile, openers: Openers, clock: 
     if endpoint is not None:
         return ModbusBus(endpoint, openers, clock, rng)
     return ModbusBus(serial_settings(section, profile), openers, clock, rng)
+
+
+def _reader(section: ReaderSection, openers: Openers, clock: Clock, rng: Random) -> CardReader:
+    return READERS[section.driver](
+        section.name,
+        reader_settings(section),
+        openers,
+        clock,
+        rng,
+        byte_order=section.byte_order,
+        character_order=section.character_order,
+    )
+
+
+def reader_settings(section: ReaderSection) -> SerialSettings:
+    """Serial settings of a reader: what the section names, else the default of its family."""
+    default = READER_BAUD.get(section.driver, 9600)
+    return SerialSettings(port=section.port, baud=default if isinstance(section.baud, UnsetType) else section.baud)
 
 
 def serial_settings(section: MeterSection, profile: MeterProfile) -> SerialSettings:

@@ -31,7 +31,11 @@ from evse.sim.hw.board import SimBoard
 from evse.sim.hw.board_plant import BoardPlant
 from evse.sim.hw.infypower import SimInfypower, SimModule
 from evse.sim.hw.modbus_meter import SimModbusBus, SimModbusMeter
+from evse.sim.hw.rfid_base import SimReader
+from evse.sim.hw.rfid_line import SimLine
+from evse.sim.hw.rfid_pn532 import SimPn532
 from evse.sim.hw.rfid_sl032 import SimSl032
+from evse.sim.hw.rfid_twn4 import SimTwn4
 from evse.sim.openers import CanPort, Port, SimOpeners, Tasks
 from evse.sim.world import ConnectorWorld, World
 from evse.units import NS_PER_S, TICK_NS, Instant, ms
@@ -45,6 +49,7 @@ LATER_MAX: Final = 256
 HAPPENED_MAX: Final = 1_000
 MODBUS_TCP_PORT: Final = 502
 MAINS_MV: Final = 230_000
+READERS: Final[dict[str, type[SimReader]]] = {"sl032": SimSl032, "pn532": SimPn532, "twn4": SimTwn4, "line": SimLine}
 CARD_MS: Final = 700
 """How long a card lies on a reader unless told otherwise."""
 DEFAULT_CARS: Final = ("Chevrolet Bolt", "Hyundai Ioniq 5")
@@ -66,7 +71,7 @@ class SimStation:
         self.tcp_buses: dict[tuple[str, int], SimModbusBus] = {}
         self.can: list[CanPort] = []
         self.board_ports: dict[int, Port] = {}
-        self.readers: dict[str, SimSl032] = {}
+        self.readers: dict[str, SimReader] = {}
         self.modules: SimInfypower | None = None
         self.dc_meters: dict[int, SimModbusMeter] = {}
         self.site_meter: SimModbusMeter | None = None
@@ -101,7 +106,7 @@ class SimStation:
         self._build_modules()
         self._build_meters()
         for reader in config.reader:
-            device = SimSl032()
+            device = READERS[reader.driver]()
             self.readers[reader.name] = device
             self.serial[reader.port] = self._port(reader.port, f"reader {reader.name}", device.serve)
         if config.ocpp.enabled:

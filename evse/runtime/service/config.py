@@ -87,6 +87,7 @@ class ConfigOperations:
     async def _apply_live(self, config: StationConfig, caller: Caller) -> None:
         station = self._station
         station.config = config
+        station.devices.apply_live(config)
         settings = await load_planner_settings(None, config)
         had_override = station.planner.settings != station.planner.file_settings
         station.planner.file_settings = settings
