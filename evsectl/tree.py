@@ -299,23 +299,38 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--events", "--help"],
     },
     "auth": {
-        "commands": ["signin", "signout", "whoami", "set-pin"],
+        "commands": ["signin", "signout", "whoami", "set-pin", "totp"],
         "options": ["--help"],
         "flags": ["--help"],
     },
     "auth set-pin": {
         "commands": [],
-        "options": ["--help", "--host", "--old-pin-file", "--pin-file", "-H"],
+        "options": ["--code-file", "--help", "--host", "--old-pin-file", "--pin-file", "-H"],
         "flags": ["--help"],
     },
     "auth signin": {
         "commands": [],
-        "options": ["--help", "--host", "--pin-file", "--totp", "-H"],
-        "flags": ["--help", "--totp"],
+        "options": ["--code-file", "--help", "--host", "--pin-file", "-H"],
+        "flags": ["--help"],
     },
     "auth signout": {
         "commands": [],
         "options": ["--help", "--host", "-H"],
+        "flags": ["--help"],
+    },
+    "auth totp": {
+        "commands": ["enable", "disable"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "auth totp disable": {
+        "commands": [],
+        "options": ["--code-file", "--help", "--host", "--pin-file", "--recover", "-H"],
+        "flags": ["--help", "--recover"],
+    },
+    "auth totp enable": {
+        "commands": [],
+        "options": ["--code-file", "--help", "--host", "-H"],
         "flags": ["--help"],
     },
     "auth whoami": {
