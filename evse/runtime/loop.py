@@ -121,6 +121,7 @@ class ControlLoop:
         """Put OCPP ConnectionTimeOut in force from the next tick on."""
         if seconds != self.spec.connection_timeout_s:
             self.spec = msgspec.structs.replace(self.spec, connection_timeout_s=seconds)
+            self._recorder.change_spec(self.spec)
 
     def submit(self, make: Callable[[int], AnyCommand], answer: asyncio.Future[str] | None = None) -> None:
         """Queue a command for the next tick. ``make`` gets the sequence number. ``answer`` receives "" or the reason of refusal."""

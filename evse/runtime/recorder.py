@@ -76,6 +76,13 @@ class Recorder:
             self._open.clear()
             self._count = 0
 
+    def change_spec(self, spec: StationSpec) -> None:
+        """Begin anew with another spec: one file holds ticks of one spec only, else its replay could not be equal."""
+        self._spec = spec
+        self._chunks.clear()
+        self._open.clear()
+        self._count = 0
+
     @property
     def ticks(self) -> int:
         """Ticks held now."""

@@ -202,7 +202,10 @@ class Station:
             if event.kind == "fault.raised":
                 self._trace_fault(event, now)
         for sink in self.event_sinks:
-            sink(outputs.events)
+            try:
+                sink(outputs.events)
+            except Exception:  # somebody who watches must not end a charging session
+                log.exception("a listener of events failed")
 
     def _tell_backend(self, events: tuple[Event, ...]) -> None:
         if self.ocpp is not None:
@@ -275,9 +278,12 @@ class Station:
                 self.ocpp.on_view(view)
                 self.loop.set_connection_timeout(self.ocpp.key_number("ConnectionTimeOut"))
                 self.loop.backend_online = self.ocpp.online
-            for sink in self.view_sinks:
-                sink(view)
             await self._save_points(view)
+            for sink in self.view_sinks:
+                try:
+                    sink(view)
+                except Exception:  # the others are told all the same
+                    log.exception("a listener of views failed")
 
     async def _save_points(self, view: StationView) -> None:
         now = self.clock.now()
@@ -337,14 +343,17 @@ def _presented(reader: str, token: str, evse_ids: tuple[int, ...]) -> Callable[[
 def cut_session(session: SessionRecord, last: PointRecord | None) -> SessionRecord:
     """Return ``session`` as a power cut ended it: at its last stored point, or at its start if there is none."""
     energy = last.energy_wh if last is not None else session.energy_wh
+    ended_at = session.started_at
+    if last is not None:  # never before its start, although the calendar may have been set back meanwhile
+        ended_at = max(last.wall, session.started_at or session.plugged_at)
     return SessionRecord(
         session_id=session.session_id,
         evse_id=session.evse_id,
         connector_id=session.connector_id,
         plugged_at=session.plugged_at,
         started_at=session.started_at,
-        ended_at=last.wall if last is not None else session.started_at,
-        unplugged_at=last.wall if last is not None else session.started_at,
+        ended_at=ended_at,
+        unplugged_at=ended_at,
         energy_wh=energy,
         meter_start_wh=session.meter_start_wh,
         meter_stop_wh=None if session.meter_start_wh is None else session.meter_start_wh + energy,
