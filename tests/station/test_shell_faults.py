@@ -15,6 +15,7 @@ from evse.domain.signals import BoardCommand
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
 from evse.lab.vloop import VirtualLoop, run_virtual
+from evse.runtime.recorder import read_trace
 from evse.runtime.supervisor import PAUSE_MIN_S, Supervisor
 from evse.storage.executor import StorageError
 from tests._support.lab_world import Api, demo_config, run_lab
@@ -227,3 +228,67 @@ def test_task_that_recovered_is_restarted_soon_again() -> None:
     run_virtual(main(), VirtualLoop())
     assert starts[7] - starts[6] >= 30
     assert starts[8] - starts[7] == pytest.approx(120 + PAUSE_MIN_S)
+
+
+def test_listener_that_raises_ends_no_session_and_starves_nobody(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        views: list[int] = []
+        lab.station.event_sinks.insert(0, _raise)
+        lab.station.view_sinks.insert(0, _raise)
+        lab.station.view_sinks.append(lambda view: views.append(view.wall))
+        await _charge(lab)
+        assert len(views) >= 5
+        assert lab.station.supervisor.failures == {}
+        assert not lab.station.loop.fault
+
+    run_lab(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_session_over_a_calendar_set_back_ends_not_before_its_start(tmp_path: Path, killed: bool) -> None:
+    config, database = demo_config(tmp_path), tmp_path / "station.sqlite3"
+
+    async def main() -> None:
+        lab = last = Lab(config, tmp_path / "data", fast=True, database=database)
+        await lab.__aenter__()
+        await lab.forward(3)
+        await _charge(lab)
+        lab.clock.jump_wall(lab.clock.wall() - 7200 * 1_000_000_000)
+        await lab.forward(12)
+        if killed:
+            await lab.kill()
+            last = Lab(config, tmp_path / "data", database=database, sim=lab.sim, clock=lab.clock)
+            await last.__aenter__()
+        else:
+            await lab.do(cmd="plug_out", connector=1)
+            await lab.until(lambda: not lab.evse(1).plugged, "left", 30)
+        await last.forward(2)
+        await last.until(lambda: last.station.ocpp is not None and last.station.ocpp.summary().queued == 0, "queue", 90)
+        assert lab.sim.csms is not None
+        ledger = lab.sim.csms.ledger()
+        assert len(ledger["transactions"]) == 1 and not ledger["open"]
+        assert ledger["violations"] == []
+        sessions, _, _ = await last.store.sessions(state="all")
+        row = sessions[0]
+        assert row.started_at is not None and row.ended_at is not None and row.unplugged_at is not None
+        assert row.plugged_at <= row.started_at <= row.ended_at
+        assert row.unplugged_at >= row.plugged_at
+        await last.__aexit__(None, None, None)
+        if last is not lab and lab._sim_task is not None:
+            lab._sim_task.cancel()
+
+    run_virtual(main(), VirtualLoop())
+
+
+def test_trace_holds_ticks_of_one_spec_only(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        await lab.forward(10)
+        assert lab.station.ocpp is not None
+        assert await lab.station.ocpp.set_key("ConnectionTimeOut", "7") == "Accepted"
+        await lab.forward(1)
+        path, ticks, _ = lab.station.dump_trace("test")
+        _, spec, _ = read_trace(path)
+        assert spec.connection_timeout_s == 7
+        assert 0 < ticks <= 20
+
+    run_lab(tmp_path, scenario)

@@ -1,0 +1,32 @@
+"""A few random days of the whole station: laws on every tick, physics on every step, books that agree at the end.
+
+Many more: ``python -m tools.soak --seeds 200 --minutes 4``. A failure prints its story; the seed repeats it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests._support.random_day import RandomDay
+
+MINUTES = 0.7
+
+
+@pytest.mark.parametrize("seed", [16, 25, 141])
+def test_random_day_obeys_every_law_and_comes_to_rest(tmp_path: Path, seed: int) -> None:
+    day = RandomDay(tmp_path, seed, MINUTES)
+    problems = day.run()
+    story = "\n".join(day.report().splitlines()[-60:])
+    assert not problems, f"seed {seed}, {MINUTES:g} minutes: python -m tools.soak --seeds 1 --first {seed}\n{story}"
+    assert day.ticks > MINUTES * 60 * 20
+
+
+def test_checkers_see_a_law_that_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate lets everything pass: on a day with emergency stops the checkers must say so."""
+    monkeypatch.setattr("evse.runtime.loop.gate", lambda spec, outputs, inputs, now: outputs)
+    monkeypatch.setattr("evse.core.faults.station_causes", lambda t: None)
+    day = RandomDay(tmp_path, 5, 0.5)
+    day.chaos, day.ways, day.ends, day.manners, day.busy_s = ["estop"], ["api"], ["wait"], [{}], 3.0
+    assert any("law broken: L01" in text for text in day.run())
