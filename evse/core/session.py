@@ -152,7 +152,8 @@ def settle(t: Tick, conn: Conn) -> None:
         return
     if conn.spec.has_meter and conn.m_at <= w.settle_at and t.now - w.settle_at < SETTLE_LIMIT:
         return
-    w.tx_open, w.ended_at, w.meter_stop_wh = False, t.wall, w.meter_wh
+    ended_at = max(t.wall, w.started_at or 0)  # the calendar may have been set back; nobody takes an end before its start
+    w.tx_open, w.ended_at, w.meter_stop_wh = False, ended_at, w.meter_wh
     w.stop_reason = w.stop_reason or StopReason.OTHER
     record = session_record(w)
     forget(conn)
@@ -172,7 +173,7 @@ def settle(t: Tick, conn: Conn) -> None:
 def unplugged(t: Tick, conn: Conn) -> None:
     """The vehicle has left: a fact of its own, even while the last meter value is still awaited."""
     w = conn.w
-    w.plugged, w.unplugged_at = False, t.wall
+    w.plugged, w.unplugged_at = False, max(t.wall, w.plugged_at)
     t.event("session.unplugged", conn.spec.evse_id, session_id=w.session_id)
 
 
