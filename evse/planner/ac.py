@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from evse.planner.ac_admit import admit
 from evse.planner.ac_fill import NA_PER_MA, Filler
-from evse.planner.ac_lp import TooHard, cut_from, reach
+from evse.planner.ac_lp import Reach, TooHard, cut_from
 from evse.planner.ac_problem import AcCut, AcProblem, AcSolution
 from evse.planner.ac_steps import Stepper
 from evse.planner.tree import Model, build
@@ -31,6 +31,7 @@ def share(model: Model, on: list[int], priority: list[int]) -> tuple[list[int], 
     for i in on:
         classes.setdefault(priority[i], []).append(i)
     cuts: list[AcCut] = []
+    separator = _Separator(model, on)
     while True:
         filler = Filler(model, on, cuts)
         for rank in sorted(classes, reverse=True):
@@ -38,7 +39,7 @@ def share(model: Model, on: list[int], priority: list[int]) -> tuple[list[int], 
         if not model.has_differences:
             return filler.x, cuts, True
         try:
-            cut = _missing_row(model, on, filler.x)
+            cut = separator.missing_row(filler.x)
         except TooHard:
             return filler.x, cuts, False
         if cut is None:
@@ -48,23 +49,31 @@ def share(model: Model, on: list[int], priority: list[int]) -> tuple[list[int], 
         cuts.append(cut)
 
 
-def _missing_row(model: Model, on: list[int], x: list[int]) -> AcCut | None:
-    """A packing row that follows from the limits and that ``x`` breaks; None when ``x`` keeps every limit.
+class _Separator:
+    """Finds packing rows that follow from the limits, for one set of connectors that are on."""
 
-    Raises `TooHard`.
-    """
-    low = [0] * len(model.members)
-    high = [0] * len(model.members)
-    for i in on:
-        g = model.group_of[i]
-        low[g] += x[i]
-        high[g] += model.high_ma[i] * NA_PER_MA
-    caps = [cap * NA_PER_MA for cap in model.row_cap_ma]
-    eased = [cap + SLACK_NA for cap in caps]
-    if all(sum(c * low[g] for g, c in model.row_groups[r]) <= eased[r] for r in range(model.packing, len(caps))):
-        return None
-    _, proof = reach(model.row_groups, eased, low, high)
-    return None if proof is None else cut_from(proof, model.row_groups, caps, high)
+    def __init__(self, model: Model, on: list[int]) -> None:
+        self.model, self.on = model, on
+        self.high = [0] * len(model.members)
+        for i in on:
+            self.high[model.group_of[i]] += model.high_ma[i] * NA_PER_MA
+        self.caps = [cap * NA_PER_MA for cap in model.row_cap_ma]
+        self.eased = [cap + SLACK_NA for cap in self.caps]
+        self.reach = Reach(model.row_groups, self.eased, self.high)
+
+    def missing_row(self, x: list[int]) -> AcCut | None:
+        """A row that ``x`` breaks; None when ``x`` keeps every limit. Raises `TooHard`."""
+        model = self.model
+        low = [0] * len(model.members)
+        for i in self.on:
+            low[model.group_of[i]] += x[i]
+        if all(
+            sum(c * low[g] for g, c in model.row_groups[r]) <= self.eased[r]
+            for r in range(model.packing, len(self.caps))
+        ):
+            return None
+        proof = self.reach.ask(low)
+        return None if proof is None else cut_from(proof, model.row_groups, self.caps, self.high)
 
 
 def solve(problem: AcProblem) -> AcSolution:

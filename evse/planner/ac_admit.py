@@ -10,7 +10,7 @@ rules branches out, and the first set that is found is the answer.
 
 from __future__ import annotations
 
-from evse.planner.ac_lp import TooHard, reach
+from evse.planner.ac_lp import Reach, TooHard
 from evse.planner.ac_problem import AcProblem, PausePolicy
 from evse.planner.tree import Model
 
@@ -69,7 +69,7 @@ class _Ledger:
         for i in undecided:
             high[model.group_of[i]] += model.high_ma[i]
         try:
-            return reach(model.row_groups, model.row_cap_ma, low, high)[0] is not None
+            return Reach(model.row_groups, model.row_cap_ma, high).ask(low) is None
         except TooHard:
             raise _Spent from None
 

@@ -21,6 +21,9 @@ Number = int | Fraction
 PIVOTS_MAX = 5_000
 """Pivots per question; the tests need fewer than a hundred."""
 
+GREEDY_PIVOTS = 60
+"""Pivots with the farthest variable first, before the smallest index first, which cannot run in circles."""
+
 
 class TooHard(Exception):
     """More pivots than `PIVOTS_MAX`."""
@@ -33,17 +36,54 @@ def _ratio(a: Number, b: Number) -> Number:
     return Fraction(a) / b
 
 
-class _Simplex:
-    """Variables 0..groups-1 are group totals, groups + r is the slack of row r (0 or more)."""
+class Reach:
+    """The question for one set of rows and maxima, asked again and again for other minimums; it starts from where the
+    last one ended.
 
-    def __init__(self, row_groups: list[list[Entry]], caps: list[int], low: list[int], high: list[int]) -> None:
-        self.row_groups, self.caps, self.low, self.high = row_groups, caps, low, high
-        self.size = len(low)
-        self.value: dict[int, Number] = dict(enumerate(low))
+    Variables 0..groups-1 are group totals, groups + r is the slack of row r (0 or more).
+    """
+
+    def __init__(self, row_groups: list[list[Entry]], caps: list[int], high: list[int]) -> None:
+        self.row_groups, self.caps, self.high = row_groups, caps, high
+        self.size = len(high)
+        self.low = [0] * self.size
+        self.value: dict[int, Number] = dict.fromkeys(range(self.size), 0)
         self.basic: dict[int, dict[int, Number]] = {}
-        self.slack_columns: set[int] = set()
         self.known: set[int] = set()
         self.pivots = 0
+
+    def ask(self, low: list[int]) -> dict[int, Number] | None:
+        """None when some point between ``low`` and the maxima is inside every row, else the multipliers (row: factor)
+        that prove that there is none.
+
+        Raises `TooHard` after `PIVOTS_MAX` pivots.
+        """
+        self._move_to(low)
+        self.pivots = 0
+        while True:
+            broken = self.broken()
+            if not broken and self.settled():
+                return None
+            for row in broken:
+                self.add(row)
+            proof = self.settle()
+            if proof is not None:
+                return proof
+
+    def settled(self) -> bool:
+        """True when every variable of the dictionary is inside its bounds."""
+        return self._worst(False) is None
+
+    def _move_to(self, low: list[int]) -> None:
+        """Put everything that rests on its minimum, or would be below it, on the new one."""
+        value, change = self.value, dict[int, Number]()
+        for g in range(self.size):
+            if g not in self.basic and (value[g] == self.low[g] or value[g] < low[g]) and value[g] != low[g]:
+                change[g] = low[g] - value[g]
+                value[g] = low[g]
+        self.low = low
+        for variable, row in self.basic.items():
+            value[variable] += sum(a * change[j] for j, a in row.items() if j in change)
 
     def broken(self) -> list[int]:
         """Rows beyond their cap at the present point."""
@@ -60,8 +100,7 @@ class _Simplex:
         terms: dict[int, Number] = {}
         rest: Number = self.caps[row]
         for group, coefficient in self.row_groups[row]:
-            if self.low[group] == self.high[group]:
-                rest -= coefficient * self.low[group]
+            if not self.high[group]:
                 continue
             rest -= coefficient * self.value[group]
             inner = self.basic.get(group)
@@ -76,15 +115,18 @@ class _Simplex:
     def _bounds(self, variable: int) -> tuple[Number, Number | None]:
         return (self.low[variable], self.high[variable]) if variable < self.size else (0, None)
 
-    def _entering(self, row: dict[int, Number], rise: bool) -> int:
-        """Smallest column that can move the basic variable in the wanted direction, -1 = none."""
-        best = -1
+    def _entering(self, row: dict[int, Number], rise: bool, by_index: bool) -> int:
+        """Column that can move the basic variable in the wanted direction, -1 = none: the smallest, or one with
+        coefficient 1 first, which keeps the dictionary in whole numbers."""
+        best, best_unit = -1, False
         for j, a in row.items():
             low, high = self._bounds(j)
-            up = (a > 0) == rise
-            free = (high is None or self.value[j] < high) if up else self.value[j] > low
-            if free and (best < 0 or j < best):
-                best = j
+            free = (high is None or self.value[j] < high) if (a > 0) == rise else self.value[j] > low
+            if not free:
+                continue
+            unit = by_index or a in (1, -1)
+            if best < 0 or (unit, -j) > (best_unit, -best):
+                best, best_unit = j, unit
         return best
 
     def _pivot(self, leaving: int, entering: int, bound: Number) -> None:
@@ -108,23 +150,35 @@ class _Simplex:
                     other.pop(j, None)
         self.basic[entering] = solved
 
+    def _worst(self, by_index: bool) -> tuple[int, Number, bool] | None:
+        """The basic variable to repair, the bound it breaks and whether it must rise: the first one, or the one that
+        is farthest out."""
+        found: tuple[int, Number, bool] | None = None
+        most: Number = 0
+        for variable in self.basic:
+            low, high = self._bounds(variable)
+            value = self.value[variable]
+            if value < low:
+                wrong, out = (variable, low, True), low - value
+            elif high is not None and value > high:
+                wrong, out = (variable, high, False), value - high
+            else:
+                continue
+            if found is None or (variable < found[0] if by_index else out > most):
+                found, most = wrong, out
+        return found
+
     def settle(self) -> dict[int, Number] | None:
-        """Reach the bounds of all known rows: None, or the multipliers (row: factor) that prove it impossible."""
+        """Reach the bounds of all known rows: None, or the multipliers that prove it impossible."""
+        start = self.pivots
         while True:
-            wrong, bound, rise = -1, None, False
-            for variable in self.basic:
-                if wrong >= 0 and variable > wrong:
-                    continue
-                low, high = self._bounds(variable)
-                value = self.value[variable]
-                if value < low:
-                    wrong, bound, rise = variable, low, True
-                elif high is not None and value > high:
-                    wrong, bound, rise = variable, high, False
-            if bound is None:
+            by_index = self.pivots - start > GREEDY_PIVOTS
+            worst = self._worst(by_index)
+            if worst is None:
                 return None
+            wrong, bound, rise = worst
             row = self.basic[wrong]
-            entering = self._entering(row, rise)
+            entering = self._entering(row, rise, by_index)
             if entering < 0:
                 proof: dict[int, Number] = {j - self.size: -a if a < 0 else a for j, a in row.items() if j >= self.size}
                 if wrong >= self.size:
@@ -134,26 +188,6 @@ class _Simplex:
             if self.pivots > PIVOTS_MAX:
                 raise TooHard
             self._pivot(wrong, entering, bound)
-
-
-def reach(
-    row_groups: list[list[Entry]], caps: list[int], low: list[int], high: list[int]
-) -> tuple[list[Number], None] | tuple[None, dict[int, Number]]:
-    """A point (group totals) between ``low`` and ``high`` inside every row, or the multipliers that prove there is
-    none.
-
-    Raises `TooHard` after `PIVOTS_MAX` pivots.
-    """
-    simplex = _Simplex(row_groups, caps, low, high)
-    while True:
-        broken = simplex.broken()
-        if not broken:
-            return [simplex.value[g] for g in range(len(low))], None
-        for row in broken:
-            simplex.add(row)
-        proof = simplex.settle()
-        if proof is not None:
-            return None, proof
 
 
 def cut_from(

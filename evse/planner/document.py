@@ -6,13 +6,15 @@ The fields are those of docs/planner.md; a limit of ``null`` means that there is
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from evse.domain.base import ConfigError
 from evse.domain.station import Topology
+from evse.planner.ac import solve as solve_ac
+from evse.planner.ac_document import ac_allocation_document, ac_problem_from
+from evse.planner.dc import solve as solve_dc
 from evse.planner.problem import (
     MAX_CONNECTORS,
     MAX_GROUPS,
@@ -23,107 +25,9 @@ from evse.planner.problem import (
     DcProblem,
     DcSolution,
 )
+from evse.planner.reader import Reader, doubles, short
 
 DOCUMENT_BYTES_MAX = 4_000_000
-VALUE_MAX = 1e6
-"""Largest number that a document may hold (a GW in kW): everything above is a mistake."""
-
-_MISSING = object()
-
-
-class _Reader:
-    """One JSON object under a path; takes fields and notes what is wrong with them."""
-
-    def __init__(self, raw: object, path: str, problems: list[str]) -> None:
-        self.path, self.problems = path, problems
-        self.left: dict[str, object] = {}
-        if isinstance(raw, dict):
-            self.left = {str(key): value for key, value in raw.items()}
-        else:
-            problems.append(f"{path or 'document'}: {_short(raw)} is not an object; write {{...}}")
-
-    def complain(self, key: str, value: object, expected: str) -> None:
-        where = f"{self.path}.{key}" if self.path else key
-        self.problems.append(f"{where} = {_short(value)}: {expected}")
-
-    def _take(self, key: str, default: object) -> object:
-        value = self.left.pop(key, default)
-        if value is _MISSING:
-            where = f"{self.path}.{key}" if self.path else key
-            self.problems.append(f"{where} is missing; add it")
-        return value
-
-    def number(self, key: str, default: object = _MISSING, high: float = VALUE_MAX) -> float:
-        """A finite number in 0..high."""
-        value = self._take(key, default)
-        if value is _MISSING:
-            return 0.0
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.complain(key, value, "must be a number")
-            return 0.0
-        if not math.isfinite(value) or value < 0 or value > high:
-            self.complain(key, value, f"must be between 0 and {high:g}")
-            return 0.0
-        return float(value)
-
-    def optional(self, key: str) -> float | None:
-        """A number or null; absent = null."""
-        if self.left.get(key) is None:
-            self.left.pop(key, None)
-            return None
-        return self.number(key)
-
-    def count(self, key: str, default: object = _MISSING, high: int = 10_000) -> int:
-        value = self._take(key, default)
-        if value is _MISSING:
-            return 0
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= high:
-            self.complain(key, value, f"must be a whole number between 0 and {high}")
-            return 0
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self._take(key, default)
-        if not isinstance(value, bool):
-            self.complain(key, value, "must be true or false")
-            return default
-        return value
-
-    def text(self, key: str, default: object = _MISSING) -> str:
-        value = self._take(key, default)
-        if value is _MISSING:
-            return ""
-        if not isinstance(value, str) or len(value) > 64:
-            self.complain(key, value, "must be a text of at most 64 characters")
-            return ""
-        return value
-
-    def optional_text(self, key: str) -> str | None:
-        if self.left.get(key) is None:
-            self.left.pop(key, None)
-            return None
-        return self.text(key)
-
-    def items(self, key: str, most: int) -> list[object]:
-        value = self._take(key, _MISSING)
-        if value is _MISSING:
-            return []
-        if not isinstance(value, list) or len(value) > most:
-            self.complain(key, value, f"must be a list of at most {most}")
-            return []
-        return value
-
-    def done(self) -> None:
-        """Refuse what nobody asked for: an unknown key is a typing error."""
-        for key, value in self.left.items():
-            self.complain(key, value, "unknown key; remove it or correct its name")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _w(kw: float | None) -> int | None:
@@ -131,7 +35,7 @@ def _w(kw: float | None) -> int | None:
 
 
 def _group(raw: object, path: str, problems: list[str]) -> DcGroup:
-    r = _Reader(raw, path, problems)
+    r = Reader(raw, path, problems)
     group = DcGroup(
         id=r.text("id"),
         home=r.optional_text("home"),
@@ -145,7 +49,7 @@ def _group(raw: object, path: str, problems: list[str]) -> DcGroup:
 
 
 def _cabinet(raw: object, path: str, problems: list[str]) -> DcCabinet:
-    r = _Reader(raw, path, problems)
+    r = Reader(raw, path, problems)
     name = r.text("topology", "chain")
     try:
         topology = Topology(name)
@@ -174,7 +78,7 @@ def _cabinet(raw: object, path: str, problems: list[str]) -> DcCabinet:
 
 
 def _connector(raw: object, path: str, problems: list[str]) -> DcConnector:
-    r = _Reader(raw, path, problems)
+    r = Reader(raw, path, problems)
     connector = DcConnector(
         id=r.text("id"),
         cabinet=r.text("cabinet"),
@@ -188,18 +92,10 @@ def _connector(raw: object, path: str, problems: list[str]) -> DcConnector:
     return connector
 
 
-def _doubles(ids: Iterable[str], what: str, problems: list[str]) -> None:
-    seen: set[str] = set()
-    for name in ids:
-        if name in seen:
-            problems.append(f"{what} id {name!r} is used twice; ids must be unique")
-        seen.add(name)
-
-
 def _cross_check(problem: DcProblem, problems: list[str]) -> None:
-    _doubles((c.id for c in problem.cabinets), "cabinet", problems)
-    _doubles((g.id for c in problem.cabinets for g in c.groups), "group", problems)
-    _doubles((c.id for c in problem.connectors), "connector", problems)
+    doubles((c.id for c in problem.cabinets), "cabinet", problems)
+    doubles((g.id for c in problem.cabinets for g in c.groups), "group", problems)
+    doubles((c.id for c in problem.connectors), "connector", problems)
     cabinets = {cabinet.id for cabinet in problem.cabinets}
     where = {connector.id: connector.cabinet for connector in problem.connectors}
     for i, connector in enumerate(problem.connectors):
@@ -217,10 +113,10 @@ def _cross_check(problem: DcProblem, problems: list[str]) -> None:
 def problem_from(raw: object) -> DcProblem:
     """Build a problem from a decoded document. Raises `ConfigError` with all mistakes."""
     problems: list[str] = []
-    r = _Reader(raw, "", problems)
+    r = Reader(raw, "", problems)
     kind = r.text("kind", "dc")
     if kind != "dc":
-        r.complain("kind", kind, 'this planner solves kind "dc"')
+        r.complain("kind", kind, 'must be "dc" here')
     cabinets = tuple(_cabinet(c, f"cabinets[{i}]", problems) for i, c in enumerate(r.items("cabinets", 64)))
     connectors = tuple(
         _connector(c, f"connectors[{i}]", problems) for i, c in enumerate(r.items("connectors", MAX_CONNECTORS))
@@ -247,15 +143,33 @@ def problem_from(raw: object) -> DcProblem:
     return problem
 
 
-def parse_problem(text: str | bytes) -> DcProblem:
-    """Read a problem document. Raises `ConfigError` naming every wrong key and value."""
+def decode(text: str | bytes) -> object:
+    """Decode a problem document of either kind. Raises `ConfigError` when it is too long or no JSON."""
     if len(text) > DOCUMENT_BYTES_MAX:
         raise ConfigError([f"document of {len(text)} bytes: at most {DOCUMENT_BYTES_MAX}; split the site by cabinets"])
     try:
-        raw: object = msgspec.json.decode(text)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError([f"not a JSON document: {error}"]) from None
-    return problem_from(raw)
+
+
+def parse_problem(text: str | bytes) -> DcProblem:
+    """Read a DC problem document. Raises `ConfigError` naming every wrong key and value."""
+    return problem_from(decode(text))
+
+
+def solve_document(text: str | bytes) -> dict[str, Any]:
+    """Read a problem document of either kind (``"kind": "ac"`` or ``"dc"``, the default) and return its allocation.
+
+    Raises `ConfigError` naming every wrong key and value.
+    """
+    raw = decode(text)
+    kind = raw.get("kind", "dc") if isinstance(raw, dict) else "dc"
+    if kind == "ac":
+        return dict(ac_allocation_document(solve_ac(ac_problem_from(raw))))
+    if kind != "dc":
+        raise ConfigError([f'kind = {short(kind)}: must be "ac" or "dc"'])
+    return dict(allocation_document(solve_dc(problem_from(raw))))
 
 
 def allocation_document(solution: DcSolution) -> dict[str, dict[str, float] | dict[str, str | None]]:
