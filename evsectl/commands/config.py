@@ -58,7 +58,7 @@ def validate(call: Call, source: File) -> int:
 
     body = msgspec.json.decode(msgspec.json.encode(validate_text(_read(source), source)))
     if call.human:
-        _problems(body)
+        _problems(body, source, source)
         write(f"{source}: ok\n", call.options)
     else:
         emit("ConfigResult", [body], [], call.options, single=True)
@@ -75,13 +75,25 @@ def _plan(body: dict[str, Any]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _problems(body: dict[str, Any]) -> None:
-    """End the command when the file is not valid: every problem, then how many."""
-    problems = body["problems"]
+def _problems(body: dict[str, Any], source: str, station_file: str = "") -> None:
+    """End the command when the file is not valid: how many problems, then every one, by the name of the user's file.
+
+    The daemon does not know that name and says the path of its own file, ``station_file``.
+    """
+    own = f"{station_file}:"
+    problems = [f"{source}:{p.removeprefix(own)}" if p.startswith(own) else p for p in body["problems"]]
     if not body["valid"]:
         count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
         message = "\n".join([f"the configuration has {count}:", *(f"  {problem}" for problem in problems)])
         raise Abort(exits.INVALID, message, "correct them and check again: evsectl config validate FILE", "invalid")
+
+
+def _ask_plan(call: Call, text: str, source: str) -> dict[str, Any]:
+    """What applying ``text`` would change, as the daemon sees it. Ends the command when it is not valid."""
+    body: dict[str, Any] = call.ask("config.validate", text=text)
+    if not body["valid"]:
+        _problems(body, source, call.ask("config.show")["path"])
+    return body
 
 
 @data(app, "ConfigResult")
@@ -93,8 +105,7 @@ def diff(
     ] = False,
 ) -> int:
     """Show what applying a file would change."""
-    body = call.ask("config.validate", text=_read(source))
-    _problems(body)
+    body = _ask_plan(call, _read(source), source)
     if call.human:
         write(_plan(body) or "no differences\n", call.options)
     else:
@@ -117,8 +128,7 @@ def apply(
 ) -> int:
     """Apply a file: live options at once, the rest later."""
     text = _read(source)
-    plan = call.ask("config.validate", text=text)
-    _problems(plan)
+    plan = _ask_plan(call, text, source)
     request: dict[str, Any] = {"text": text, "dry_run": dry_run, "if_version": if_version}
     if not plan["changes"] or dry_run:
         body = call.ask("config.apply", **request) if dry_run else plan

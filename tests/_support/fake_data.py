@@ -20,6 +20,7 @@ from evse.domain.signals import HlcStep
 from evse.domain.view import Event, EvseView, StationView
 from evse.units import NS_PER_S, WallNs
 
+STATION_FILE = "/etc/evse/station.toml"
 T0: WallNs = 1_767_261_600 * NS_PER_S
 """2026-01-01T10:00:00Z: "now" of the fake until it is advanced."""
 
@@ -211,7 +212,7 @@ SYSTEM = m.System(
     version="0.1.0",
     started_at=STARTED_AT,
     uptime_s=3 * 3600,
-    config_path="/etc/evse/station.toml",
+    config_path=STATION_FILE,
     data_dir="/var/lib/evse",
     pid=812,
     tick=m.TickStats(count=216_000, late=2, lateness_max_ms=61.4, duration_mean_us=312.0),
@@ -452,10 +453,10 @@ def compare(old: str, new: str) -> tuple[tuple[str, ...], tuple[m.ConfigChange, 
     try:
         before, after = _flat(tomllib.loads(old)), _flat(tomllib.loads(new))
     except tomllib.TOMLDecodeError as error:
-        return (f"station.toml: {error}",), ()
+        return (f"{STATION_FILE}: {error}",), ()
     known = {"schema_version", "profile", "station", "site", "evse", "modules", "reader", "ocpp", "api"}
     problems = tuple(
-        f"station.toml: {key} = {value}: unknown section; remove it"
+        f"{STATION_FILE}: {key} = {value}: unknown section; remove it"
         for key, value in sorted(after.items())
         if key.split(".")[0].split("[")[0] not in known
     )

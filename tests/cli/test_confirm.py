@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests._support.fake_data import CONFIG_TEXT
+from tests._support.fake_data import CONFIG_TEXT, STATION_FILE
 from tests._support.fake_service import FakeStation
 from tests.cli.support import Result, run
 
@@ -95,3 +95,12 @@ def test_doing_it_again_is_no_error(station: FakeStation) -> None:
         assert run("connector", *command).code == 0
         again = run("connector", *command)
         assert again.code == 0 and again.text.startswith("unchanged")
+
+
+@pytest.mark.parametrize("verb", ["diff", "apply"])
+def test_mistakes_are_named_by_the_file_that_was_given(verb: str, station: FakeStation, tmp_path: Path) -> None:
+    path = tmp_path / "edited.toml"
+    path.write_text(f"{CONFIG_TEXT}\n[sight]\nlimit_w = 1\n", encoding="utf-8")
+    refused = run("config", verb, str(path))
+    assert refused.code == 9 and f"  {path}:" in refused.err
+    assert STATION_FILE not in refused.err and asked(station, "config.apply") == 0
