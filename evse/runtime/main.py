@@ -63,16 +63,17 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
     from evse.api.sd_notify import ServiceManager
     from evse.runtime.notify import DaemonNotice
     from evse.runtime.process import open_station, serve
+    from evse.storage.executor import StorageError
 
     manager = ServiceManager(os.environ, time.monotonic_ns)
-    data_dir = _data_dir(options.data_dir or config.station.data_dir)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
+        data_dir = _data_dir(options.data_dir or config.station.data_dir)
         station = await open_station(config, options.config, data_dir, Random(os.urandom(16)))
-    except OSError as error:
+    except (OSError, StorageError) as error:
         sys.stderr.write(f"evsed: cannot start: {error}\n")
         return EXIT_FAILED
     station.start()  # first: boards and modules wait for levels, people can wait for the API

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from evse.lab.demo_config import TEMPLATE
 from evse.lab.demo_station import DemoStation
 from evse.sim.curves import load_cars
 
@@ -110,3 +111,20 @@ def test_faults_of_the_simulator_are_listed_for_programs() -> None:
     rows = body["faults"]
     assert {"emergency_stop", "insulation", "contactor_welded"} <= {row.get("name") or row.get("fault") for row in rows}
     assert len(load_cars()) > 100
+
+
+def test_a_data_directory_that_cannot_be_used_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    config = tmp_path / "station.toml"
+    config.write_text(TEMPLATE.format(folder=tmp_path, channel="239.192.1.1", port=1), encoding="utf-8")
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "evse.runtime", "--config", str(config)]
+
+    data.write_text("a file where the directory should be")
+    no_directory = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    data.unlink()
+    (data / "station.sqlite3").mkdir(parents=True)
+    no_database = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+    for ended in (no_directory, no_database):
+        assert ended.returncode == 1 and "Traceback" not in ended.stderr
+        assert "evsed: cannot start: " in ended.stderr and str(data) in ended.stderr
