@@ -206,7 +206,8 @@ def _check(table: Table, data: object, path: Path, problems: Problems) -> None:
         if key not in data:
             if below.required:
                 brackets = f"[[{key}]]" if below.many else f"[{below.key.replace('[]', '')}]"
-                problems.add((*path, key), f"is missing; add a table {brackets} ({below.help})", show=False)
+                about = f" ({below.help})" if below.help else ""
+                problems.add((*path, key), f"is missing; add a table {brackets}{about}", show=False)
         elif not below.many:
             _check(below, data[key], (*path, key), problems)
         elif not isinstance(data[key], list):
