@@ -83,6 +83,7 @@ async def headless(scenario: Scenario, output: str) -> int:
         results: list[StepResult] = []
         try:
             await station.start()
+            sys.stderr.write(f"{_address(station)}\n")
             following = asyncio.create_task(watch.run())
             runner = Runner(scenario, station.sim, RealClock(), api=station.api, on_result=_tell)
             ok = await runner.run()
@@ -211,6 +212,10 @@ def text(report: dict[str, Any]) -> str:
     return "".join(lines)
 
 
+def _address(station: DemoStation) -> str:
+    return f"In another terminal: export EVSECTL_HOST=unix://{station.socket}; evsectl status"
+
+
 async def on_screen(scenario: Scenario, *, admin: bool) -> int:
     """Show the kiosk (or the console) while the scenario runs over and over; ends with the screen."""
     with tempfile.TemporaryDirectory(prefix="evse-demo-") as folder:
@@ -222,10 +227,11 @@ async def on_screen(scenario: Scenario, *, admin: bool) -> int:
             await station.start()
             # the screen owns the keyboard: Ctrl-C is its key
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
-            sys.stderr.write(f"In another terminal: export EVSECTL_HOST=unix://{station.socket}; evsectl status\n")
+            sys.stderr.write(f"{_address(station)}\n")
             play = asyncio.create_task(_play(scenario, station))
             module = ["tui.admin"] if admin else ["tui.kiosk", "--allow-quit"]
-            screen = await asyncio.create_subprocess_exec(sys.executable, "-m", *module, "--socket", str(station.socket))
+            where = ["--socket", str(station.socket), "--log", str(station.folder / "screen.log")]
+            screen = await asyncio.create_subprocess_exec(sys.executable, "-m", *module, *where)
             return await screen.wait()
         except DemoError as error:
             sys.stderr.write(f"evsectl: {error}\n")
