@@ -20,7 +20,7 @@ from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
 from evse.domain.faults import FaultCode
 from evse.units import NS_PER_S
-from tests._support.fake_service import PIN, FakeStation, LocalClient
+from tests._support.fake_service import CODE, PIN, FakeStation, LocalClient
 from tui.admin.app import IDLE_S, AdminApp, SignInScreen
 from tui.admin.section import SectionScreen
 from tui.driver.glyphs import GlyphSet
@@ -212,6 +212,33 @@ def test_fault_shows_remedy_and_the_reason_of_a_refused_clear() -> None:
         await rig.settle(lambda: "No active fault" in rig.text())
 
     run(Rig(), walk)
+
+
+def test_guest_signs_in_with_pin_and_one_time_code_when_the_daemon_wants_one() -> None:
+    async def walk(rig: Rig) -> None:
+        app: AdminApp = rig.app
+        assert "one-time code" not in rig.text()
+        rig.station.totp_enrolled = True  # somebody else enrols while the page is shown
+        await rig.press("enter", *PIN, "enter")
+        await rig.settle(lambda: "One-time code" in rig.text())
+        assert calls(rig, "auth.signin") == [], "the daemon is asked once, with both"
+        await rig.press("escape")
+        assert isinstance(app.screen, SignInScreen) and "then a one-time code" in rig.text()
+        await rig.press("enter", *PIN, "enter")
+        await rig.settle(lambda: "One-time code" in rig.text())
+        await rig.press(*"111111", "x")
+        assert "******" in rig.text() and "111111" not in rig.text()
+        await rig.press("enter")
+        await rig.settle(lambda: isinstance(app.screen, SignInScreen) and bool(app.screen.message))
+        assert "wrong" in rig.text() and not app.may_write()
+        await rig.press("enter", *PIN, "enter")
+        await rig.settle(lambda: "One-time code" in rig.text())
+        await rig.press(*CODE, "enter")
+        await rig.settle(lambda: isinstance(app.screen, SectionScreen))
+        assert rig.client.token and app.may_write()
+        assert calls(rig, "auth.signin") == [m.SignIn(pin=PIN, totp="111111"), m.SignIn(pin=PIN, totp=CODE)]
+
+    run(Rig(role=Role.GUEST), walk)
 
 
 def test_guest_signs_in_with_the_pin_and_is_signed_out_after_five_idle_minutes() -> None:

@@ -82,7 +82,8 @@ class SignInScreen(Screen[None], inherit_bindings=False):
         if who is not None and not who.pin_set:
             frame.centre(y + 3, "No service PIN is set. On the device, as root: evsectl auth set-pin", "warn")
         else:
-            frame.centre(y + 3, "Press Enter and type the service PIN (4 to 12 digits).")
+            code = ", then a one-time code" if who is not None and who.totp_enrolled else ""
+            frame.centre(y + 3, f"Press Enter and type the service PIN (4 to 12 digits){code}.")
         frame.centre(y + 4, "You are signed out after five minutes without a key.")
         frame.centre(y + 6, self.message, "warn")
         frame.centre(y + 8, "Enter PIN   q Quit", "dim")
@@ -167,11 +168,16 @@ class AdminApp(ScreenApp):
         elif isinstance(self.screen, SignInScreen):
             self.screen.paint_all()
 
-    async def sign_in(self, pin: str) -> None:
-        """Raise the role with the PIN."""
+    async def sign_in(self, pin: str, code: str = "") -> None:
+        """Raise the role with the PIN; ask for a one-time code first when the daemon wants one."""
         screen = self.screen
         try:
-            token: Token = await self.store.call("auth.signin", SignIn(pin=pin))
+            if not code:
+                self.who = await self.store.call("auth.whoami")
+                if self.who is not None and self.who.totp_enrolled:
+                    self._ask_code(pin)
+                    return
+            token: Token = await self.store.call("auth.signin", SignIn(pin=pin, totp=code))
         except ApiError as error:
             if isinstance(screen, SignInScreen):
                 screen.message = f"{error.message}. {error.hint}" if error.hint else error.message
@@ -181,6 +187,14 @@ class AdminApp(ScreenApp):
         if self._holder is not None:
             self._holder.token = token.token
         self._enter()
+
+    def _ask_code(self, pin: str) -> None:
+        def answered(code: str | None) -> None:
+            if code:
+                self.run_worker(self.sign_in(pin, code), group="signin", exclusive=True, exit_on_error=False)
+
+        help_ = "6 digits from the app   Enter sign in   Esc cancel"
+        self.push_screen(PromptDialog("One-time code", mask="*", accept=str.isdecimal, help_=help_), answered)
 
     def _enter(self) -> None:
         self._signed_in = True
