@@ -78,10 +78,8 @@ class ReaderSection(Frozen, frozen=True, kw_only=True):
     driver: Annotated[
         Literal["sl032", "pn532", "twn4", "line"],
         Meta(
-            title="Reader family",
-            description="sl032 = StrongLink SL032/SL025. pn532 = PN532 on a UART (HSU). twn4 = ELATEC TWN4 with its "
-            "simple protocol. line = any serial reader that says a card as one line: 8, 14 or 20 hex or 10 decimal "
-            "digits and CR; such a reader counts as online while its port can be opened.",
+            title="Reader family: sl032 = StrongLink, pn532 = PN532 on a UART, twn4 = ELATEC with the simple protocol, "
+            "line = any that says a card as a line of 8, 14 or 20 hex or 10 decimal digits",
             extra_json_schema=Restart,
         ),
     ] = "sl032"
@@ -104,17 +102,15 @@ class ReaderSection(Frozen, frozen=True, kw_only=True):
     byte_order: Annotated[
         Literal["big", "little"],
         Meta(
-            title="Byte order of the UID",
-            description="big = as the card sends it: 04A1B2C3. little = all bytes the other way round: C3B2A104.",
+            title="Byte order of the UID; little turns 04A1B2C3 into C3B2A104",
             extra_json_schema=Live,
         ),
     ] = "big"
     character_order: Annotated[
         Literal["plain", "word", "digit"],
         Meta(
-            title="Order of the characters in each 16 bit word of the UID",
-            description="Applied after byte_order, for lists that were learnt with another controller. word = the two "
-            "bytes of each 16 bit word change places: A104C3B2. digit = the two hex digits of each byte do: 401A2B3C.",
+            title="Order inside each 16 bit word of the UID, after byte_order: word exchanges its bytes (04A1B2C3 "
+            "becomes A104C3B2), digit the two hex digits of each byte (401A2B3C)",
             extra_json_schema=Live,
         ),
     ] = "plain"
