@@ -58,6 +58,7 @@ class StartSession(Command, frozen=True, kw_only=True):
     evse_id: int
     id_token: str
     source: AuthSource
+    parent_id: str = ""  # group of the token, if it is known
 
 
 class StopSession(Command, frozen=True, kw_only=True):
@@ -89,11 +90,15 @@ class UnlockConnector(Command, frozen=True, kw_only=True):
 
 
 class ReserveEvse(Command, frozen=True, kw_only=True):
-    """Reservation seam: EVSE shows Reserved until expiry or use; ``id_token`` "" cancels."""
+    """EVSE shows Reserved until expiry or use, and serves nobody else; ``id_token`` "" cancels.
+
+    ``parent_id`` = group whose other cards may use it too, "" = none.
+    """
 
     evse_id: int
     id_token: str
     until: WallNs
+    parent_id: str = ""
 
 
 class TransactionStored(Command, frozen=True, kw_only=True):

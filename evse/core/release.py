@@ -30,6 +30,8 @@ DENIED_SHOWN = s(10)
 TOKEN_MAX = 64
 """Longest identifier taken from outside (OCPP 2.0.1 idToken has 36 characters)."""
 
+RESERVED = "the EVSE is reserved for another card"
+
 FREE_STAGES = frozenset({Stage.PLUGGED, Stage.FINISHED})
 
 
@@ -63,10 +65,10 @@ def token_presented(t: Tick, c: TokenPresented) -> None:
     plugged = [x for x in served if _free_for(x, token) and x.w.stage in FREE_STAGES and x.w.plugged]
     empty = [x for x in served if _free_for(x, token) and x.w.stage is Stage.EMPTY]
     if plugged:
-        conn = max(plugged, key=lambda x: x.w.plugged_since)
+        conn = max(plugged, key=lambda x: (not _reserved_for_other(x, token), x.w.plugged_since))
         group: tuple[int, ...] = ()
     elif empty:
-        conn = empty[0]
+        conn = min(empty, key=lambda x: _reserved_for_other(x, token))
         group = tuple(x.spec.evse_id for x in empty)
     else:
         refuse(t, served[0].spec.evse_id, "token", c.seq, "no EVSE of this reader is free for this card")
@@ -80,14 +82,21 @@ def token_presented(t: Tick, c: TokenPresented) -> None:
 
 def _free_for(conn: Conn, token: str) -> bool:
     w = conn.w
-    reserved = w.reserved_deadline and w.reserved_token != token
     return (
         conn.operative
         and not conn.blocked
         and not w.tx_open
-        and not reserved
+        and (not _reserved_for_other(conn, token) or w.reserved_parent != "")  # the answer names the group of the card
         and w.auth in (AuthState.NONE, AuthState.DENIED)
     )
+
+
+def _reserved_for_other(conn: Conn, token: str, parent: str = "") -> bool:
+    """Tell whether the EVSE is reserved for another card and another group. Identifiers compare without case."""
+    w = conn.w
+    if not w.reserved_deadline or w.reserved_token.upper() == token.upper():
+        return False
+    return not w.reserved_parent or w.reserved_parent.upper() != parent.upper()
 
 
 def authorize_result(t: Tick, c: AuthorizeResult) -> None:
@@ -95,6 +104,8 @@ def authorize_result(t: Tick, c: AuthorizeResult) -> None:
     conn = t.by_id.get(c.evse_id)
     if conn is None or conn.w.auth is not AuthState.WAITING or conn.w.auth_token != c.id_token[:TOKEN_MAX]:
         refuse(t, c.evse_id, "authorize_result", c.seq, "nobody waits for this answer (any more)")
+    elif c.accepted and _reserved_for_other(conn, conn.w.auth_token, c.parent_id):
+        deny(t, conn, RESERVED)
     elif c.accepted:
         grant(t, conn, conn.w.auth_token, conn.w.auth_source)
     else:
@@ -116,8 +127,8 @@ def start_session(t: Tick, c: StartSession) -> None:
         why = "a transaction is running"
     elif conn.w.auth is AuthState.GRANTED:
         why = "the EVSE already has permission"
-    elif conn.w.reserved_deadline and conn.w.reserved_token != token:
-        why = "the EVSE is reserved for another card"
+    elif _reserved_for_other(conn, token, c.parent_id):
+        why = RESERVED
     elif not token:
         why = "the identifier is empty"
     if why or conn is None:
@@ -140,16 +151,18 @@ def stop_session(t: Tick, c: StopSession) -> None:
 
 
 def reserve(t: Tick, c: ReserveEvse) -> None:
-    """Reservation seam. The calendar time is turned into a deadline once; an empty token cancels."""
+    """Reserve, change or cancel. The calendar time is turned into a deadline once; an empty token cancels."""
     conn = t.by_id.get(c.evse_id)
     if conn is None or (c.id_token and (conn.w.stage is not Stage.EMPTY or not conn.operative or bool(conn.blocked))):
         refuse(t, c.evse_id, "reserve", c.seq, "the EVSE is occupied, faulted, out of service or unknown")
         return
     if not c.id_token or c.until <= t.wall:
-        conn.w.reserved_token, conn.w.reserved_deadline = "", 0
-        t.event("reservation.ended", c.evse_id, why="cancelled")
+        if conn.w.reserved_deadline:
+            t.event("reservation.ended", c.evse_id, why="cancelled")
+        conn.w.reserved_token, conn.w.reserved_parent, conn.w.reserved_deadline = "", "", 0
         return
-    conn.w.reserved_token, conn.w.reserved_deadline = c.id_token[:TOKEN_MAX], t.now + (c.until - t.wall)
+    conn.w.reserved_token, conn.w.reserved_parent = c.id_token[:TOKEN_MAX], c.parent_id[:TOKEN_MAX]
+    conn.w.reserved_deadline = t.now + (c.until - t.wall)
     t.event("reservation.made", c.evse_id, id_token=conn.w.reserved_token)
 
 
@@ -200,7 +213,7 @@ def expire(t: Tick, conn: Conn) -> None:
     """Deadlines of permission and reservation; a card given first moves to the EVSE that was plugged in."""
     w, now = conn.w, t.now
     if w.reserved_deadline and _over(now, w.reserved_deadline):
-        w.reserved_token, w.reserved_deadline = "", 0
+        w.reserved_token, w.reserved_parent, w.reserved_deadline = "", "", 0
         t.event("reservation.ended", conn.spec.evse_id, why="expired")
     if w.auth is AuthState.NONE:
         return
@@ -225,6 +238,7 @@ def _hand_over(t: Tick, conn: Conn) -> None:
             and other is not conn
             and other.w.stage is Stage.PLUGGED
             and _free_for(other, w.auth_token)
+            and not _reserved_for_other(other, w.auth_token)
         ):
             grant(t, other, w.auth_token, w.auth_source)
             other.w.auth_evses = ()
@@ -233,7 +247,9 @@ def _hand_over(t: Tick, conn: Conn) -> None:
 
 
 def free(t: Tick, conn: Conn) -> None:
-    """Free charging: a vehicle that has just been plugged in gets permission by itself."""
+    """Free charging: a vehicle that has just been plugged in gets permission by itself, unless somebody has reserved."""
+    if conn.w.reserved_deadline:
+        return
     if conn.spec.free_charging and conn.w.auth is AuthState.NONE and conn.operative and not conn.blocked:
         grant(t, conn, conn.spec.free_id_token or "FREE", AuthSource.FREE)
 

@@ -120,7 +120,9 @@ def start(t: Tick, conn: Conn, again: bool) -> None:
         faults.clear_for_retry(t, conn)
     w.tx_open, w.started_at, w.meter_start_wh = True, t.wall, w.meter_wh
     w.id_token, w.source = w.auth_token, w.auth_source
-    w.reserved_token, w.reserved_deadline = "", 0
+    if w.reserved_deadline:
+        w.reserved_token, w.reserved_parent, w.reserved_deadline = "", "", 0
+        t.event("reservation.ended", conn.spec.evse_id, why="used")
     _vehicle(conn)
     t.event(
         "transaction.started",

@@ -102,6 +102,7 @@ class EvseWork(msgspec.Struct):
     auth_evses: tuple[int, ...] = ()  # card first at a reader of several EVSEs: whoever plugs in first takes it
     auth_reason: str = ""
     reserved_token: str = ""
+    reserved_parent: str = ""
     reserved_deadline: Instant = 0
     # session and transaction
     session_id: str = ""

@@ -37,6 +37,7 @@ from evse.ocpp.metering import transaction_data
 from evse.ocpp.ports import AuthResult, Identity, StationPort, StorePort
 from evse.ocpp.queue import Outbox
 from evse.ocpp.readings import Readings
+from evse.ocpp.reservations import Reservations
 from evse.ocpp.status import Due, StatusBoard, connector_status, station_status
 from evse.transports.base import Openers, WebSocket, WsClosed
 from evse.units import NS_PER_MS, NS_PER_S, DurationNs, Instant, WallNs
@@ -116,7 +117,10 @@ class OcppClient:
         self._board = StatusBoard()
         self._readings = Readings(store, station, self._keys, clock, self.kick)
         self.charging = Charging(station, store, self._keys, clock, self)
-        self.handlers = Handlers(self, station, store, self._keys, self.charging, self._local_list)
+        self.reservations = Reservations(station, store, clock, fault_specs)
+        self.handlers = Handlers(
+            self, station, store, self._keys, self.charging, self._local_list, self.reservations
+        )
         self._engine: Engine | None = None
         self._connected = False
         self._since: WallNs | None = None
@@ -137,6 +141,7 @@ class OcppClient:
         await self._keys.load()
         self._keys.changed = self._key_changed
         await self.charging.load()
+        await self.reservations.load()
         await self._outbox.count()
 
     async def run(self) -> None:
@@ -145,6 +150,7 @@ class OcppClient:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._readings.run())
             group.create_task(self.charging.run())
+            group.create_task(self.reservations.run())
             group.create_task(self._count())
             group.create_task(self._link_for_ever())
 
@@ -185,10 +191,11 @@ class OcppClient:
 
     def start_row(self, session: SessionRecord) -> OutboxRow:
         """StartTransaction of a session, to be stored with it in one commit. The same session gives the same row."""
-        return v16.start_row(session)
+        return v16.start_row(session, self.reservations.number_for(session))
 
     def stop_row(self, session: SessionRecord) -> OutboxRow:
         """StopTransaction of a session, to be stored with it in one commit. The same session gives the same id."""
+        self.reservations.ended_with(session)
         data = transaction_data(session, self._keys.measurands("StopTxnSampledData"))
         return v16.stop_row(session, self._clock.wall(), data)
 
@@ -199,6 +206,7 @@ class OcppClient:
 
     def on_event(self, event: Event) -> None:
         """An event of the core: those of a transaction may have left a row."""
+        self.reservations.on_event(event)
         if event.kind.startswith("transaction."):
             self.kick()
 
@@ -212,6 +220,7 @@ class OcppClient:
             changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs), view.wall)
         self._readings.on_view(view)
         self.charging.on_view(view)
+        self.reservations.on_view(view)
         if changed:
             self._status_kick.set()
 

@@ -15,6 +15,7 @@ from evse.ocpp.keys import Keys
 from evse.ocpp.local_list import LocalList
 from evse.ocpp.messages import Payload
 from evse.ocpp.ports import AuthResult, StationPort, StorePort
+from evse.ocpp.reservations import Reservations
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Handlers:
 
     def __init__(
         self, side: Side, station: StationPort, store: StorePort, keys: Keys, charging: Charging,
-        local_list: LocalList,
+        local_list: LocalList, reservations: Reservations,
     ) -> None:
         self.data_handlers: dict[str, DataHandler] = {}
         self._side = side
@@ -57,6 +58,7 @@ class Handlers:
         self._keys = keys
         self._charging = charging
         self._local_list = local_list
+        self._reservations = reservations
 
     def table(self) -> dict[str, Handler]:
         """Return action to handler."""
@@ -73,6 +75,7 @@ class Handlers:
             "UnlockConnector": self.unlock_connector,
             **self._charging.table(),
             **self._local_list.table(),
+            **self._reservations.table(),
         }
 
     def _has(self, connector_id: int) -> bool:
@@ -131,21 +134,22 @@ class Handlers:
             except Refused as error:
                 log.warning("ocpp: RemoteStartTransaction rejected: charging profile: %s", error)
                 return Reply({"status": "Rejected"})
-        if not self._keys.flag("AuthorizeRemoteTxRequests"):
+        ask = self._keys.flag("AuthorizeRemoteTxRequests") or self._reservations.asks_for_group(connector_id, id_tag)
+        if not ask:
             started = await self._remote_start(connector_id, id_tag)
             return Reply({"status": "Accepted" if started else "Rejected"})
 
         async def ask_first() -> None:
             result = await self._side.authorize(id_tag, connector_id or 0)
             if result.accepted:
-                await self._remote_start(connector_id, id_tag)
+                await self._remote_start(connector_id, id_tag, result.parent)
             else:
                 self._charging.forget(id_tag)
 
         return Reply({"status": "Accepted"}, after=ask_first)
 
-    async def _remote_start(self, connector_id: int | None, id_tag: str) -> bool:
-        started = await self._station.remote_start(connector_id, id_tag)
+    async def _remote_start(self, connector_id: int | None, id_tag: str, parent: str = "") -> bool:
+        started = await self._station.remote_start(connector_id, id_tag, parent)
         if not started:
             self._charging.forget(id_tag)
         return started

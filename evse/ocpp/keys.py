@@ -26,7 +26,7 @@ MEASURANDS = (
     "SoC", "Temperature", "Voltage",
 )
 
-PROFILES = "Core,LocalAuthListManagement,RemoteTrigger,SmartCharging"
+PROFILES = "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
 
 
 class KeySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +99,7 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
         KeySpec(key="MinimumStatusDuration", kind="int", default="10", low=0, high=300, unit="s",
                 help="Shortest time between two StatusNotifications of a connector"),
         KeySpec(key="NumberOfConnectors", kind="int", default=str(connectors), readonly=True),
+        KeySpec(key="ReserveConnectorZeroSupported", kind="bool", default="false", readonly=True),
         KeySpec(key="ResetRetries", kind="int", default="0", high=10,
                 help="A reset is done once; retries are not needed"),
         KeySpec(key="SendLocalListMaxLength", kind="int", default="1000", readonly=True),

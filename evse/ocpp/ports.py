@@ -11,6 +11,7 @@ from evse.domain.limits import PowerLimit
 from evse.domain.readings import MeterValues
 from evse.domain.records import CachedToken, OutboxRow, PointRecord
 from evse.domain.view import StationView
+from evse.units import WallNs
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +43,16 @@ class StationPort(Protocol):
         """Latest meter values (0 = site); None without a fresh reading."""
         ...
 
-    async def remote_start(self, evse_id: int | None, id_token: str) -> bool:
-        """Authorise an EVSE (None = any that is plugged and free); False = refused."""
+    async def remote_start(self, evse_id: int | None, id_token: str, parent: str = "") -> bool:
+        """Authorise an EVSE (None = any that is plugged and free); ``parent`` = group of the token; False = refused."""
+        ...
+
+    async def reserve(self, evse_id: int, id_token: str, parent: str, until: WallNs) -> bool:
+        """Keep an EVSE free for a token (or its group ``parent``) until UTC ns ``until``; False = refused."""
+        ...
+
+    async def cancel_reservation(self, evse_id: int) -> bool:
+        """End the reservation of an EVSE."""
         ...
 
     async def remote_stop(self, evse_id: int) -> bool:

@@ -53,15 +53,18 @@ def _row(session: SessionRecord, action: str, what: str, created: WallNs, payloa
     )
 
 
-def start_row(session: SessionRecord) -> OutboxRow:
-    """Return the StartTransaction message of a session whose transaction has started."""
+def start_row(session: SessionRecord, reservation_id: int | None = None) -> OutboxRow:
+    """Return the StartTransaction message of a session whose transaction has started, and used a reservation or not."""
     started = session.started_at if session.started_at is not None else session.plugged_at
-    return _row(session, "StartTransaction", "start", started, {
+    payload: Payload = {
         "connectorId": session.evse_id,
         "idTag": session.id_token[:ID_TAG_MAX],
         "meterStart": session.meter_start_wh or 0,
         "timestamp": timestamp(started),
-    })
+    }
+    if reservation_id is not None:
+        payload["reservationId"] = reservation_id
+    return _row(session, "StartTransaction", "start", started, payload)
 
 
 def stop_row(session: SessionRecord, wall: WallNs, transaction_data: list[Payload]) -> OutboxRow:

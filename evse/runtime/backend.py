@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evse.core.inputs import (
     AnyCommand,
+    ReserveEvse,
     SetAvailability,
     StartSession,
     StopSession,
@@ -17,6 +18,7 @@ from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.readings import MeterValues, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.view import StationView
+from evse.units import WallNs
 
 if TYPE_CHECKING:
     from evse.runtime.station import Station
@@ -37,7 +39,7 @@ class BackendPort:
         reading = self._station.loop.meter(evse_id)
         return reading.value if isinstance(reading, Sample) else None
 
-    async def remote_start(self, evse_id: int | None, id_token: str) -> bool:
+    async def remote_start(self, evse_id: int | None, id_token: str, parent: str = "") -> bool:
         """RemoteStartTransaction: on the named EVSE, or on the first that is plugged and free."""
         if evse_id is None:
             free = [
@@ -50,9 +52,24 @@ class BackendPort:
             evse_id = free[0]
         target = evse_id
         refusal = await self._station.loop.ask(
-            lambda seq: StartSession(seq=seq, evse_id=target, id_token=id_token, source=AuthSource.REMOTE)
+            lambda seq: StartSession(
+                seq=seq, evse_id=target, id_token=id_token, source=AuthSource.REMOTE, parent_id=parent
+            )
         )
         return refusal == ""
+
+    async def reserve(self, evse_id: int, id_token: str, parent: str, until: WallNs) -> bool:
+        """ReserveNow: the core keeps others out until ``until``."""
+        return (
+            await self._station.loop.ask(
+                lambda seq: ReserveEvse(seq=seq, evse_id=evse_id, id_token=id_token, until=until, parent_id=parent)
+            )
+            == ""
+        )
+
+    async def cancel_reservation(self, evse_id: int) -> bool:
+        """CancelReservation."""
+        return await self._station.loop.ask(lambda seq: ReserveEvse(seq=seq, evse_id=evse_id, id_token="", until=0)) == ""
 
     async def remote_stop(self, evse_id: int) -> bool:
         """RemoteStopTransaction."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from evse.core.availability import effective
 from evse.core.inputs import (
     AuthorizeResult,
     ReserveEvse,
     SetAvailability,
+    StartSession,
     StopSession,
     TokenPresented,
     TransactionNumbered,
@@ -115,6 +117,77 @@ def test_a_reservation_keeps_others_out_and_ends_by_itself() -> None:
     assert "reserved" in refused(p)
     p.run(200)
     assert not p.evse().reserved and "reservation.ended" in p.kinds()
+
+
+@pytest.mark.parametrize(("token", "parent", "state"), [
+    ("mine", "", "granted"), ("OTHER", "fleet", "granted"), ("OTHER", "THEIRS", "denied"), ("OTHER", "", "denied"),
+])
+def test_a_reserved_evse_serves_its_card_and_its_group_only(token: str, parent: str, state: str) -> None:
+    p = Plant()
+    p.cars[1].plug()
+    p.run()
+    until = WALL0 + p.now + 100 * NS_PER_S
+    p.send(ReserveEvse, evse_id=1, id_token="MINE", parent_id="FLEET", until=until)
+    p.run()
+    assert "occupied" in refused(p)
+    p = Plant()
+    p.run()
+    p.send(ReserveEvse, evse_id=1, id_token="MINE", parent_id="FLEET", until=until)
+    p.run()
+    p.send(TokenPresented, reader="r", id_token=token, evse_ids=(1,))
+    p.run()
+    p.send(AuthorizeResult, evse_id=1, id_token=token, accepted=True, parent_id=parent)
+    p.run()
+    assert p.evse().auth_state == state
+    assert p.evse().reserved
+    if state == "granted":
+        p.cars[1].plug()
+        p.until(lambda p: "transaction.started" in p.kinds())
+        ends = [e.data["why"] for e in p.events if e.kind == "reservation.ended"]
+        assert ends == ["used"] and not p.evse().reserved
+
+
+def test_a_remote_start_with_the_group_may_use_a_reservation() -> None:
+    p = Plant()
+    p.run()
+    until = WALL0 + p.now + 100 * NS_PER_S
+    p.send(ReserveEvse, evse_id=1, id_token="MINE", parent_id="FLEET", until=until)
+    p.run()
+    p.send(StartSession, evse_id=1, id_token="X", source=AuthSource.REMOTE, parent_id="OTHERS")
+    p.run()
+    assert "reserved" in refused(p)
+    p.send(StartSession, evse_id=1, id_token="X", source=AuthSource.REMOTE, parent_id="FLEET")
+    p.run()
+    assert p.evse().auth_state == "granted"
+
+
+def test_a_card_for_two_evses_goes_to_the_one_that_is_not_reserved() -> None:
+    p = Plant(spec_of(2))
+    p.run()
+    until = WALL0 + p.now + 100 * NS_PER_S
+    p.send(ReserveEvse, evse_id=1, id_token="MINE", parent_id="FLEET", until=until)
+    p.run()
+    p.send(TokenPresented, reader="r", id_token="X", evse_ids=(1, 2))
+    p.run()
+    p.send(AuthorizeResult, evse_id=2, id_token="X", accepted=True)
+    p.run()
+    assert (p.evse(1).auth_state, p.evse(2).auth_state) == ("none", "granted")
+    p.cars[1].plug()
+    p.run(20)
+    assert (p.evse(1).auth_state, p.evse(2).auth_state) == ("none", "granted")
+
+
+def test_free_charging_does_not_start_on_a_reserved_evse() -> None:
+    spec = spec_of(1)
+    p = Plant(replace(spec, evses=(replace(spec.evses[0], free_charging=True),)))
+    p.run()
+    p.send(ReserveEvse, evse_id=1, id_token="MINE", until=WALL0 + p.now + 5 * NS_PER_S)
+    p.run()
+    p.cars[1].plug()
+    p.run(20)
+    assert p.evse().auth_state == "none"
+    p.run(100)
+    assert p.evse().auth_state == "granted"
 
 
 @pytest.mark.parametrize("station_backend", [ON, OFF])

@@ -73,9 +73,20 @@ class FakeStation:
     def meter(self, evse_id: int) -> MeterValues | None:
         return self.meters.get(evse_id)
 
-    async def remote_start(self, evse_id: int | None, id_token: str) -> bool:
-        self.done.append(("start", evse_id, id_token))
+    async def remote_start(self, evse_id: int | None, id_token: str, parent: str = "") -> bool:
+        self.done.append(("start", evse_id, id_token, parent) if parent else ("start", evse_id, id_token))
         return self.accepts
+
+    async def reserve(self, evse_id: int, id_token: str, parent: str, until: int) -> bool:
+        self.done.append(("reserve", evse_id, id_token, parent))
+        if self.accepts:
+            self.change(evse_id, reserved=True)
+        return self.accepts
+
+    async def cancel_reservation(self, evse_id: int) -> bool:
+        self.done.append(("cancel", evse_id))
+        self.change(evse_id, reserved=False)
+        return True
 
     async def remote_stop(self, evse_id: int) -> bool:
         self.done.append(("stop", evse_id))

@@ -116,8 +116,8 @@ def test_unsupported_profiles_are_refused_as_such() -> None:
     async def main() -> None:
         bench = await Bench().start()
         with pytest.raises(CsmsError, match="NotSupported"):
-            await bench.csms.call("ReserveNow", {
-                "connectorId": 1, "expiryDate": "2026-01-01T00:00:00Z", "idTag": "A", "reservationId": 1,
+            await bench.csms.call("UpdateFirmware", {
+                "location": "ftp://x", "retrieveDate": "2026-01-01T00:00:00Z",
             })
         with pytest.raises(CsmsError, match="NotImplemented"):
             await bench.csms.call("GetVariables", {})

@@ -13,16 +13,21 @@ from tests._support.lab_world import run_lab
 
 def profile(number: int, purpose: str, periods: list[tuple[int, float]], **more: Any) -> dict[str, Any]:
     """A csChargingProfiles object in W."""
-    schedule = {"chargingRateUnit": "W", "chargingSchedulePeriod": [
-        {"startPeriod": start, "limit": limit} for start, limit in periods
-    ]}
+    schedule = {
+        "chargingRateUnit": "W",
+        "chargingSchedulePeriod": [{"startPeriod": start, "limit": limit} for start, limit in periods],
+    }
     kind = "Relative"
     if "startSchedule" in more:
         schedule["startSchedule"] = more.pop("startSchedule")
         kind = "Absolute"
     return {
-        "chargingProfileId": number, "stackLevel": 0, "chargingProfilePurpose": purpose, "chargingProfileKind": kind,
-        "chargingSchedule": schedule, **more,
+        "chargingProfileId": number,
+        "stackLevel": 0,
+        "chargingProfilePurpose": purpose,
+        "chargingProfileKind": kind,
+        "chargingSchedule": schedule,
+        **more,
     }
 
 
@@ -110,3 +115,31 @@ def test_limits_are_in_force_on_the_first_tick_after_a_restart(tmp_path: Path) -
 
     run_lab(tmp_path, install, database=database)
     run_lab(tmp_path, look, database=database)
+
+
+def test_a_reservation_holds_over_a_restart_and_is_named_in_the_start(tmp_path: Path) -> None:
+    database = tmp_path / "station.sqlite3"
+
+    async def make(lab: Lab) -> None:
+        until = timestamp(lab.clock.wall() + 900 * NS_PER_S)
+        request = {"connectorId": 2, "expiryDate": until, "idTag": "04D4E5F6", "reservationId": 77}
+        assert await ask(lab, "ReserveNow", request) == {"status": "Accepted"}
+        await lab.forward(1)
+        assert lab.evse(2).reserved
+
+    async def use(lab: Lab) -> None:
+        await lab.until(lambda: lab.evse(2).reserved, "reserved again", 10)
+        await lab.do(cmd="plug_in", connector=2, soc_pct=20)
+        await lab.do(cmd="swipe", token="04A1B2C3", reader="reader2")
+        await lab.forward(5)
+        assert lab.evse(2).auth_state == "none"
+        await lab.do(cmd="swipe", token="04D4E5F6", reader="reader2")
+        await lab.until(lambda: (lab.evse(2).power_w or 0) > 10_000, "charges", 90)
+        assert not lab.evse(2).reserved
+        assert lab.sim.csms is not None
+        assert [start.get("reservationId") for start in lab.sim.csms.calls("StartTransaction")] == [77]
+        await lab.forward(3)
+        assert await lab.store.get_all("ocpp.reservations") == {}
+
+    run_lab(tmp_path, make, database=database)
+    run_lab(tmp_path, use, database=database)
