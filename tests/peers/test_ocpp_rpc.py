@@ -129,6 +129,26 @@ async def _session(
     assert stop["payload"]["reason"] == "Remote"
 
 
+def _profile(number: int, level: int, unit: str, *periods: tuple[int, float]) -> dict[str, Any]:
+    return {
+        "chargingProfileId": number, "stackLevel": level, "chargingProfilePurpose": "TxDefaultProfile",
+        "chargingProfileKind": "Recurring", "recurrencyKind": "Weekly", "validTo": "2099-01-01T00:00:00Z",
+        "chargingSchedule": {
+            "chargingRateUnit": unit, "startSchedule": "2026-01-01T00:00:00Z", "minChargingRate": 6.2,
+            "chargingSchedulePeriod": [
+                {"startPeriod": start, "limit": limit, "numberPhases": 3} for start, limit in periods
+            ],
+        },
+    }
+
+
+TX_PROFILE = {
+    "chargingProfileId": 9, "stackLevel": 0, "chargingProfilePurpose": "TxProfile", "chargingProfileKind": "Relative",
+    "chargingSchedule": {"chargingRateUnit": "W", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 9000.5}]},
+}
+CARD = {"idTag": "LISTED", "idTagInfo": {"status": "Accepted", "expiryDate": "2099-01-01T00:00:00Z"}}
+RESERVE = {"idTag": "A", "parentIdTag": "FLEET", "expiryDate": "2099-01-01T00:00:00Z", "reservationId": 4}
+
 REQUESTS: list[tuple[str, dict[str, Any], str]] = [
     ("RemoteStartTransaction", {"idTag": "A", "connectorId": 2}, "Accepted"),
     ("ChangeAvailability", {"connectorId": 2, "type": "Inoperative"}, "Scheduled"),
@@ -140,6 +160,22 @@ REQUESTS: list[tuple[str, dict[str, Any], str]] = [
     ("TriggerMessage", {"requestedMessage": "Heartbeat"}, "Accepted"),
     ("TriggerMessage", {"requestedMessage": "StatusNotification"}, "Accepted"),
     ("TriggerMessage", {"requestedMessage": "BootNotification"}, "Accepted"),
+    ("SetChargingProfile", {"connectorId": 0, "csChargingProfiles": _profile(1, 0, "W", (0, 60_000))}, "Accepted"),
+    ("SetChargingProfile", {"connectorId": 2, "csChargingProfiles": _profile(2, 1, "A", (0, 16.3), (90, 6.1))},
+     "Accepted"),
+    ("SetChargingProfile", {"connectorId": 2, "csChargingProfiles": TX_PROFILE}, "Rejected"),
+    ("RemoteStartTransaction", {"idTag": "B", "connectorId": 2, "chargingProfile": TX_PROFILE}, "Accepted"),
+    ("GetCompositeSchedule", {"connectorId": 2, "duration": 86_400, "chargingRateUnit": "A"}, "Accepted"),
+    ("GetCompositeSchedule", {"connectorId": 0, "duration": 0}, "Accepted"),
+    ("GetCompositeSchedule", {"connectorId": 7, "duration": 60}, "Rejected"),
+    ("ClearChargingProfile", {"connectorId": 2, "stackLevel": 1}, "Accepted"),
+    ("ClearChargingProfile", {"id": 2}, "Unknown"),
+    ("SendLocalList", {"listVersion": 7, "updateType": "Full", "localAuthorizationList": [CARD]}, "Accepted"),
+    ("SendLocalList", {"listVersion": 7, "updateType": "Differential"}, "VersionMismatch"),
+    ("ReserveNow", {"connectorId": 2, **RESERVE}, "Accepted"),
+    ("ReserveNow", {"connectorId": 0, **RESERVE}, "Rejected"),
+    ("CancelReservation", {"reservationId": 4}, "Accepted"),
+    ("CancelReservation", {"reservationId": 4}, "Rejected"),
     ("Reset", {"type": "Soft"}, "Accepted"),
 ]
 
@@ -158,7 +194,7 @@ def test_the_strict_csms_reports_a_wrong_message() -> None:
     asyncio.run(main())
 
 
-def test_a_session_and_every_core_request_pass_a_strict_csms(tmp_path: Path) -> None:
+def test_a_session_and_every_request_pass_a_strict_csms(tmp_path: Path) -> None:
     async def main() -> None:
         clock = RealClock()
         async with strict_csms() as csms:
@@ -178,6 +214,7 @@ def test_a_session_and_every_core_request_pass_a_strict_csms(tmp_path: Path) -> 
                 await _session(csms, client, store, station, clock)
                 for action, payload, status in REQUESTS:
                     assert (await csms.ask(action, payload))["status"] == status, action
+                assert await csms.ask("GetLocalListVersion", {}) == {"listVersion": 7}
                 keys = await csms.ask("GetConfiguration", {})
                 assert len(keys["configurationKey"]) > 20
                 await csms.expect("call", "Heartbeat")
