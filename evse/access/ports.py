@@ -7,6 +7,8 @@ import enum
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from evse.domain.base import DeviceError
+
 T = TypeVar("T")
 
 NAMESPACE = "access"
@@ -39,6 +41,10 @@ class ThreadRunner:
     async def run(self, job: Callable[[], T]) -> T:
         """See `Runner.run`."""
         return await asyncio.to_thread(job)
+
+
+class SecretsError(DeviceError):
+    """The files of the secrets cannot be read or written, or do not belong together. Never holds a secret."""
 
 
 class Denial(enum.Enum):

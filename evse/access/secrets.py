@@ -19,17 +19,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
-from evse.domain.base import DeviceError
+from evse.access.ports import SecretsError
 
 KEY_FILE: Final = "secrets.key"
 SEALED_FILE: Final = "secrets.sealed"
 SEALED_MAX_BYTES: Final = 1 << 20
 _MAGIC: Final = b"evse-sealed-1\n"
 _NONCE: Final = 12
-
-
-class SecretsError(DeviceError):
-    """The files cannot be read or written, or do not belong together. Never holds a secret."""
 
 
 class SealedFileKeyring(KeyringBackend):

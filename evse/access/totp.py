@@ -16,9 +16,8 @@ from typing import Final
 import msgspec
 import pyotp
 
-from evse.access.ports import NAMESPACE, AccessError, Denial, SettingsPort
+from evse.access.ports import NAMESPACE, AccessError, Denial, SecretsError, SettingsPort
 from evse.access.vault import Vault
-from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.units import NS_PER_S, Instant, WallNs
 
@@ -73,7 +72,7 @@ class Totp:
         """Return True once for a code of the present step or a neighbour that is newer than the last one used.
 
         The caller serialises calls (`evse.access.pin.PinGuard.verify` does). Raises
-        `evse.access.secrets.SecretsError` when the secret cannot be read.
+        `evse.access.ports.SecretsError` when the secret cannot be read.
         """
         if not _shape(code):
             return False
@@ -100,7 +99,7 @@ class Totp:
         """Enrol the begun secret with its first code, which is used up by this.
 
         Raises `AccessError`: ENROLLED, NOT_BEGUN (nothing begun by this user, or too late), WRONG; and
-        `evse.access.secrets.SecretsError`, after which nothing has changed.
+        `evse.access.ports.SecretsError`, after which nothing has changed.
         """
         await self._not_enrolled()
         begun = self._begun
@@ -136,7 +135,7 @@ class Totp:
         await self._settings.put(NAMESPACE, _ENROLLED, None)
         try:
             await self._vault.remove(_SECRET)
-        except DeviceError as error:
+        except SecretsError as error:
             log.warning("one-time codes are off, but their secret stays in the vault: %s", error)
         return before
 

@@ -21,7 +21,7 @@ DIRECTORY: Final = "secrets"
 
 
 class Vault(Protocol):
-    """Keeps secrets. Every call may raise `evse.access.secrets.SecretsError`, which never holds a secret."""
+    """Keeps secrets. Every call may raise `evse.access.ports.SecretsError`, which never holds a secret."""
 
     async def read(self, name: str) -> str | None:
         """Return a secret, None when there is none."""

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from evse.access.control import AccessControl, Identity
-from evse.access.ports import AccessError, Denial
+from evse.access.ports import AccessError, Denial, SecretsError
 from evse.access.roles import Role
 from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
@@ -170,6 +170,9 @@ class Dispatcher:
                 kind, message, hint = DENIALS[error.why], error.message, error.hint
             case ConfigError():
                 kind, hint = ErrorCode.INVALID, "correct the file and try again"
+            case SecretsError():
+                kind = ErrorCode.DEVICE
+                hint = "to get in meanwhile, as root on the station: evsectl auth totp disable --recover"
             case DeviceError():
                 kind, hint = ErrorCode.DEVICE, "evsectl doctor names what does not answer"
             case TimeoutError():

@@ -61,19 +61,27 @@ class MemorySettings:
 
 
 class MemoryVault:
-    """Secrets in memory."""
+    """Secrets in memory; ``broken`` = every call fails with it."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
+        self.broken: Exception | None = None
 
     async def read(self, name: str) -> str | None:
+        self._check()
         return self.values.get(name)
 
     async def write(self, name: str, value: str) -> None:
+        self._check()
         self.values[name] = value
 
     async def remove(self, name: str) -> None:
+        self._check()
         self.values.pop(name, None)
+
+    def _check(self) -> None:
+        if self.broken is not None:
+            raise self.broken
 
 
 class InlineRunner:
@@ -97,7 +105,12 @@ class PretendAccounts:
 
 
 def make_access(
-    clock: Clock, settings: MemorySettings, *, own_uid: int = OWN_UID, accounts: PretendAccounts | None = None
+    clock: Clock,
+    settings: MemorySettings,
+    *,
+    own_uid: int = OWN_UID,
+    accounts: PretendAccounts | None = None,
+    vault: MemoryVault | None = None,
 ) -> AccessControl:
     """The real access control on pretended accounts."""
     return AccessControl(
@@ -106,7 +119,7 @@ def make_access(
         tokens=Tokens(clock),
         clock=clock,
         token_minutes=lambda: 30,
-        totp=Totp(MemoryVault(), settings, clock, lambda: "DC-0001"),
+        totp=Totp(vault or MemoryVault(), settings, clock, lambda: "DC-0001"),
     )
 
 

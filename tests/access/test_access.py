@@ -17,6 +17,7 @@ from evse.access.tokens import TOKENS_MAX, Tokens
 from evse.access.totp import Totp
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.units import NS_PER_S
+from tests._support.api_world import MemoryVault
 
 T = TypeVar("T")
 OWN = 900
@@ -61,30 +62,6 @@ class FakeAccounts:
 
     def groups(self, uid: int, gid: int) -> frozenset[str]:
         return {1001: frozenset({"ops"}), 1002: frozenset({"maker", "ops"})}.get(uid, frozenset({"users"}))
-
-
-class MemoryVault:
-    """Secrets in memory; ``broken`` = every call fails with it."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.broken: Exception | None = None
-
-    async def read(self, name: str) -> str | None:
-        self._check()
-        return self.values.get(name)
-
-    async def write(self, name: str, value: str) -> None:
-        self._check()
-        self.values[name] = value
-
-    async def remove(self, name: str) -> None:
-        self._check()
-        self.values.pop(name, None)
-
-    def _check(self) -> None:
-        if self.broken is not None:
-            raise self.broken
 
 
 class World:

@@ -8,7 +8,8 @@ import keyring
 import pytest
 from keyring.errors import PasswordDeleteError
 
-from evse.access.secrets import KEY_FILE, SEALED_FILE, SealedFileKeyring, SecretsError, install
+from evse.access.ports import SecretsError
+from evse.access.secrets import KEY_FILE, SEALED_FILE, SealedFileKeyring, install
 
 
 def test_secrets_are_sealed_and_come_back(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import keyring
 import pytest
 
 from evse.access.pin import FREE_TRIES
-from evse.access.ports import NAMESPACE, Denial
+from evse.access.ports import NAMESPACE, Denial, SecretsError
 from evse.access.roles import Role
-from evse.access.secrets import KEY_FILE, SEALED_FILE, SealedFileKeyring, SecretsError
+from evse.access.secrets import KEY_FILE, SEALED_FILE, SealedFileKeyring
 from evse.access.totp import BEGUN_S, CONFIRM_TRIES
 from evse.access.vault import SERVICE, KeyringVault
 from tests.access.test_access import OWN, SECRET, Inline, World, denied, run

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evse.access.ports import AccessError
+from evse.access.ports import AccessError, SecretsError
 from evse.access.roles import Role
 from evse.api import models as m
 from evse.api.errors import BY_CODE, ApiError, ErrorCode
@@ -24,7 +24,7 @@ from evse.api.routes import CALL_MAX_S, REFUSED_ROWS_PER_MINUTE, Dispatcher, Inc
 from evse.domain.base import ConfigError, DeviceError
 from evse.domain.records import AuditRecord
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
-from tests._support.api_world import OWN_UID, UIDS, MemorySettings, SecuredStation, make_access
+from tests._support.api_world import OWN_UID, UIDS, MemorySettings, MemoryVault, SecuredStation, make_access
 
 BODIES: dict[str, bytes] = {
     "connector.start": b'{"evse_id": 2}',
@@ -54,7 +54,8 @@ class World:
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.clock = VirtualClock(loop)
-        self.access = make_access(self.clock, MemorySettings())
+        self.vault = MemoryVault()
+        self.access = make_access(self.clock, MemorySettings(), vault=self.vault)
         self.station = SecuredStation(self.access)
         self.rows: list[AuditRecord] = []
         self.storage_error: Exception | None = None
@@ -246,6 +247,23 @@ def test_one_time_codes_from_enrolment_to_recovery_leave_rows_and_no_secrets() -
         ]
         text = msgspec.json.encode(w.rows).decode()
         assert not [word for word in (new["secret"], "76543210", *shown) if word in text]
+
+    run(main)
+
+
+def test_secrets_that_cannot_be_read_are_no_way_in_and_root_is_told_the_way_out() -> None:
+    async def main(w: World) -> None:
+        await w.call("auth.set_pin", b'{"new": "4711"}', uid=OWN_UID)
+        secret = (await w.call("auth.totp_begin"))[1]["secret"]
+        code = pyotp.TOTP(secret).at(w.clock.wall() // 10**9)
+        assert (await w.call("auth.totp_confirm", json.dumps({"totp": code}).encode()))[0] == 200
+        w.vault.broken = SecretsError("secrets.sealed: damaged")
+        await asyncio.sleep(30)
+        status, body = await w.call("auth.signin", b'{"pin": "4711", "totp": "123456"}', uid=1000)
+        assert (status, body["code"], body["message"]) == (502, "device", "secrets.sealed: damaged")
+        assert "evsectl auth totp disable --recover" in body["hint"]
+        assert (await w.call("auth.totp_disable", uid=0))[1]["changed"] is True
+        assert (await w.call("auth.signin", b'{"pin": "4711"}', uid=1000))[0] == 200
 
     run(main)
 
