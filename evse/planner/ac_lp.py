@@ -135,19 +135,26 @@ class Reach:
         step = _ratio(bound - self.value[leaving], a)
         self.value[leaving] = bound
         self.value[entering] += step
-        solved: dict[int, Number] = {j: _ratio(-b, a) for j, b in row.items()}
+        solved: dict[int, Number]
+        if a == 1:
+            solved = {j: -b for j, b in row.items()}
+        elif a == -1:
+            solved = row
+        else:
+            solved = {j: _ratio(-b, a) for j, b in row.items()}
         solved[leaving] = _ratio(1, a)
         for variable, other in self.basic.items():
             c = other.pop(entering, 0)
             if not c:
                 continue
             self.value[variable] += c * step
+            get = other.get
             for j, b in solved.items():
-                new = other.get(j, 0) + c * b
+                new = get(j, 0) + c * b
                 if new:
                     other[j] = new
                 else:
-                    other.pop(j, None)
+                    del other[j]
         self.basic[entering] = solved
 
     def _worst(self, by_index: bool) -> tuple[int, Number, bool] | None:
