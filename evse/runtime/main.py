@@ -13,12 +13,16 @@ import sys
 import time
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from evse import __version__
 from evse.config.load import load_config
 from evse.config.model import StationConfig
 from evse.domain.base import ConfigError
 from evse.units import NS_PER_MS, NS_PER_US
+
+if TYPE_CHECKING:
+    from evse.runtime.station import Station
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +99,7 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
         os.close(options.ready_fd)
     notice = DaemonNotice(manager, station.loop.stats)
     notice.ready(str(server.path))
-    while not stop.is_set() and not _reset_due(station.reset_requested, station.view().evses):
+    while not stop.is_set() and not _reset_due(station):
         try:
             await asyncio.wait_for(stop.wait(), timeout=notice.poll_s)
         except TimeoutError:
@@ -113,15 +117,15 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
     return EXIT_RESET if station.reset_requested and not stop.is_set() else 0
 
 
-def _reset_due(requested: str, evses: object) -> bool:
-    """A reset waits until no transaction runs (soft), or at once after the stops were ordered (hard)."""
-    if not requested:
+def _reset_due(station: Station) -> bool:
+    """A reset waits until no transaction runs (hard: their stops are ordered already); a loop that failed ends none."""
+    if not station.reset_requested:
         return False
     running = any(
         e.session is not None and e.session.started_at is not None and e.session.ended_at is None
-        for e in evses  # type: ignore[attr-defined]
+        for e in station.view().evses
     )
-    return not running
+    return not running or bool(station.loop.fault)
 
 
 def _data_dir(configured: str) -> Path:

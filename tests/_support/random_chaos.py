@@ -29,6 +29,7 @@ class Chaos:
     lives: int
     chaos: list[str]
     faults: list[str]
+    connectors: tuple[int, ...]
     busy_s: float
     _lab: Lab
     _alive: bool
@@ -91,14 +92,16 @@ class Chaos:
             await self._later(seconds, lambda: self._do(cmd="fault", action="clear", fault=name, **where))
 
     async def _chaos_fault(self, rng: Random) -> None:
-        await self._raise(rng, rng.choice(self.faults), rng.uniform(0.2, 25), connector=rng.choice((0, 1, 2)))
+        await self._raise(
+            rng, rng.choice(self.faults), rng.uniform(0.2, 25), connector=rng.choice((0, *self.connectors))
+        )
 
     async def _chaos_line_fault(self, rng: Random) -> None:
         port = rng.choice(("", *self._lab.sim.lines()))
         await self._raise(rng, rng.choice(LINE_FAULTS), rng.uniform(0.2, 15), port=port)
 
     async def _chaos_estop(self, rng: Random) -> None:
-        await self._raise(rng, "emergency_stop", rng.uniform(0.1, 10), connector=rng.choice((0, 1, 2)))
+        await self._raise(rng, "emergency_stop", rng.uniform(0.1, 10), connector=rng.choice((0, *self.connectors)))
 
     async def _chaos_limit(self, rng: Random) -> None:
         await self._api("planner.set", {"limit_w": rng.choice((8_000, 20_000, 60_000, 120_000, 300_000))})
@@ -139,7 +142,7 @@ class Chaos:
         clock.jump_wall(clock.wall() + by * NS_PER_S)
 
     async def _chaos_disable(self, rng: Random) -> None:
-        c = rng.choice((0, 1, 2))
+        c = rng.choice((0, *self.connectors))
         if rng.random() < 0.5:
             await self._api("connector.disable", {"evse_id": c})
             await self._later(rng.uniform(0.1, 40), lambda: self._api("connector.enable", {"evse_id": c}))
@@ -150,12 +153,12 @@ class Chaos:
 
     async def _chaos_unlock(self, rng: Random) -> None:
         if rng.random() < 0.5:
-            await self._api("connector.unlock", {"evse_id": rng.choice((1, 2))})
+            await self._api("connector.unlock", {"evse_id": rng.choice(self.connectors)})
         else:
-            await self._send("UnlockConnector", {"connectorId": rng.choice((1, 2))})
+            await self._send("UnlockConnector", {"connectorId": rng.choice(self.connectors)})
 
     async def _chaos_reset_connectors(self, rng: Random) -> None:
-        for c in (1, 2):
+        for c in self.connectors:
             if self._lab.sim.world.by_id[c].ev is not None and rng.random() < 0.7:
                 await self._do(cmd="plug_out", connector=c, force=True)
 

@@ -30,9 +30,10 @@ from evse.sim.faults import CATALOGUE
 from evse.sim.station import SimStation
 from evse.storage.executor import StorageError
 from evse.units import NS_PER_MS, NS_PER_S, Instant
-from tests._support.lab_world import Api, demo_config
+from tests._support.lab_world import Api
 from tests._support.laws import LawBook
 from tests._support.random_chaos import CHAOS, LINE_FAULTS, Chaos
+from tests._support.random_stations import STATIONS
 
 PROBLEMS_MAX = 20
 TRACE_MAX = 4000
@@ -65,7 +66,9 @@ class RandomDay(Chaos):
         self._rng = Random(seed)
         self._minutes = minutes
         self._folder = folder
-        self._config = demo_config(folder)
+        self._config = STATIONS[seed % len(STATIONS)](folder)
+        self.connectors = tuple(evse.id for evse in self._config.evse)
+        self._readers = {c: section.name for section in self._config.reader for c in section.evses}
         self._alive = True
         self._closing = False
         self._disk_bad = False
@@ -80,7 +83,7 @@ class RandomDay(Chaos):
         self.manners = [x for x in MANNERS if pick() < 0.5] or [{}]
         self.faults = [x for x in CATALOGUE if pick() < 0.4 and x not in LINE_FAULTS] or ["door_open"]
         self.cars = [car.name for car in load_cars()]
-        self.busy_s = self._rng.choice((3.0, 8.0, 20.0))
+        self.busy_s = self._rng.choice((1.0, 3.0, 8.0, 20.0))
 
     # -- the whole -------------------------------------------------------------------------------------------------
 
@@ -252,7 +255,7 @@ class RandomDay(Chaos):
         while lab.clock.now() < end:
             await asyncio.sleep(rng.choice((0.0, 1.0, rng.uniform(0, 25))))
             car = {"car": rng.choice(self.cars), "soc_pct": rng.randint(5, 85), **rng.choice(self.manners)}
-            way, card, reader = rng.choice(self.ways), self._card(), f"reader{c}"
+            way, card, reader = rng.choice(self.ways), self._card(), self._readers[c]
             if way == "card_then_plug":
                 await self._do(cmd="swipe", token=card, reader=reader)
                 await asyncio.sleep(rng.choice((0.2, 2.0, rng.uniform(0, 40))))
@@ -321,12 +324,12 @@ class RandomDay(Chaos):
         sim = self._lab.sim
         if sim.csms is not None:
             sim.csms._scripts.clear()
-        for c in (1, 2):
+        for c in self.connectors:
             if sim.world.by_id[c].ev is not None:
                 await self._do(cmd="plug_out", connector=c, force=True)
         await asyncio.sleep(22)  # a power cut ends
         await self._api("planner.set", {"reset": True})
-        for c in (0, 1, 2):
+        for c in (0, *self.connectors):
             await self._api("connector.enable", {"evse_id": c})
         began = self._lab.clock.now()
         online = 240 * NS_PER_S
@@ -334,7 +337,7 @@ class RandomDay(Chaos):
             await asyncio.sleep(1)
         if not self._lab.station.loop.backend_online:
             self.problem("the back end is up and the station does not come back within 240 s")
-        for c in (0, 1, 2):
+        for c in (0, *self.connectors):
             change = {"connectorId": c, "type": "Operative"}
             while not await self._do(cmd="csms", action="send", message="ChangeAvailability", payload=change):
                 if self._lab.clock.now() - began > 2 * online:  # the link was half open: it needs its time
@@ -355,10 +358,11 @@ class RandomDay(Chaos):
 
     async def _normal_visits(self) -> None:
         """A normal car charges on each connector."""
-        for c in (1, 2):
+        for c in self.connectors:
             await self._do(cmd="plug_in", connector=c, soc_pct=30)
-            await self._do(cmd="swipe", token=self._card(), reader=f"reader{c}")
-        for c in (1, 2):
+            await self._do(cmd="swipe", token=self._card(), reader=self._readers[c])
+            await asyncio.sleep(1.5)  # one reader may serve all of them
+        for c in self.connectors:
             began = self._lab.clock.now()
             while (self._lab.evse(c).power_w or 0) < 5_000:
                 if self._lab.clock.now() - began > RECOVERY_S * NS_PER_S:
@@ -367,9 +371,9 @@ class RandomDay(Chaos):
                     break
                 await asyncio.sleep(0.5)
         await asyncio.sleep(3)
-        for c in (1, 2):
+        for c in self.connectors:
             await self._do(cmd="plug_out", connector=c)
-        for c in (1, 2):
+        for c in self.connectors:
             began = self._lab.clock.now()
             while self._lab.evse(c).phase is not SessionPhase.IDLE:
                 if self._lab.clock.now() - began > RECOVERY_S * NS_PER_S:

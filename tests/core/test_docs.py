@@ -24,6 +24,6 @@ def test_every_law_and_rule_is_in_the_safety_table_with_tests_that_exist() -> No
     assert laws == set(re.findall(r"\bL\d\d\b", text.split("| hazard |")[1]))
     rules = set(re.findall(r"\bG\d+\b", (ROOT / "evse/core/gate.py").read_text()))
     assert rules == set(re.findall(r"\bG\d+\b", text.split("| hazard |")[1]))
-    defined = set(re.findall(r"def (test_\w+)", source("tests/core")))
+    defined = set(re.findall(r"def (test_\w+)", source("tests/core") + source("tests/station")))
     named = set(re.findall(r"`(test_\w+)`", text))
     assert named and named <= defined, sorted(named - defined)

@@ -15,6 +15,7 @@ from evse.domain.signals import BoardCommand
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
 from evse.lab.vloop import VirtualLoop, run_virtual
+from evse.runtime.main import _reset_due
 from evse.runtime.recorder import read_trace
 from evse.runtime.supervisor import PAUSE_MIN_S, Supervisor
 from evse.storage.executor import StorageError
@@ -72,6 +73,9 @@ def test_tick_that_raises_for_good_means_no_energy_and_F19_on_the_screens(
         assert [r.code for r in view.faults] == [FaultCode.INTERNAL]
         assert "ZeroDivisionError" in view.faults[0].detail
         assert all(e.phase is SessionPhase.FAULTED for e in view.evses)
+        assert not _reset_due(lab.station)
+        lab.station.reset_requested = "hard"
+        assert _reset_due(lab.station), "the cure of F19 is a restart; it must not wait for a session that cannot end"
         monkeypatch.undo()
         await lab.forward(60)
         assert not any(c.closed for c in lab.sim.world.connectors), "a bug that came once may come again: stay off"
