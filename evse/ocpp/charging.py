@@ -300,15 +300,12 @@ class Charging:
     async def clear_profile(self, payload: Payload) -> Reply:
         """Remove all profiles that meet every criterion given; none given means all."""
         async with self._turn:
-            gone = [
-                number for number, profile in self._profiles.items()
-                if payload.get("id", number) == number
-                and payload.get("connectorId", profile.evse_id) == profile.evse_id
-                and payload.get("chargingProfilePurpose", profile.purpose.value) == profile.purpose.value
-                and payload.get("stackLevel", profile.stack_level) == profile.stack_level
-            ]
+            gone = [number for number, profile in self._profiles.items() if _meets(profile, payload)]
+            waiting = [token for token, pending in self._pending.items() if _meets(pending.profile, payload)]
+            for token in waiting:
+                del self._pending[token]
             if not gone:
-                return Reply({"status": "Unknown"})
+                return Reply({"status": "Accepted" if waiting else "Unknown"})
             await self._store.put_many(NAMESPACE, {str(number): None for number in gone})
             for number in gone:
                 self._profiles.pop(number, None)
@@ -380,6 +377,15 @@ class Charging:
             "status": "Accepted", "connectorId": connector_id, "scheduleStart": timestamp(start),
             "chargingSchedule": _schedule(steps, start, duration_s, unit),
         })
+
+
+def _meets(profile: ChargingProfile, criteria: Payload) -> bool:
+    return (
+        criteria.get("id", profile.profile_id) == profile.profile_id
+        and criteria.get("connectorId", profile.evse_id) == profile.evse_id
+        and criteria.get("chargingProfilePurpose", profile.purpose.value) == profile.purpose.value
+        and criteria.get("stackLevel", profile.stack_level) == profile.stack_level
+    )
 
 
 def _schedule(steps: list[Step], start: WallNs, duration_s: int, unit: Unit) -> Payload:

@@ -19,6 +19,9 @@ CALL, CALLRESULT, CALLERROR = 2, 3, 4
 
 NS_PER_DAY = 86_400 * NS_PER_S
 
+LATEST: WallNs = (1 << 62) // NS_PER_MS * NS_PER_MS
+"""In the year 2116."""
+
 
 class CallError(Exception):
     """An error answer: ``code`` is one of the words of OCPP-J 1.6 section 4.2.3."""
@@ -52,7 +55,10 @@ def _civil(days: int) -> tuple[int, int, int]:
 
 
 def parse_timestamp(text: str) -> WallNs | None:
-    """Return UTC ns of an RFC 3339 time; None when it is none. A time without zone counts as UTC."""
+    """Return UTC ns of an RFC 3339 time; None when it is none. A time without zone counts as UTC.
+
+    Times that 64 bits of ns do not hold (9999-12-31 for "never" is common) become the nearest that they do: `LATEST`.
+    """
     try:
         value = datetime.fromisoformat(text)
     except ValueError:
@@ -60,9 +66,10 @@ def parse_timestamp(text: str) -> WallNs | None:
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     try:
-        return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000) * NS_PER_MS
+        wall = round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000) * NS_PER_MS
     except OverflowError:
         return None
+    return min(max(wall, -LATEST), LATEST)
 
 
 @functools.cache

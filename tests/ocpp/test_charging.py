@@ -6,14 +6,20 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from evse.domain.session import SessionPhase, StopReason
-from evse.ocpp.messages import check_result, timestamp
+from evse.ocpp.charging import Refused, parse_profile
+from evse.ocpp.messages import LATEST, check_result, timestamp
+from evse.planner.composite import ChargingProfile, limit_w, next_change
 from evse.units import NS_PER_S
 from tests.ocpp.support import Bench, under_virtual_time
 
+START_TEXT = "2026-01-01T00:00:00Z"
 OK, NO = {"status": "Accepted"}, {"status": "Rejected"}
 
 
@@ -154,7 +160,61 @@ def test_profile_of_a_remote_start_that_never_came_is_forgotten() -> None:
     under_virtual_time(main)
 
 
-START = "2026-01-01T00:00:00Z"
+def test_a_profile_that_waits_for_its_remote_start_can_be_cleared() -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        tx = body(5, chargingProfilePurpose="TxProfile")
+        await bench.csms.call("RemoteStartTransaction", {"idTag": "A", "chargingProfile": tx})
+        assert await bench.csms.call("ClearChargingProfile", {"id": 5}) == OK
+        assert await bench.csms.call("ClearChargingProfile", {"id": 5}) == {"status": "Unknown"}
+        await bench.begin(1, id_token="A")
+        assert bench.station.limits == {}
+
+    under_virtual_time(main)
+
+
+def test_the_end_of_time_is_a_validity_like_any_other(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = await Bench(database=tmp_path / "x.db").start()
+        assert await put(bench, 0, body(validFrom="0001-01-01T00:00:00Z", validTo="9999-12-31T23:59:59Z")) == OK
+        await bench.kill()
+        await bench.start(0)
+        assert bench.station.limits == {1: 20_000, 2: 20_000}
+
+    under_virtual_time(main)
+
+
+_numbers = st.one_of(st.integers(-5, 200), st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+_periods = st.lists(st.fixed_dictionaries(
+    {"startPeriod": st.one_of(st.integers(-1, 9), st.integers()), "limit": _numbers},
+    optional={"numberPhases": st.one_of(st.integers(0, 4), st.integers())},
+), max_size=4)
+_times = st.one_of(st.sampled_from([START_TEXT, "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]), st.text())
+_bodies = st.fixed_dictionaries(
+    {
+        "chargingProfileId": st.integers(), "stackLevel": st.one_of(st.integers(0, 3), st.integers()),
+        "chargingProfilePurpose": st.sampled_from(["ChargePointMaxProfile", "TxDefaultProfile", "TxProfile"]),
+        "chargingProfileKind": st.sampled_from(["Absolute", "Recurring", "Relative"]),
+        "chargingSchedule": st.fixed_dictionaries(
+            {"chargingRateUnit": st.sampled_from("AW"), "chargingSchedulePeriod": _periods},
+            optional={"duration": st.integers(), "startSchedule": _times, "minChargingRate": _numbers},
+        ),
+    },
+    optional={"validFrom": _times, "validTo": _times, "recurrencyKind": st.sampled_from(["Daily", "Weekly"])},
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_bodies, st.integers(-LATEST, LATEST))
+def test_any_profile_is_refused_or_can_be_stored_and_asked_at_any_time(profile: dict[str, Any], at: int) -> None:
+    try:
+        parsed = parse_profile(profile, 0, 0)
+    except Refused:
+        return
+    assert msgspec.json.decode(msgspec.json.encode(parsed), type=ChargingProfile) == parsed
+    power_w = limit_w(parsed, at, 0)
+    assert power_w is None or power_w >= 0
+    assert next_change(parsed, at, 0) > at
 
 
 @pytest.mark.parametrize(("connector", "profile"), [
@@ -166,11 +226,11 @@ START = "2026-01-01T00:00:00Z"
     (0, body(1, (0, 1.0), (0, 2.0))),
     (0, body(1, (5, 1.0), (3, 2.0))),
     (0, body(1, *((n, 1.0) for n in range(101)))),
-    (0, body(chargingProfileKind="Recurring", startSchedule=START)),
+    (0, body(chargingProfileKind="Recurring", startSchedule=START_TEXT)),
     (0, body(chargingProfileKind="Recurring", recurrencyKind="Daily")),
     (0, body(duration=-5)),
     (0, body(duration=0)),
-    (0, body(validFrom="2026-02-01T00:00:00Z", validTo=START)),
+    (0, body(validFrom="2026-02-01T00:00:00Z", validTo=START_TEXT)),
     (0, body(validTo="tomorrow")),
 ])
 def test_what_makes_no_sense_is_rejected_and_changes_nothing(connector: int, profile: dict[str, Any]) -> None:

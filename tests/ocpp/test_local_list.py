@@ -92,6 +92,22 @@ def test_the_list_is_bounded_as_its_key_says() -> None:
     under_virtual_time(main)
 
 
+def test_a_card_that_never_expires_is_stored_in_list_and_cache() -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        never = "9999-12-31T23:59:59Z"
+        assert await send(bench, 1, "Full", entry("A", expiryDate=never)) == "Accepted"
+        info = {"status": "Accepted", "expiryDate": never}
+        bench.csms.answer("Authorize", payload={"idTagInfo": info}, count=1)
+        assert (await bench.client.authorize("B", 1)).accepted
+        bench.csms.down()
+        await asyncio.sleep(1)
+        assert (await bench.client.authorize("A", 1)).accepted
+        assert (await bench.client.authorize("B", 1)).accepted
+
+    under_virtual_time(main)
+
+
 def test_switched_off() -> None:
     async def main() -> None:
         bench = await Bench().start()
