@@ -30,7 +30,8 @@ def share(model: Model, on: list[int], priority: list[int]) -> tuple[list[int], 
     classes: dict[int, list[int]] = {}
     for i in on:
         classes.setdefault(priority[i], []).append(i)
-    cuts: list[AcCut] = []
+    cuts: list[AcCut] = []  # only those that bind: each new one lowers the optimum, so none comes back for ever
+    added = 0
     separator = _Separator(model, on)
     while True:
         filler = Filler(model, on, cuts)
@@ -44,8 +45,10 @@ def share(model: Model, on: list[int], priority: list[int]) -> tuple[list[int], 
             return filler.x, cuts, False
         if cut is None:
             return filler.x, cuts, True
-        if len(cuts) >= CUTS_MAX or cut in cuts:
+        if added >= CUTS_MAX or cut in cuts:
             return filler.x, cuts, False
+        added += 1
+        cuts = [kept for kept, left in zip(cuts, filler.left_of_cuts(), strict=True) if left <= SLACK_NA]
         cuts.append(cut)
 
 

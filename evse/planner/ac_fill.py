@@ -116,6 +116,14 @@ class Filler:
                     slope[row] -= c * weight[i]
                     still[row] += c * x[i]
 
+    def left_of_cuts(self) -> list[int]:
+        """What each cut has left, in nA per unit of its largest coefficient."""
+        first = self.model.packing
+        return [
+            (cap - still) // max((c for _, c in entries), default=1)
+            for cap, still, entries in zip(self.cap[first:], self.still[first:], self.row_groups[first:], strict=True)
+        ]
+
     def _start(self, begun: dict[int, tuple[int, int]], heap: list[tuple[int, int]]) -> None:
         cap, still, slope = self.cap, self.still, self.slope
         touched: set[int] = set()

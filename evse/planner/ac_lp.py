@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import lcm
+from math import gcd, lcm
 
 from evse.planner.ac_problem import AcCut
 from evse.planner.tree import Entry
@@ -36,6 +36,14 @@ def _ratio(a: Number, b: Number) -> Number:
     return Fraction(a) / b
 
 
+def _reduced(terms: dict[int, int], divisor: int) -> tuple[dict[int, int], int]:
+    """The same row in the smallest whole numbers."""
+    common = gcd(divisor, *terms.values())
+    if common > 1:
+        return {j: a // common for j, a in terms.items()}, divisor // common
+    return terms, divisor
+
+
 class Reach:
     """The question for one set of rows and maxima, asked again and again for other minimums; it starts from where the
     last one ended.
@@ -48,11 +56,12 @@ class Reach:
         self.size = len(high)
         self.low = [0] * self.size
         self.value: dict[int, Number] = dict.fromkeys(range(self.size), 0)
-        self.basic: dict[int, dict[int, Number]] = {}
+        self.basic: dict[int, dict[int, int]] = {}  # divisor * variable = constant + sum(factor * column), all whole
+        self.divisor: dict[int, int] = {}
         self.known: set[int] = set()
         self.pivots = 0
 
-    def ask(self, low: list[int]) -> dict[int, Number] | None:
+    def ask(self, low: list[int]) -> dict[int, int] | None:
         """None when some point between ``low`` and the maxima is inside every row, else the multipliers (row: factor)
         that prove that there is none.
 
@@ -83,7 +92,8 @@ class Reach:
                 value[g] = low[g]
         self.low = low
         for variable, row in self.basic.items():
-            value[variable] += sum(a * change[j] for j, a in row.items() if j in change)
+            moved: Number = sum(a * change[j] for j, a in row.items() if j in change)
+            value[variable] += _ratio(moved, self.divisor[variable])
 
     def broken(self) -> list[int]:
         """Rows beyond their cap at the present point."""
@@ -97,57 +107,59 @@ class Reach:
     def add(self, row: int) -> None:
         """Take a row into the dictionary."""
         self.known.add(row)
-        terms: dict[int, Number] = {}
+        inner = [self.divisor[g] for g, _ in self.row_groups[row] if g in self.basic]
+        divisor = lcm(*inner) if inner else 1
+        terms: dict[int, int] = {}
         rest: Number = self.caps[row]
         for group, coefficient in self.row_groups[row]:
             if not self.high[group]:
                 continue
             rest -= coefficient * self.value[group]
-            inner = self.basic.get(group)
-            if inner is None:
-                terms[group] = terms.get(group, 0) - coefficient
-            else:
-                for j, a in inner.items():
-                    terms[j] = terms.get(j, 0) - coefficient * a
-        self.basic[self.size + row] = {j: a for j, a in terms.items() if a}
+            if group not in self.basic:
+                terms[group] = terms.get(group, 0) - coefficient * divisor
+                continue
+            factor = coefficient * (divisor // self.divisor[group])
+            for j, a in self.basic[group].items():
+                terms[j] = terms.get(j, 0) - factor * a
+        terms = {j: a for j, a in terms.items() if a}
+        self.basic[self.size + row], self.divisor[self.size + row] = _reduced(terms, divisor)
         self.value[self.size + row] = rest
 
     def _bounds(self, variable: int) -> tuple[Number, Number | None]:
         return (self.low[variable], self.high[variable]) if variable < self.size else (0, None)
 
-    def _entering(self, row: dict[int, Number], rise: bool, by_index: bool) -> int:
+    def _entering(self, row: dict[int, int], divisor: int, rise: bool, by_index: bool) -> int:
         """Column that can move the basic variable in the wanted direction, -1 = none: the smallest, or one with
-        coefficient 1 first, which keeps the dictionary in whole numbers."""
+        coefficient 1 first, which keeps the numbers small."""
         best, best_unit = -1, False
         for j, a in row.items():
             low, high = self._bounds(j)
             free = (high is None or self.value[j] < high) if (a > 0) == rise else self.value[j] > low
             if not free:
                 continue
-            unit = by_index or a in (1, -1)
+            unit = by_index or a in (divisor, -divisor)
             if best < 0 or (unit, -j) > (best_unit, -best):
                 best, best_unit = j, unit
         return best
 
     def _pivot(self, leaving: int, entering: int, bound: Number) -> None:
-        row = self.basic.pop(leaving)
+        row, divisor = self.basic.pop(leaving), self.divisor.pop(leaving)
         a = row.pop(entering)
-        step = _ratio(bound - self.value[leaving], a)
+        step = _ratio((bound - self.value[leaving]) * divisor, a)
         self.value[leaving] = bound
         self.value[entering] += step
-        solved: dict[int, Number]
-        if a == 1:
-            solved = {j: -b for j, b in row.items()}
-        elif a == -1:
-            solved = row
-        else:
-            solved = {j: _ratio(-b, a) for j, b in row.items()}
-        solved[leaving] = _ratio(1, a)
+        solved = row if a < 0 else {j: -b for j, b in row.items()}
+        solved[leaving] = divisor if a > 0 else -divisor
+        a = abs(a)
         for variable, other in self.basic.items():
             c = other.pop(entering, 0)
             if not c:
                 continue
-            self.value[variable] += c * step
+            self.value[variable] += _ratio(c * step, self.divisor[variable])
+            common = gcd(a, c)
+            scale, c = a // common, c // common
+            if scale != 1:
+                other = {j: scale * b for j, b in other.items()}
             get = other.get
             for j, b in solved.items():
                 new = get(j, 0) + c * b
@@ -155,7 +167,8 @@ class Reach:
                     other[j] = new
                 else:
                     del other[j]
-        self.basic[entering] = solved
+            self.basic[variable], self.divisor[variable] = _reduced(other, self.divisor[variable] * scale)
+        self.basic[entering], self.divisor[entering] = _reduced(solved, a)
 
     def _worst(self, by_index: bool) -> tuple[int, Number, bool] | None:
         """The basic variable to repair, the bound it breaks and whether it must rise: the first one, or the one that
@@ -175,7 +188,7 @@ class Reach:
                 found, most = wrong, out
         return found
 
-    def settle(self) -> dict[int, Number] | None:
+    def settle(self) -> dict[int, int] | None:
         """Reach the bounds of all known rows: None, or the multipliers that prove it impossible."""
         start = self.pivots
         while True:
@@ -185,11 +198,11 @@ class Reach:
                 return None
             wrong, bound, rise = worst
             row = self.basic[wrong]
-            entering = self._entering(row, rise, by_index)
+            entering = self._entering(row, self.divisor[wrong], rise, by_index)
             if entering < 0:
-                proof: dict[int, Number] = {j - self.size: -a if a < 0 else a for j, a in row.items() if j >= self.size}
+                proof = {j - self.size: abs(a) for j, a in row.items() if j >= self.size}
                 if wrong >= self.size:
-                    proof[wrong - self.size] = 1
+                    proof[wrong - self.size] = self.divisor[wrong]
                 return proof
             self.pivots += 1
             if self.pivots > PIVOTS_MAX:
@@ -197,12 +210,10 @@ class Reach:
             self._pivot(wrong, entering, bound)
 
 
-def cut_from(
-    proof: dict[int, Number], row_groups: list[list[Entry]], caps: Sequence[int], high: Sequence[int]
-) -> AcCut:
+def cut_from(proof: dict[int, int], row_groups: list[list[Entry]], caps: Sequence[int], high: Sequence[int]) -> AcCut:
     """The packing row that ``proof`` stands for; valid for any non-negative multipliers."""
-    scale = lcm(*(Fraction(f).denominator for f in proof.values()))
-    factors = tuple(sorted((row, int(f * scale)) for row, f in proof.items() if f > 0))
+    common = gcd(*proof.values())
+    factors = tuple(sorted((row, f // common) for row, f in proof.items() if f > 0))
     total: dict[int, int] = {}
     cap = 0
     for row, factor in factors:
