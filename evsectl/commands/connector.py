@@ -94,7 +94,11 @@ def disable(call: Call, evse_id: EvseIdOrAll, accept_risk: AcceptRisk = "") -> i
         risk="stop-charging",
         accepted=accept_risk,
     )
-    _done(call, call.ask("connector.disable", evse_id=evse_id), f"{_name(evse_id)}: out of service")
+    body = call.ask("connector.disable", evse_id=evse_id)
+    busy = [e["evse_id"] for e in _items(call, evse_id) if e["operational"] == "Operative"] if call.human else []
+    who = "" if evse_id else "; connector " + ", ".join(map(str, busy))
+    waits = f"{who} when the running session has ended" if busy else ""
+    _done(call, body, f"{_name(evse_id)}: out of service{waits}")
     return exits.OK
 
 
@@ -116,13 +120,19 @@ def _name(evse_id: int) -> str:
     return f"connector {evse_id}" if evse_id else "the station"
 
 
+def _items(call: Call, evse_id: int) -> list[dict[str, Any]]:
+    """One connector, or all for 0."""
+    body = call.ask("connector.get", evse_id=evse_id) if evse_id else call.ask("connector.list")
+    items: list[dict[str, Any]] = body["items"]
+    return items
+
+
 def _running(call: Call, evse_id: int) -> list[str]:
     """What is lost: the sessions that run now."""
-    items = call.ask("connector.get", evse_id=evse_id) if evse_id else call.ask("connector.list")
     return [
         f"connector {e['evse_id']} is {tables.state(e)}: session {e['session']['session_id']},"
         f" {tables.kilo(e['session']['energy_wh'], 2)} kWh so far"
-        for e in items["items"]
+        for e in _items(call, evse_id)
         if e["session"] and e["session"]["ended_at"] is None
     ]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from evsectl import exits, pages, reads, tables
-from evsectl.diagnostics import Abort, nearest
+from evsectl.diagnostics import Abort, nearest, usage
 from evsectl.layout import pairs
 from evsectl.options import Call, data
 from evsectl.output import emit, write
@@ -45,12 +45,13 @@ def clear(
     call: Call,
     code: Code,
     connector: Annotated[
-        int, typer.Option("--connector", help="Connector, 0 = station", min=0, max=48, metavar="ID")
-    ] = 0,
+        int | None, typer.Option("--connector", help="Connector, 0 = station", min=0, max=48, metavar="ID")
+    ] = None,
 ) -> int:
     """Clear a latched fault whose cause is gone."""
     text = _text(call, code)
-    body = call.ask("fault.clear", code=text["code"], evse_id=connector)
+    evse_id = _place(call, text["code"]) if connector is None else connector
+    body = call.ask("fault.clear", code=text["code"], evse_id=evse_id)
     if call.human:
         write((f"{text['code']} cleared" if body["changed"] else f"unchanged: {body['detail']}") + "\n", call.options)
     else:
@@ -77,6 +78,15 @@ def explain(
     head = ("Fault", f"{item['code']} {item['name']}, {item['severity']}, {item['scope']}")
     write(pairs([head, *pages.fault_texts(item), ("OCPP 1.6", item["ocpp16"])], call.screen), call.options)
     return exits.OK
+
+
+def _place(call: Call, code: str) -> int:
+    """Where a fault is active, 0 = station or nowhere; ends the command when that is not one place."""
+    places = sorted({i["record"]["evse_id"] for i in call.ask("fault.list")["items"] if i["record"]["code"] == code})
+    if len(places) > 1:
+        names = ", ".join(f"connector {place}" if place else "the station" for place in places)
+        usage(f"{code} is active in several places: {names}", f"name one: evsectl fault clear {code} --connector {places[-1]}")
+    return places[0] if places else 0
 
 
 def _text(call: Call, code: str) -> dict[str, Any]:

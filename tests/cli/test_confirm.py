@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests._support.fake_data import CONFIG_TEXT, STATION_FILE
 from tests._support.fake_service import FakeStation
-from tests.cli.support import Result, run
+from tests.cli.support import Result, make_eventful, run
 
 ACTS = [
     (("connector", "start", "2"), "--accept-risk=energise", "connector.start"),
@@ -104,3 +105,20 @@ def test_mistakes_are_named_by_the_file_that_was_given(verb: str, station: FakeS
     refused = run("config", verb, str(path))
     assert refused.code == 9 and f"  {path}:" in refused.err
     assert STATION_FILE not in refused.err and asked(station, "config.apply") == 0
+
+
+def test_a_fault_is_cleared_where_it_is_active(station: FakeStation) -> None:
+    make_eventful(station)
+    record = next(f for f in station.view.faults if f.evse_id)
+    result = run("fault", "clear", record.code.value)
+    assert (result.code, result.out) == (0, f"{record.code.value} cleared\n".encode())
+    assert next(request.evse_id for name, request in station.calls if name == "fault.clear") == record.evse_id
+
+
+def test_in_two_places_the_place_must_be_named(station: FakeStation) -> None:
+    make_eventful(station)
+    record = next(f for f in station.view.faults if f.evse_id)
+    station.set_view(faults=(record, msgspec.structs.replace(record, evse_id=1)))
+    result = run("fault", "clear", record.code.value)
+    assert result.code == 2 and "connector 1, connector 2" in result.err and "--connector" in result.err
+    assert asked(station, "fault.clear") == 0
