@@ -80,7 +80,9 @@ def options(prog: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--ascii", action="store_true", help="same as --profile ascii")
     parser.add_argument("--mono", action="store_true", help="no colours")
     parser.add_argument("--baud", type=int, default=0, metavar="N", help="speed of the line when it cannot be asked")
-    parser.add_argument("--log", default="", metavar="FILE", help="log file (default: in the temporary directory)")
+    parser.add_argument(
+        "--log", default="", metavar="FILE", help="log file, - = stderr (default: a file in the temporary directory)"
+    )
     return parser
 
 
@@ -97,10 +99,20 @@ def profile_from(args: argparse.Namespace, *, show_cursor: bool) -> Profile:
 
 
 def start_log(name: str, path: str) -> Path:
-    """Send the log to a file (at most twice 512 KiB), never to the screen; returns the file."""
-    file = Path(path) if path else Path(tempfile.gettempdir()) / f"evse-{name}-{os.getuid()}.log"
-    handler = logging.handlers.RotatingFileHandler(file, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    """Send the log to a file (at most twice 512 KiB), never to the screen; returns the file.
+
+    ``-`` = stderr, for a service manager's journal; where that is the screen, the file is used all the same.
+    """
+    handler: logging.Handler
+    if path == "-" and not sys.stderr.isatty():
+        file, layout = Path("journal"), "%(levelname)s %(name)s %(message)s"
+        handler = logging.StreamHandler(sys.stderr)
+    else:
+        named = path if path != "-" else ""
+        file = Path(named) if named else Path(tempfile.gettempdir()) / f"evse-{name}-{os.getuid()}.log"
+        layout = "%(asctime)s %(levelname)s %(name)s %(message)s"
+        handler = logging.handlers.RotatingFileHandler(file, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
+    handler.setFormatter(logging.Formatter(layout))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.INFO)

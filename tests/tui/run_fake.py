@@ -1,38 +1,61 @@
 """A screen on the terminal against the fake station, for tests over a pty and for looking at it.
 
-``python -m tests.tui.run_fake kiosk|admin [--guest] [--frozen] [--crash] [--drift] [the options of the program]``
+USR1 lets the kiosk's own clock (not the station's) go on by a minute.
+``python -m tests.tui.run_fake kiosk|admin [--guest] [--idle] [--frozen] [--crash] [--drift] [the options of the program]``
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 from evse.access.roles import Role
+from evse.api.sd_notify import ServiceManager
+from evse.domain.session import ChargingState, SessionPhase
+from evse.units import NS_PER_S
 from tests._support.fake_service import FakeStation, LocalClient
 from tui.app_base import ScreenApp, options, profile_from, run_app, start_log
 from tui.state.store import Store
+
+IDLE: Final[dict[str, Any]] = {
+    "phase": SessionPhase.IDLE, "charging_state": ChargingState.IDLE, "plugged": False, "session": None, "step": None,
+    "auth_state": "none", "power_w": 0, "current_ma": 0, "soc_pct": None, "chain": (), "contactor_closed": False,
+}  # fmt: skip
+"""What makes the connector that charges a free one."""
 
 
 def make(args: argparse.Namespace) -> ScreenApp:
     """Return the app that the arguments ask for."""
     station = FakeStation()
+    if args.idle:
+        station.set_evse(1, **IDLE)
     client = LocalClient(station, Role.GUEST if args.guest or args.what == "kiosk" else Role.OPERATOR)
-    now = (lambda: 10**12) if args.frozen else time.monotonic_ns
+    now: Callable[[], int] = (lambda: 10**12) if args.frozen else time.monotonic_ns
     store = Store(client, now=now)
     profile = profile_from(args, show_cursor=args.what == "admin")
     if args.what == "kiosk":
         from tui.kiosk.app import KioskApp
 
+        ahead = [0]
+
+        def later(_number: int, _frame: object) -> None:
+            ahead.append(60 * NS_PER_S)
+
+        signal.signal(signal.SIGUSR1, later)
         class Kiosk(KioskApp):
             def on_mount(self) -> None:
                 super().on_mount()
                 start(self, station, args)
 
-        return Kiosk(store, profile, now=now, language=args.lang)
+        manager = ServiceManager(os.environ, time.monotonic_ns)
+        return Kiosk(store, profile, now=lambda: now() + sum(ahead), language=args.lang, manager=manager)
     from tui.admin.app import AdminApp
 
     class Admin(AdminApp):
@@ -76,7 +99,7 @@ def main() -> int:
     parser.add_argument("what", choices=["kiosk", "admin"])
     parser.add_argument("--lang", default="")
     parser.add_argument("--dump", default="")
-    for name in ("--readonly", "--guest", "--frozen", "--crash", "--drift"):
+    for name in ("--readonly", "--idle", "--guest", "--frozen", "--crash", "--drift"):
         parser.add_argument(name, action="store_true")
     args = parser.parse_args()
     return run_app(make(args), start_log("fake", args.log))

@@ -28,8 +28,10 @@ import pytest
 from tui.driver.glyphs import GlyphSet, Translator
 
 ALLOWED = re.compile(
-    r"\x1b\[[0-9;]*m|\x1b\[\d*(;\d+)?H|\x1b\[\d*[ABCDK]|\x1b\[2J|\x1b\[\?(7|25|1049)[hl]|[\r\n\x08]|[\x20-\x7e]|[^\x00-\x7f]"
+    r"\x1b\]P[0-9a-f]{7}|\x1b\]R|\x1b\[[0-9;]*m|\x1b\[\d*(;\d+)?H|\x1b\[\d*[ABCDK]|\x1b\[2J|\x1b\[\?(7|25|1049)[hl]|[\r\n\x08]|[\x20-\x7e]|[^\x00-\x7f]"
 )
+PALETTE = re.compile(rb"\x1b\](?:P[0-9a-f]{7}|R)")
+"""Colours of the Linux console; pyte would print their digits."""
 FIRST_PAINT_MAX, FIRST_PAINT_MONO_MAX, STEADY_MAX, ECHO_MAX = 4096, 2048, 400, 64
 
 
@@ -54,7 +56,7 @@ class Program:
         self.slave, self.fd = slave, master
         self.screen = pyte.Screen(self.width, self.height)
         self.stream = pyte.ByteStream(self.screen)
-        self.all = b""
+        self.all = self.cut = b""
 
     def read(self, ready: Callable[[], bool], seconds: float = 20.0, quiet: float = 0.0) -> bytes:
         """Read until ``ready`` and then ``quiet`` seconds without a byte; AssertionError after ``seconds``."""
@@ -71,8 +73,15 @@ class Program:
                     return got
                 got += data
                 self.all += data
-                self.stream.feed(data)
+                self._feed(data)
                 last = time.monotonic()
+
+    def _feed(self, data: bytes) -> None:
+        """Show what came, without palettes; a palette cut in two waits for its rest."""
+        data = PALETTE.sub(b"", self.cut + data)
+        start = data.rfind(b"\x1b", -9)
+        self.cut = data[start:] if start >= 0 and data[start : start + 2] in {b"\x1b", b"\x1b]"} else b""
+        self.stream.feed(data[: len(data) - len(self.cut)])
 
     def watch(self, seconds: float) -> bytes:
         """Read for a time."""

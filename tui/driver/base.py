@@ -34,6 +34,7 @@ from textual.geometry import Size
 
 from tui.driver.diff import Differ, Grid, Parser
 from tui.driver.glyphs import Translator
+from tui.driver.palette import RESET, palette
 from tui.driver.profiles import Profile
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class PacedDriver(Driver):
         self._pump: threading.Thread | None = None
         self._keys: threading.Thread | None = None
         self._repaint = True
+        self._night = False
+        self._colours = b""  # palette that waits to be sent
         self.bytes_sent = 0
 
     # -- output, called by Textual ---------------------------------------------------------------------------------
@@ -91,6 +94,14 @@ class PacedDriver(Driver):
 
     def flush(self) -> None:
         """Nothing to do: the pump sends by its own pace."""
+
+    def set_night(self, night: bool) -> None:
+        """Darken the palette of a Linux console, or light it again; other terminals keep their colours."""
+        with self._lock:
+            if self.profile.palette and night is not self._night:
+                self._night = night
+                self._colours = palette(night=night)
+                self._lock.notify()
 
     @property
     def can_suspend(self) -> bool:
@@ -164,6 +175,8 @@ class PacedDriver(Driver):
         leave = b"\x1b[m\x1b[?7h\x1b[?25h" + (b"\x1b[?1049l" if self.profile.alt_screen else b"\x1b[2J\x1b[H")
         if self.profile.plain:
             leave = b"\x1b[2J\x1b[H"
+        if self.profile.palette:
+            leave = RESET + leave
         self._send(leave)
         if self._attrs_before is not None:
             with contextlib.suppress(termios.error):
@@ -199,6 +212,8 @@ class PacedDriver(Driver):
         self._raw_mode()
         with self._lock:
             self._repaint = True
+            if self.profile.palette:
+                self._colours = palette(night=self._night)
             self._lock.notify()
 
     def _send_size(self) -> None:
@@ -217,6 +232,8 @@ class PacedDriver(Driver):
         try:
             if self.profile.alt_screen:
                 self._send(b"\x1b[?1049h")
+            if self.profile.palette:
+                self._send(palette(night=False))
             if not self.profile.plain:
                 self._send(b"\x1b[?7l" + (b"" if self.profile.show_cursor else b"\x1b[?25l"))
             self._wait_for_writes(FIRST_PAINT_S)
@@ -233,7 +250,7 @@ class PacedDriver(Driver):
 
     def _wait_for_writes(self, coalesce_s: float) -> None:
         with self._lock:
-            while not (self._parser.dirty or self._repaint or self._leaving or self._cursor_moved()):
+            while not (self._parser.dirty or self._repaint or self._colours or self._leaving or self._cursor_moved()):
                 self._lock.wait()
         time.sleep(coalesce_s)
 
@@ -246,6 +263,10 @@ class PacedDriver(Driver):
         with self._lock:
             parser, differ = self._parser, self._differ
             grid = parser.grid
+            if self._colours:
+                colours, self._colours = self._colours, b""
+                self._repaint = True  # a frame buffer with true colours keeps the old ones until a cell is drawn again
+                return colours
             if self._repaint or (grid.width, grid.height) != (differ.have.width, differ.have.height):
                 self._repaint = False
                 parser.dirty = set(range(grid.height))

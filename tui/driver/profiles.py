@@ -37,6 +37,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     refresh_s: float = 1.0  # admin screens; the kiosk uses 0.5 s at most
     alt_screen: bool = False
     show_cursor: bool = True
+    palette: bool = False  # a Linux virtual console: its sixteen colours are ours while we run
 
     @property
     def glyphs(self) -> Glyphs:
@@ -96,6 +97,7 @@ def choose_profile(
         refresh_s=1.0 if not baud or baud >= 115200 else 2.0 if baud > SLOW_BAUD else 5.0,
         alt_screen=term.startswith(("xterm", "tmux", "screen", "rxvt", "alacritty", "kitty", "foot")),
         show_cursor=show_cursor,
+        palette=term == "linux" and not (mono or slow or env.get("NO_COLOR")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
@@ -20,15 +21,22 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     log_file = start_log("kiosk", args.log)
 
+    from evse.api.sd_notify import ServiceManager
     from tui.kiosk.app import KioskApp
     from tui.state.dial import Dialer
     from tui.state.store import Store
 
     store = Store(Dialer(args.socket), now=time.monotonic_ns, jitter=random.random)
     profile = profile_from(args, show_cursor=False)
-    return run_app(
-        KioskApp(store, profile, now=time.monotonic_ns, language=args.lang, allow_quit=args.allow_quit), log_file
+    app = KioskApp(
+        store,
+        profile,
+        now=time.monotonic_ns,
+        language=args.lang,
+        allow_quit=args.allow_quit,
+        manager=ServiceManager(os.environ, time.monotonic_ns),
     )
+    return run_app(app, log_file)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,20 @@ from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.events import Resize
+from textual.events import Event, Key, Resize
 
 from evse.api.errors import ApiError
+from evse.api.sd_notify import ServiceManager
 from evse.domain.session import SessionRecord
 from evse.domain.view import EvseView
 from evse.units import NS_PER_S, Instant
 from tui.app_base import ScreenApp
+from tui.driver.base import PacedDriver
 from tui.driver.profiles import Profile
 from tui.i18n import Translate
 from tui.keymap import bind
 from tui.kiosk.pages import KioskModel, Page, paint
+from tui.kiosk.rest import Rest, RestWatch
 from tui.state.store import Link, Store
 from tui.widgets.frame import FrameView
 from tui.words import energy_flows
@@ -56,14 +59,17 @@ class KioskApp(ScreenApp):
         language: str = "",
         follow: bool = True,
         allow_quit: bool = False,
+        manager: ServiceManager | None = None,
     ) -> None:
         super().__init__(profile)
+        self._manager = manager
         self.store = store
         self._now = now
         self._language = language
         self._tr = Translate(language or "en")
         self._chosen = False  # the driver chose a language
         self._last_key = now()
+        self._rest = RestWatch(now())
         self._follow = follow
         self._allow_quit = allow_quit
         self._page = Page.HOME
@@ -88,6 +94,19 @@ class KioskApp(ScreenApp):
             self.run_worker(self.store.run(), group="store", exclusive=True, exit_on_error=False)
         self.set_interval(REFRESH_S, self.tick)
         self.tick()
+        if self._manager is not None:
+            self._manager.ready("the screen is up")
+
+    def on_unmount(self) -> None:
+        """The screen ends."""
+        if self._manager is not None:
+            self._manager.stopping()
+
+    async def on_event(self, event: Event) -> None:
+        """Every key wakes the screen, also one that means nothing here."""
+        if isinstance(event, Key):
+            self._key()
+        await super().on_event(event)
 
     def on_resize(self, _: Resize) -> None:
         """Paint for the new size."""
@@ -96,12 +115,17 @@ class KioskApp(ScreenApp):
     # -- model -----------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Take what is new and paint."""
+        """Take what is new and paint; the service manager's watchdog is content with that alone."""
         self._reset_when_idle()
         self._remember()
+        self._rest.look(self.store.status, self._now())
         size = self.size
         if size.width and size.height:
             self._view.show(paint(self.model(), size.width, size.height))
+        if isinstance(self._driver, PacedDriver):
+            self._driver.set_night(self._rest.rest(self._now()) is Rest.DIM)
+        if self._manager is not None:
+            self._manager.alive()
 
     async def _ask_homes(self) -> None:
         """Learn which module group belongs to which connector; asked once per connection."""
@@ -130,6 +154,8 @@ class KioskApp(ScreenApp):
             curves=self._curves,
             homes=self._homes,
             allow_quit=self._allow_quit,
+            rest=self._rest.rest(self._now()),
+            shift=self._rest.shift(self._now()),
         )
 
     def _reset_when_idle(self) -> None:
@@ -190,6 +216,7 @@ class KioskApp(ScreenApp):
 
     def _key(self) -> None:
         self._last_key = self._now()
+        self._rest.touch(self._last_key)
 
     def action_open(self, index: int) -> None:
         """Open a connector of the home page."""

@@ -15,6 +15,7 @@ from evse.units import WallNs
 from tui import format as fmt
 from tui.driver.glyphs import Glyphs
 from tui.i18n import Translate
+from tui.kiosk.rest import Rest, attract, shifted
 from tui.state.store import Link
 from tui.widgets.digits import ROWS, big_rows, put_big
 from tui.widgets.frame import Frame
@@ -51,16 +52,38 @@ class KioskModel(msgspec.Struct, kw_only=True):
     curves: dict[int, list[int | None]] = {}
     allow_quit: bool = False
     homes: dict[int, int] = {}  # module group -> EVSE that it belongs to
+    rest: Rest = Rest.AWAKE
+    shift: tuple[int, int] = (0, 0)  # columns and rows, against burning in
 
 
 def paint(model: KioskModel, width: int, height: int) -> Frame:
-    """Return the page that the model asks for; the out-of-service page wins over everything."""
+    """Return the page that the model asks for; the out-of-service page wins over everything.
+
+    Pages that fill the screen move sideways only, their outer columns are blank; the invitation moves both ways.
+    """
+    columns, rows = model.shift
     frame = Frame(width, height)
+    if (available := _invites(model)) and model.status is not None and width >= MIN_WIDTH and height >= MIN_HEIGHT:
+        attract(frame, model.tr, model.glyphs, model.status, fmt.clock(model.now or None), available)
+        return shifted(frame, columns, rows)
+    _page(frame, model, width, height)
+    return shifted(frame, columns, 0)
+
+
+def _invites(model: KioskModel) -> int:
+    """Number of free connectors that a resting screen invites to; 0 = it has something else to say."""
+    status = model.status
+    if model.rest is Rest.AWAKE or status is None or model.link is not Link.LIVE or out_of_service(model) is not None:
+        return 0
+    return sum(1 for view in status.view.evses if state_key(view) == "idle")
+
+
+def _page(frame: Frame, model: KioskModel, width: int, height: int) -> None:
     tr = model.tr
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         frame.put(0, 0, tr("home.size", w=MIN_WIDTH, h=MIN_HEIGHT, have_w=width, have_h=height), "warn")
         if width < 40 or height < 12:
-            return frame
+            return
     _header(frame, model)
     status = model.status
     if status is None and model.silence_s < OUT_AFTER_S:
@@ -78,7 +101,6 @@ def paint(model: KioskModel, width: int, height: int) -> Frame:
         else:
             _home(frame, model, status)
     _footer(frame, model)
-    return frame
 
 
 def out_of_service(model: KioskModel) -> str | None:
@@ -368,8 +390,10 @@ def _summary(frame: Frame, model: KioskModel, view: EvseView, record: SessionRec
     column = (width - 2) // 3
     for index, (text, unit, label) in enumerate(bigs):
         end = put_big(frame, 1 + index * column, 5, text, glyphs, scale=scale)
-        frame.put(end + 1, 4 + ROWS * scale, unit, "title")
-        frame.put(1 + index * column, 5 + ROWS * scale, tr("label." + label), "dim")
+        fits = end + 1 + len(unit) < (1 + (index + 1) * column if index < 2 else width)
+        frame.put(end + 1, 4 + ROWS * scale, unit if fits else "", "title")
+        words = tr("label." + label) + ("" if fits else f" ({unit})")
+        frame.put(1 + index * column, 5 + ROWS * scale, words, "dim")
     y = 8 + ROWS * scale
     half = width // 2
     reason = tr("reason." + record.stop_reason.value) if record.stop_reason else fmt.NONE
