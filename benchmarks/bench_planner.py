@@ -1,8 +1,8 @@
-"""Times of the DC planner as JSON: medians, and the ratio to a fixed loop that measures the machine.
+"""Times of the DC and the AC planner as JSON: medians, and the ratio to a fixed loop that measures the machine.
 
-    python benchmarks/bench_planner.py [--repeat 30]
+    python benchmarks/bench_planner.py [--repeat 30] [--only ac]
 
-Budgets of docs/planner.md: a 12-connector bus cabinet 5 ms, a 12-connector matrix 50 ms.
+Budgets of docs/planner.md: a 12-connector bus cabinet 5 ms, a 12-connector matrix 50 ms; AC by number of connectors.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from evse.domain.limits import PowerRequest
 from evse.domain.readings import GroupStatus, Sample
 from evse.domain.station import EvseSpec, GroupSpec, StationSpec, Topology
+from evse.planner.ac import solve as solve_ac
+from evse.planner.ac_problem import AcConnector, AcNode, AcProblem
 from evse.planner.dc import solve
 from evse.planner.live import PlannerSettingsW, make_plan
 from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem
@@ -106,6 +109,66 @@ def live(connectors: int) -> Callable[[], object]:
     return lambda: make_plan(spec, settings, requests, groups, prior, 1, 2)
 
 
+AC_BUDGETS_MS = {12: 0.8, 48: 2.0, 200: 6.5, 1000: 26.0, 10_000: 340.0}
+AC_IMBALANCE_BUDGETS_MS = {12: 5.0, 48: 10.0, 200: 20.0, 1000: 50.0}
+AC_SEEDS = 5
+
+
+def car_park(connectors: int, seed: int, imbalance: bool) -> AcProblem:
+    """A root fuse with house load, feeders of some ten boards and boards of some ten connectors; fuses are scarce on
+    all three storeys, every third board has a kW limit, phases rotate at random."""
+    rng = random.Random(seed)
+    boards = max(1, connectors // 10)
+    feeders = max(1, boards // 8)
+    root = AcNode(
+        id="root",
+        parent=None,
+        limit_ma=(7_333 * connectors,) * 3,
+        imbalance_ma=20_000 if imbalance else None,
+        background_ma=(300 * connectors, 250 * connectors, 200 * connectors),
+    )
+    share = 1000 * connectors // feeders // 12
+    nodes = [root]
+    nodes += [
+        AcNode(id=f"s{k}", parent="root", limit_ma=(rng.choice([80, 125, 160]) * share,) * 3) for k in range(feeders)
+    ]
+    nodes += [
+        AcNode(
+            id=f"b{k}",
+            parent=f"s{k % feeders}",
+            limit_ma=(rng.choice([63, 80, 100]) * 1000,) * 3,
+            limit_w=rng.choice([None, None, 40_000]),
+        )
+        for k in range(boards)
+    ]
+    cars = tuple(
+        AcConnector(
+            id=f"c{i}",
+            node=f"b{rng.randrange(boards)}",
+            lines=rng.choice([1, 1, 2, 3, 3]),
+            rotation=rng.choice(["RST", "STR", "TRS"]),
+            min_ma=6_000,
+            max_ma=rng.choice([16_000, 32_000]),
+            demand_ma=rng.choice([32_000, 16_000, 13_000, rng.randrange(6_000, 32_000), 0]),
+            charging_s=rng.randrange(9_999),
+        )
+        for i in range(connectors)
+    )
+    return AcProblem(nodes=tuple(nodes), connectors=cars)
+
+
+def ac_row(connectors: int, imbalance: bool) -> dict[str, float]:
+    """Median and worst CPU time in ms of whole AC plans (tree, admission, sharing, steps) over the seeds."""
+    problems = [car_park(connectors, seed, imbalance) for seed in range(AC_SEEDS)]
+    times = [median_ms(partial(solve_ac, p), 1 if connectors > 500 else 7) for p in problems]
+    budget = (AC_IMBALANCE_BUDGETS_MS if imbalance else AC_BUDGETS_MS)[connectors]
+    return {
+        "median_ms": round(statistics.median(times), 3),
+        "worst_ms": round(max(times), 3),
+        "budget_ms": budget,
+    }
+
+
 def median_ms(work: Callable[[], object], repeat: int) -> float:
     """Median CPU time of one call in ms."""
     times = []
@@ -145,12 +208,18 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=21, help="calls per case")
+    parser.add_argument("--only", choices=("ac", "dc"), help="one planner only")
     options = parser.parse_args()
     unit = median_ms(reference, 15)
-    rows = {}
-    for name, work in cases().items():
+    rows: dict[str, dict[str, float]] = {}
+    for name, work in cases().items() if options.only != "ac" else ():
         value = median_ms(work, options.repeat)
         rows[name] = {"median_ms": round(value, 3), "ratio_to_reference": round(value / unit, 3)}
+    for imbalance, budgets in ((False, AC_BUDGETS_MS), (True, AC_IMBALANCE_BUDGETS_MS)):
+        for connectors in budgets if options.only != "dc" else ():
+            row = ac_row(connectors, imbalance)
+            row["ratio_to_reference"] = round(row["median_ms"] / unit, 3)
+            rows[f"ac_{connectors}_connectors{'_imbalance' if imbalance else ''}"] = row
     print(json.dumps({"reference_ms": round(unit, 3), "cases": rows}, indent=1))
     return 0
 
