@@ -18,6 +18,12 @@ from tests.storage.support import WALL, FailingConnection, ended, row, run, sess
 
 Step = Callable[[Store], Awaitable[object]]
 
+
+def card(id_token: str, status: str = "Accepted") -> CachedToken:
+    """An entry of the local list."""
+    return CachedToken(id_token=id_token, status=status)
+
+
 STEPS: list[Step] = [
     lambda s: s.put("ocpp", "HeartbeatInterval", "60"),
     lambda s: s.begin_transaction(session(1), row(1, outbox.START)),
@@ -34,6 +40,12 @@ STEPS: list[Step] = [
     lambda s: s.outbox_done(2),
     lambda s: s.save_session(ended(1, unplugged_at=WALL + 99)),
     lambda s: s.outbox_done(3),
+    lambda s: s.put_many("ocpp.profiles", {"1": "{}", "2": "{}"}),
+    lambda s: s.put_many("ocpp.profiles", {"1": None, "2": "{}", "3": "{}"}),
+    lambda s: s.local_list_apply(1, full=True, put=[card("A"), card("B"), card("C")], remove=[], most=4),
+    lambda s: s.local_list_apply(2, full=False, put=[card("B", "Blocked"), card("D")], remove=["A"], most=4),
+    lambda s: s.local_list_apply(3, full=False, put=[card("E"), card("F")], remove=[], most=4),  # too long: no change
+    lambda s: s.local_list_apply(4, full=True, put=[card("G")], remove=[], most=4),
 ]
 
 
