@@ -45,6 +45,9 @@ _QUIET = {
     SessionPhase.HLC_SETUP: "the vehicle has not asked for power yet",
 }
 
+_OWN_SOURCES = (LimitSource.CABLE, LimitSource.HARDWARE, LimitSource.THERMAL, LimitSource.USER)
+REACHED_PCT = 97  # a request this near a limit was cut by it: the cable's power moves with the voltage between two plans
+
 _CORE_WORDS = {
     LimitSource.CABLE: "cable limit",
     LimitSource.HARDWARE: "connector limit",
@@ -114,6 +117,15 @@ def _rows(
     return marked
 
 
+def _own_limit(view: EvseView, row: Allocation) -> LimitEntry | None:
+    """The limit of the connector itself that cut the request before the planner saw it; None = the vehicle's own wish."""
+    own = min((e for e in view.limits if e.source in _OWN_SOURCES), key=lambda e: e.power_w, default=None)
+    if own is None or row.requested_w * 100 < own.power_w * REACHED_PCT:
+        return None
+    vehicle = next((e.power_w for e in view.limits if e.source is LimitSource.EV), None)
+    return None if vehicle is not None and vehicle <= own.power_w else own
+
+
 def explain(
     view: EvseView, plan: Plan | None, settings: PlannerSettingsW, now: Instant | None = None
 ) -> ExplanationText:
@@ -125,7 +137,8 @@ def explain(
     core = view.limits[0] if view.limits and view.limits[0].binds else None
     binding = core.source if core is not None else (row.binding if row is not None else LimitSource.PLAN)
     if row is not None and binding in (LimitSource.PLAN, row.binding):
-        core, binding = None, row.binding
+        core = _own_limit(view, row) if row.binding is LimitSource.EV else None
+        binding = row.binding if core is None else core.source
     limits = tuple(_rows(view, row, settings, binding, now))
     who = f"Connector {view.evse_id}"
     gets = f"gets {view.offered_w / 1000:.1f} kW" if view.offered_w > 0 else "gets nothing"

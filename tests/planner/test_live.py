@@ -331,6 +331,21 @@ def test_a_cap_of_the_core_that_is_stricter_than_the_plan_is_told() -> None:
     assert told.text == "Connector 1 gets 15.0 kW: the power of its module groups of 15.0 kW binds (groups 1)"
 
 
+def test_a_request_that_the_cable_has_cut_is_not_called_the_wish_of_the_vehicle() -> None:
+    shares = LimitEntry(source=LimitSource.PLAN, power_w=59_000, binds=True)
+    cable = LimitEntry(source=LimitSource.CABLE, power_w=59_300, binds=False, detail="250 A at 237 V")
+    plan = plan_of([request(1, 59_000), request(2, 0)])
+
+    def told(vehicle_w: int, cable_w: int = 59_300) -> str:
+        wants = LimitEntry(source=LimitSource.EV, power_w=vehicle_w, binds=False)
+        limits = (shares, msgspec.structs.replace(cable, power_w=cable_w), wants)
+        return explain(view(limits=limits, offered_w=59_000), plan, PlannerSettingsW()).text
+
+    assert told(155_000) == "Connector 1 gets 59.0 kW: the cable limit of 59.3 kW binds (250 A at 237 V)"
+    assert told(59_000) == "Connector 1 gets 59.0 kW: the vehicle gets what it asks for"
+    assert told(155_000, cable_w=90_000) == "Connector 1 gets 59.0 kW: the vehicle gets what it asks for"
+
+
 def test_explanation_without_vehicle_or_plan() -> None:
     assert (
         explain(view(phase=SessionPhase.IDLE, offered_w=0), None, PlannerSettingsW()).text
