@@ -15,11 +15,14 @@ from evse.planner.ac_problem import AcProblem, PausePolicy
 from evse.planner.tree import Model
 
 STEPS_MAX = 3_000
-"""Questions to the linear relaxation or branches of a search; beyond it the plan is feasible but perhaps not best."""
+STEPS_MIN = 20
+STEPS_PER_SITE = 60_000
+"""Questions to the linear relaxation or branches of a search: `STEPS_PER_SITE` over the number of candidates, between
+the two others, since each costs more on a larger site. Beyond it the plan keeps every limit but is perhaps not best."""
 
 
 class _Spent(Exception):
-    """`STEPS_MAX` is reached."""
+    """The bound of the search is reached."""
 
 
 class _Ledger:
@@ -30,6 +33,7 @@ class _Ledger:
         self.left = list(model.row_cap_ma)
         self.on: list[int] = []
         self.steps = 0
+        self.steps_max = max(STEPS_MIN, min(STEPS_MAX, STEPS_PER_SITE // max(1, len(model.candidates))))
 
     def fits(self, i: int) -> bool:
         """True when the minimum of ``i`` fits into every packing row."""
@@ -58,7 +62,7 @@ class _Ledger:
         if self.balanced():
             return True
         self.steps += 1
-        if self.steps > STEPS_MAX:
+        if self.steps > self.steps_max:
             raise _Spent
         model = self.model
         low = [0] * len(model.members)
@@ -231,7 +235,7 @@ def _most(problem: AcProblem, model: Model, order: list[int]) -> tuple[list[int]
             done[priority[i]] -= 1
             continue
         ledger.steps += 1
-        if ledger.steps > STEPS_MAX:
+        if ledger.steps > ledger.steps_max:
             return best, False
         if stage == 0:
             limit = bound.most(ledger, position, done)
