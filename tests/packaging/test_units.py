@@ -15,6 +15,7 @@ import pytest
 from evse.api.paths import SYSTEM_DIR
 from evse.config.model import ApiSection
 from evse.runtime.main import EXIT_CONFIG, EXIT_RESET
+from evsectl.tree import TREE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGING = ROOT / "packaging"
@@ -176,3 +177,17 @@ def test_the_login_shell_refuses_commands_and_pipes(arguments: list[str], word: 
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and word in done.stderr and done.stdout == ""
+
+
+def test_the_document_names_every_file_exit_code_and_command() -> None:
+    text = (ROOT / "docs/installation.md").read_text()
+    for path in PACKAGING.rglob("*"):
+        if path.is_file() and path.name != "install.sh":
+            row = f"| `{path.relative_to(PACKAGING)}` | `/usr/lib/"
+            assert row in text, row
+    for code in (EXIT_CONFIG, EXIT_RESET):
+        assert f"| {code} |" in text
+    commands = re.findall(r"evsectl ([a-z]+(?: [a-z-]+)?)", text)
+    assert len(commands) >= 3
+    assert [c for c in commands if c not in TREE and c.split()[0] not in TREE] == []
+    assert "docs/installation.md" in (ROOT / "README.md").read_text()
