@@ -124,7 +124,12 @@ class EffectRunner:
         if self._ocpp is None:
             self._answer(effect, accepted=False, reason="no back end is configured and no list knows the card")
             return
-        result = await self._ocpp.authorize(effect.id_token, effect.evse_id)
+        try:
+            result = await self._ocpp.authorize(effect.id_token, effect.evse_id)
+        except Exception:  # the driver stands there: a bug behind the card is a refusal, not a minute of waiting
+            log.exception("authorisation of a card on EVSE %d failed", effect.evse_id)
+            self._answer(effect, accepted=False, reason="internal error; try again or call support")
+            return
         self._answer(effect, accepted=result.accepted, reason=result.reason, parent_id=result.parent)
 
     def _answer(self, effect: RequestAuthorization, *, accepted: bool, reason: str, parent_id: str = "") -> None:

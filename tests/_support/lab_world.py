@@ -49,6 +49,7 @@ class LawfulTick:
 
     def __init__(self) -> None:
         self.ticks = 0
+        self.broken: AssertionError | None = None
 
     def __enter__(self) -> Self:
         self._tick, self._gate = loop_module.tick, loop_module.gate
@@ -58,6 +59,8 @@ class LawfulTick:
 
     def __exit__(self, *_: object) -> None:
         loop_module.tick, loop_module.gate = self._tick, self._gate  # type: ignore[attr-defined]
+        if self.broken is not None:
+            raise self.broken
 
     def _checked_tick(self, spec: Any, state: Any, inputs: Inputs, now: int) -> Any:
         self._before = state
@@ -68,7 +71,11 @@ class LawfulTick:
     def _checked_gate(self, spec: Any, outputs: Outputs, inputs: Inputs, now: int) -> Outputs:
         gated = self._gate(spec, outputs, inputs, now)
         self.ticks += 1
-        check_laws(spec, self._before, inputs, outputs, gated, self._after, now)
+        try:
+            check_laws(spec, self._before, inputs, outputs, gated, self._after, now)
+        except AssertionError as error:  # the loop would take it for a bug of its own and go on with everything off
+            self.broken = self.broken or error
+            raise
         return gated
 
 

@@ -296,3 +296,33 @@ def test_trace_holds_ticks_of_one_spec_only(tmp_path: Path) -> None:
         assert 0 < ticks <= 20
 
     run_lab(tmp_path, scenario)
+
+
+def test_bug_behind_a_card_is_a_refusal_at_once(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        ocpp = lab.station.ocpp
+        assert ocpp is not None
+        ocpp.authorize = _raise  # type: ignore[method-assign]
+        await lab.do(cmd="plug_in", connector=1, soc_pct=30)
+        await lab.do(cmd="swipe", token="04A1B2C3", reader="reader1")
+        await lab.forward(2)
+        denied = [e for e in lab.events if e.kind == "session.denied"]
+        assert denied and "internal error" in str(denied[0].data["why"])
+        del ocpp.authorize
+        await lab.do(cmd="swipe", token="04A1B2C4", reader="reader1")
+        await lab.until(lambda: (lab.evse(1).power_w or 0) > 10_000, "charging", 60)
+
+    run_lab(tmp_path, scenario)
+
+
+def test_law_that_is_broken_fails_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "gate", lambda spec, outputs, inputs, now: outputs)
+    monkeypatch.setattr("evse.core.faults.station_causes", lambda t: None)
+
+    async def scenario(lab: Lab) -> None:
+        await _charge(lab)
+        await lab.do(cmd="fault", action="raise", fault="emergency_stop", connector=2)
+        await lab.forward(1)
+
+    with pytest.raises(AssertionError, match="L01"):
+        run_lab(tmp_path, scenario)
