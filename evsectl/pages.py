@@ -91,8 +91,10 @@ def connector_card(e: Row, where: Screen) -> str:
 
 
 def _offered(e: Row) -> str:
+    if not e["session"] or e["session"]["ended_at"] is not None:
+        return "-"
     source = t.SOURCES.get(t.binding_source(e), t.binding_source(e))
-    return f"{t.kilo(e['offered_w'])} kW" + (f", limited by {source}" if source else "") if e["session"] else "-"
+    return f"{t.kilo(e['offered_w'])} kW" + (f", limited by {source}" if source else "")
 
 
 def _unit(value: Any, unit: str) -> str:

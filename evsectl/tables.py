@@ -114,8 +114,8 @@ def session_of(row: Row, key: str) -> Any:
 
 
 def binding(row: Row) -> str:
-    """The offered power and who limits it: ``56.0 (site)``."""
-    if not row.get("session"):
+    """The offered power and who limits it: ``56.0 (site)``. After the end nothing is offered, and nobody's limit is why."""
+    if not row.get("session") or session_of(row, "ended_at") is not None:
         return "-"
     source = binding_source(row)
     return f"{kilo(row['offered_w'])} ({source})" if source else kilo(row["offered_w"])
