@@ -235,3 +235,27 @@ def test_the_screen_pings_from_its_tick(start: Callable[..., Program], tmp_path:
         manager.settimeout(5)
         while manager.recv(200) != b"STOPPING=1":
             pass
+
+
+def test_after_a_stop_the_console_gets_its_picture_and_its_palette_again(start: Callable[..., Program]) -> None:
+    program = start("kiosk", "--frozen", "--idle")
+    program.until("CONNECTOR 1", quiet=0.3)
+    for _ in range(10):
+        program.process.send_signal(signal.SIGUSR1)
+        program.watch(0.2)  # two equal signals at once would be one
+    program.read(lambda: palette.palette(night=True) in program.all, quiet=0.3)
+    program.process.send_signal(signal.SIGSTOP)
+    program.screen.reset()
+    size = len(program.all)
+    program.process.send_signal(signal.SIGCONT)
+    program.until("2 available", quiet=0.3)
+    assert palette.palette(night=True) in program.all[size:]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (39, 30), (40, 12), (79, 24), (80, 23), (80, 24), (300, 80)])
+def test_every_size_can_move_and_rest(size: tuple[int, int]) -> None:
+    for rest in Rest:
+        for shift in SHIFTS:
+            frame = paint(kiosk_model(status=FREE, rest=rest, shift=shift), *size)
+            assert (frame.width, frame.height) == size
+            assert all(len(row) == size[0] for row in frame.chars + frame.roles)
