@@ -215,7 +215,8 @@ class Charging:
             ranked = composite.relevant(list(self._profiles.values()), scope)
             if evse_id:  # the station's cap is a limit of its own
                 ranked = [profile for profile in ranked if profile.purpose is not Purpose.CHARGE_POINT_MAX]
-            for power_w, profile in composite.caps_at(ranked, wall, scope.tx_start):
+            caps_of = composite.caps_at if self._clock.wall_valid() else composite.caps_without_calendar
+            for power_w, profile in caps_of(ranked, wall, scope.tx_start):
                 detail = f"{profile.purpose.value} {profile.profile_id}, stack level {profile.stack_level}"
                 found.append(self._limit(evse_id, power_w, detail))
             self._next_at = min(self._next_at, composite.change_after(ranked, wall, scope.tx_start))
@@ -380,7 +381,7 @@ class Charging:
 
 
 def _meets(profile: ChargingProfile, criteria: Payload) -> bool:
-    return (
+    return bool(
         criteria.get("id", profile.profile_id) == profile.profile_id
         and criteria.get("connectorId", profile.evse_id) == profile.evse_id
         and criteria.get("chargingProfilePurpose", profile.purpose.value) == profile.purpose.value

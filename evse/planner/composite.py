@@ -209,6 +209,30 @@ def caps_at(ranked: Sequence[ChargingProfile], at: WallNs, tx_start: WallNs) -> 
     return [cap for cap in (station, own) if cap is not None]
 
 
+def caps_without_calendar(
+    ranked: Sequence[ChargingProfile], at: WallNs, tx_start: WallNs
+) -> list[tuple[int, ChargingProfile]]:
+    """Return caps while nobody knows the date: the smallest that any profile could mean, whatever its level.
+
+    Only profiles that count from the start of the transaction say exactly what holds.
+    """
+    result = []
+    for purposes in ((Purpose.CHARGE_POINT_MAX,), (Purpose.TX, Purpose.TX_DEFAULT)):
+        found = []
+        for profile in ranked:
+            if profile.purpose not in purposes:
+                continue
+            dated = profile.start is not None or profile.valid_from is not None or profile.valid_to is not None
+            if dated or profile.purpose is Purpose.CHARGE_POINT_MAX:
+                power_w = min(watts(profile.unit, p.limit_deci, p.phases) for p in profile.periods)
+                found.append((power_w, profile))
+            elif (exact := limit_w(profile, at, tx_start)) is not None:
+                found.append((exact, profile))
+        if found:
+            result.append(min(found, key=lambda cap: cap[0]))
+    return result
+
+
 def change_after(ranked: Sequence[ChargingProfile], at: WallNs, tx_start: WallNs) -> WallNs:
     """Return the first instant after ``at`` at which any of the caps may be another; `NEVER` = none."""
     return min((next_change(profile, at, tx_start) for profile in ranked), default=NEVER)

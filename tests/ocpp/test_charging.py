@@ -396,6 +396,29 @@ def test_a_clock_that_is_set_moves_to_the_period_of_the_new_time() -> None:
     under_virtual_time(main)
 
 
+def test_without_a_date_the_smallest_limit_holds_until_the_clock_is_set() -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        now = bench.clock.wall()
+        dated = {"chargingProfileKind": "Absolute", "startSchedule": timestamp(now)}
+        top = body(1, (0, 50_000), (3600, 5_000), chargingProfilePurpose="ChargePointMaxProfile", **dated)
+        assert await put(bench, 0, top) == OK
+        assert await put(bench, 1, body(2, (0, 40_000), (3600, 30_000))) == OK  # counts from the transaction
+        assert await put(bench, 2, body(3, (0, 40_000), (3600, 30_000), stackLevel=1, **dated)) == OK
+        assert await put(bench, 2, body(4, (0, 20_000))) == OK
+        assert bench.station.limits == {0: 50_000, 1: 40_000, 2: 40_000}
+        bench.clock.valid = False
+        bench.clock.jump_wall(0)
+        await asyncio.sleep(10.1)
+        assert bench.station.limits == {0: 5_000, 1: 40_000, 2: 20_000}
+        bench.clock.valid = True
+        bench.clock.jump_wall(now + 60 * NS_PER_S)
+        await asyncio.sleep(10.1)
+        assert bench.station.limits == {0: 50_000, 1: 40_000, 2: 40_000}
+
+    under_virtual_time(main)
+
+
 def test_a_session_that_ended_unseen_takes_its_profile_along() -> None:
     """Transaction after transaction between two looks: the profile of the first does not limit the second."""
 
