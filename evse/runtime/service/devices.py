@@ -75,7 +75,20 @@ class DeviceOperations:
         station = self._station
         rows = []
         for section in station.config.reader:
-            reader = station.devices.readers[section.name]
+            reader = station.devices.readers.get(section.name)
+            if reader is None:  # the configuration was changed meanwhile
+                rows.append(
+                    m.ReaderRow(
+                        name=section.name,
+                        port=section.port,
+                        online=False,
+                        detail="in the configuration since the daemon started; needs a restart",
+                        last_token="",
+                        last_at=None,
+                        evses=section.evses,
+                    )
+                )
+                continue
             link = reader.health()[0]
             last_at = None if reader.last is None else station.clock.wall() - (station.clock.now() - reader.last[0])
             rows.append(
