@@ -114,5 +114,14 @@ def park(db: sqlite3.Connection, row_id: int, reason: str) -> None:
 
 
 def unpark(db: sqlite3.Connection) -> int:
-    """Let all parked rows wait again with fresh attempts, at their old places; return how many."""
+    """Let all parked rows wait again with fresh attempts, at their old places; return how many.
+
+    Meter values whose stop was answered meanwhile go: nothing may follow the stop of a transaction.
+    """
+    db.execute(
+        "DELETE FROM outbox WHERE parked <> '' AND action = ? AND session_id IN "
+        "(SELECT session_id FROM session WHERE stop_uid IS NOT NULL) AND NOT EXISTS "
+        "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?)",
+        (METER, STOP),
+    )
     return db.execute("UPDATE outbox SET parked = '', attempts = 0 WHERE parked <> ''").rowcount

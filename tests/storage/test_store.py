@@ -134,6 +134,25 @@ def test_no_meter_row_follows_the_stop() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("stop_answered", [False, True])
+def test_parked_meter_row_comes_back_only_before_its_stop(stop_answered: bool) -> None:
+    async def main() -> None:
+        store = await memory()
+        await store.begin_transaction(session(), row(1, outbox.START))
+        await store.outbox_started(1, "s1", 55)
+        await store.outbox_append(row(1, outbox.METER, "m1"))
+        await store.end_transaction(ended(), row(1, outbox.STOP))
+        meter, stop = await store.outbox_rows()
+        await store.outbox_park(meter.row_id, "refused")
+        if stop_answered:
+            await store.outbox_done(stop.row_id)
+        assert await store.outbox_unpark() == (0 if stop_answered else 1)
+        left = [r.action for r in await store.outbox_rows()]
+        assert left == ([] if stop_answered else [outbox.METER, outbox.STOP])
+
+    run(main())
+
+
 def test_row_without_its_session_is_refused() -> None:
     """A sample may come before the start of its transaction is durable."""
 
