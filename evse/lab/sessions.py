@@ -297,8 +297,11 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         sys.stderr.write("".join(f"evsectl: {problem}\n" for problem in error.problems))
         return 9
-    with tempfile.TemporaryDirectory(prefix="evse-sessions-") as folder:
-        report = run_virtual(run_day(config, visits, Path(folder)))
+    try:
+        with tempfile.TemporaryDirectory(prefix="evse-sessions-") as folder:
+            report = run_virtual(run_day(config, visits, Path(folder)))
+    except KeyboardInterrupt:
+        return 130
     if options.output == "json":
         sys.stdout.write(
             json.dumps({"apiVersion": "evse/v1", "kind": "SessionsReport", **msgspec.to_builtins(report)}, indent=2)
