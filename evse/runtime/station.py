@@ -247,8 +247,10 @@ class Station:
             await self._events_ready.wait()
             self._events_ready.clear()
             if all(event.kind in UNHURRIED_EVENTS for event in self._events):
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._urgent.wait(), UNHURRIED_S)
+                    async with asyncio.timeout(UNHURRIED_S):
+                        await self._urgent.wait()
             self._urgent.clear()
             while self._events:
                 try:

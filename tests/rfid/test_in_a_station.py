@@ -21,7 +21,7 @@ def demo_text(folder: Path, first: str, second: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("families", [("pn532", "line")])
+@pytest.mark.parametrize("families", [("pn532", "line"), ("twn4", "sl032")])
 def test_every_family_starts_sessions(tmp_path: Path, families: tuple[str, str]) -> None:
     config = parse_config(demo_text(tmp_path, *families), "demo.toml")
 
