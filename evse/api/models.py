@@ -1,36 +1,110 @@
 """Requests and responses of the API. Keys carry units; values that are not known are null, never 0.
 
-Everything a front end shows comes from here or from `evse.domain` (views, sessions, faults, limits).
+Everything a front end shows comes from here or from `evse.domain` (views, sessions, faults, limits). Devices and access
+have files of their own; their names are here too.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
+from evse.api.models_access import (
+    Audit as Audit,
+)
+from evse.api.models_access import (
+    AuditRow as AuditRow,
+)
+from evse.api.models_access import (
+    ErrorBody as ErrorBody,
+)
+from evse.api.models_access import (
+    SetPin as SetPin,
+)
+from evse.api.models_access import (
+    SignIn as SignIn,
+)
+from evse.api.models_access import (
+    Token as Token,
+)
+from evse.api.models_access import (
+    TotpConfirm as TotpConfirm,
+)
+from evse.api.models_access import (
+    TotpDisable as TotpDisable,
+)
+from evse.api.models_access import (
+    TotpEnrolment as TotpEnrolment,
+)
+from evse.api.models_access import (
+    WhoAmI as WhoAmI,
+)
+from evse.api.models_base import (
+    API_VERSION as API_VERSION,
+)
+from evse.api.models_base import (
+    EvseId as EvseId,
+)
+from evse.api.models_base import (
+    EvseIdOrAll as EvseIdOrAll,
+)
+from evse.api.models_base import (
+    LimitW as LimitW,
+)
+from evse.api.models_base import (
+    Model as Model,
+)
+from evse.api.models_base import (
+    PageLimit as PageLimit,
+)
+from evse.api.models_base import (
+    PageOffset as PageOffset,
+)
+from evse.api.models_base import (
+    Secret as Secret,
+)
+from evse.api.models_base import (
+    ShortText as ShortText,
+)
+from evse.api.models_devices import (
+    MeterRef as MeterRef,
+)
+from evse.api.models_devices import (
+    MeterRow as MeterRow,
+)
+from evse.api.models_devices import (
+    Meters as Meters,
+)
+from evse.api.models_devices import (
+    PlcDiscovery as PlcDiscovery,
+)
+from evse.api.models_devices import (
+    PlcRow as PlcRow,
+)
+from evse.api.models_devices import (
+    ProbeRegister as ProbeRegister,
+)
+from evse.api.models_devices import (
+    ProbeRequest as ProbeRequest,
+)
+from evse.api.models_devices import (
+    ProbeResult as ProbeResult,
+)
+from evse.api.models_devices import (
+    ReaderRow as ReaderRow,
+)
+from evse.api.models_devices import (
+    Readers as Readers,
+)
+from evse.api.models_devices import (
+    TraceDump as TraceDump,
+)
 from evse.domain.faults import FaultRecord
 from evse.domain.limits import LimitEntry, Plan
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event, EvseView, StationView
 from evse.units import WallNs
-
-API_VERSION = "evse/v1"
-
-# Ranges of request fields: refused with 422 by the server, in the OpenAPI document, never checked in answers.
-EvseId = Annotated[int, Meta(ge=1, le=48)]
-EvseIdOrAll = Annotated[int, Meta(ge=0, le=48)]
-PageLimit = Annotated[int, Meta(ge=1, le=1000)]
-PageOffset = Annotated[int, Meta(ge=0, le=100_000_000)]
-ShortText = Annotated[str, Meta(max_length=128)]
-LimitW = Annotated[int, Meta(ge=0, le=10_000_000)]
-Secret = Annotated[str, Meta(max_length=64)]
-
-
-class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all models."""
-
 
 # -- system -------------------------------------------------------------------------------------------------------
 
@@ -409,174 +483,3 @@ class ConfigResult(Model, frozen=True, kw_only=True):
     applied: bool
     restart_needed: bool
     version: int
-
-
-# -- devices ------------------------------------------------------------------------------------------------------
-
-
-class PlcRow(Model, frozen=True, kw_only=True):
-    evse_id: int | None  # None = detected, not configured
-    port: str
-    detected: bool
-    configured: bool
-    matched: bool
-    online: bool
-    firmware: str
-    board_id: str
-    hint: str = ""  # what to do when it is not matched
-
-
-class PlcDiscovery(Model, frozen=True, kw_only=True):
-    items: tuple[PlcRow, ...]
-    in_sync: bool
-
-
-class MeterRow(Model, frozen=True, kw_only=True):
-    name: str
-    evse_id: int  # 0 = site
-    profile: str
-    port: str
-    address: int
-    online: bool
-    detail: str
-    age_ms: int | None
-    power_w: int | None
-    energy_import_wh: int | None
-    energy_export_wh: int | None
-    voltage_mv: int | None
-    current_ma: int | None
-    voltage_l_mv: tuple[int, int, int] | None = None
-    current_l_ma: tuple[int, int, int] | None = None
-    frequency_mhz: int | None = None
-    temperature_dc: int | None = None
-
-
-class Meters(Model, frozen=True, kw_only=True):
-    items: tuple[MeterRow, ...]
-
-
-class MeterRef(Model, frozen=True, kw_only=True):
-    name: ShortText = ""  # "" = all
-
-
-class ProbeRequest(Model, frozen=True, kw_only=True):
-    name: ShortText  # configured meter
-
-
-class ProbeRegister(Model, frozen=True, kw_only=True):
-    quantity: str
-    address: int
-    raw: str  # registers in hex
-    value: str
-    error: str = ""
-
-
-class ProbeResult(Model, frozen=True, kw_only=True):
-    name: str
-    ok: bool
-    detail: str
-    registers: tuple[ProbeRegister, ...]
-
-
-class ReaderRow(Model, frozen=True, kw_only=True):
-    name: str
-    port: str
-    online: bool
-    detail: str
-    last_token: str
-    last_at: WallNs | None
-    evses: tuple[int, ...]
-
-
-class Readers(Model, frozen=True, kw_only=True):
-    items: tuple[ReaderRow, ...]
-
-
-# -- traces -------------------------------------------------------------------------------------------------------
-
-
-class TraceDump(Model, frozen=True, kw_only=True):
-    path: str
-    ticks: int
-    seconds: int
-    bytes: int
-
-
-# -- access -------------------------------------------------------------------------------------------------------
-
-
-class SignIn(Model, frozen=True, kw_only=True):
-    pin: Secret
-    totp: Secret = ""
-
-
-class Token(Model, frozen=True, kw_only=True):
-    token: str
-    role: str
-    expires_at: WallNs
-
-
-class WhoAmI(Model, frozen=True, kw_only=True):
-    role: str  # guest, user, operator, manufacturer
-    user: str
-    uid: int | None
-    pin_set: bool
-    locked_until: WallNs | None
-    totp_enrolled: bool = False  # a sign-in needs a one-time code beside the PIN
-
-
-class SetPin(Model, frozen=True, kw_only=True):
-    """First PIN: ``old`` empty, only over the Unix socket of the device by root or the daemon's own user.
-
-    ``totp``: the one-time code, when codes are enrolled and the caller is somebody else.
-    """
-
-    old: Secret = ""
-    new: Secret
-    totp: Secret = ""
-
-
-class TotpEnrolment(Model, frozen=True, kw_only=True):
-    """A new secret, shown once; it counts when `TotpConfirm` has come before ``expires_at``."""
-
-    uri: str  # otpauth://totp/..., what authenticator apps read
-    secret: str  # the same secret as base32
-    expires_at: WallNs
-
-
-class TotpConfirm(Model, frozen=True, kw_only=True):
-    totp: Secret  # first code of the new secret
-
-
-class TotpDisable(Model, frozen=True, kw_only=True):
-    """Root and the daemon's own user may leave both empty."""
-
-    pin: Secret = ""
-    totp: Secret = ""
-
-
-class AuditRow(Model, frozen=True, kw_only=True):
-    wall: WallNs
-    who: str
-    origin: str  # unix:uid=1000, kiosk, ocpp ...
-    operation: str
-    target: str
-    old: str
-    new: str
-    result: str
-
-
-class Audit(Model, frozen=True, kw_only=True):
-    items: tuple[AuditRow, ...]
-    total: int
-
-
-class ErrorBody(Model, frozen=True, kw_only=True):
-    """Every error answer. ``code`` is stable; exit codes of evsectl follow from it (evse.api.errors)."""
-
-    code: str
-    message: str
-    hint: str = ""
-    request_id: str = ""
-    field: str = ""  # request field at fault, "" when none
-    value: str = ""  # what was sent for it, shortened, "" for secrets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from evse.core.inputs import (
     AnyCommand,
@@ -17,17 +17,34 @@ from evse.core.inputs import (
 from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.readings import MeterValues, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
+from evse.domain.station import StationSpec
 from evse.domain.view import StationView
+from evse.runtime.loop import ControlLoop
+from evse.runtime.planning import PlannerShell
 from evse.units import WallNs
 
-if TYPE_CHECKING:
-    from evse.runtime.station import Station
+
+class Running(Protocol):
+    """What the port needs of a running station."""
+
+    loop: ControlLoop
+    planner: PlannerShell
+    reset_requested: str
+
+    @property
+    def spec(self) -> StationSpec:
+        """What the station is made of."""
+        ...
+
+    def view(self) -> StationView:
+        """The station as seen now."""
+        ...
 
 
 class BackendPort:
     """`evse.ocpp.ports.StationPort` on a running station. Every request goes through the core, which may refuse."""
 
-    def __init__(self, station: Station) -> None:
+    def __init__(self, station: Running) -> None:
         self._station = station
 
     def view(self) -> StationView:
@@ -69,7 +86,9 @@ class BackendPort:
 
     async def cancel_reservation(self, evse_id: int) -> bool:
         """CancelReservation."""
-        return await self._station.loop.ask(lambda seq: ReserveEvse(seq=seq, evse_id=evse_id, id_token="", until=0)) == ""
+        return (
+            await self._station.loop.ask(lambda seq: ReserveEvse(seq=seq, evse_id=evse_id, id_token="", until=0)) == ""
+        )
 
     async def remote_stop(self, evse_id: int) -> bool:
         """RemoteStopTransaction."""
