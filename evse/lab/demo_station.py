@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -29,6 +31,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """Linux: a child gets TERM when the demo dies, even by SIGKILL, so that no simulator is left running."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class DemoStation:
@@ -102,6 +112,7 @@ class DemoStation:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 pass_fds=pass_fds,
+                preexec_fn=_end_with_parent,
             )
         finally:
             log.close()

@@ -82,6 +82,8 @@ def watts(text: str) -> int:
         value = float(raw) * factor
     except ValueError:
         usage(f"{text!r} is not a power", "write watts (60000) or kilowatts (60kW)")
+    if raw == text.strip().lower() and 0 < value < 1000:
+        usage(f"{text!r} has no unit and would be {value:g} watts", f"write {text.strip()}kW or {text.strip()}W")
     if not 0 <= value <= POWER_MAX_W:
         usage(f"{text!r} is not between 0 and {POWER_MAX_W // 1000} kW", "0 means no limit")
     return round(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from evse.api import models as m
@@ -18,6 +20,8 @@ from evse.runtime.station import Station
 from evse.units import power_w
 
 LIMIT_MAX_W = 10_000_000
+PLANNED_S = 0.12
+"""Two ticks: the answer to a change shows the plan that follows from it."""
 
 
 class PlannerOperations:
@@ -51,12 +55,15 @@ class PlannerOperations:
         )
         if settings != planner.settings:
             await save_planner_settings(self._station.store, settings, planner.file_settings)
-            planner.change(settings, self._station.clock.now(), caller.user)
+            who = "configuration" if settings == planner.file_settings else caller.user
+            planner.change(settings, self._station.clock.now(), who)
+            await asyncio.sleep(PLANNED_S)
         return self._planner_state()
 
     async def planner_recompute(self, request: Empty, caller: Caller) -> m.PlannerState:
         """Plan again."""
         self._station.planner.recompute()
+        await asyncio.sleep(PLANNED_S)
         return self._planner_state()
 
     async def planner_explain(self, request: Empty, caller: Caller) -> m.Explanations:
