@@ -21,6 +21,7 @@ from evse.domain.station import StationSpec
 from evse.domain.view import StationView
 from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
+from evse.runtime.views import transaction_runs
 from evse.units import WallNs
 
 
@@ -106,7 +107,7 @@ class BackendPort:
         if refusal:
             return "Rejected"
         busy = any(
-            e.session is not None and e.session.started_at is not None and e.session.ended_at is None
+            transaction_runs(e)
             for e in self.view().evses
             if evse_id in (0, e.evse_id)
         )
@@ -120,7 +121,7 @@ class BackendPort:
         """Reset: end all transactions, then ask the process to restart."""
         reason = StopReason.IMMEDIATE_RESET if hard else StopReason.REBOOT
         for evse in self.view().evses:
-            if evse.session is not None and evse.session.started_at is not None and evse.session.ended_at is None:
+            if transaction_runs(evse):
                 self._station.loop.submit(_stop(evse.evse_id, reason))
         self._station.reset_requested = "hard" if hard else "soft"
         return True

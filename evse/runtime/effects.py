@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from evse.core.inputs import AuthorizeResult, TransactionStored
 from evse.core.outputs import AnyEffect, CloseTransaction, OpenTransaction, RequestAuthorization, SaveSession
@@ -31,13 +30,10 @@ DRAIN_LIMIT_S = 10.0
 class EffectRunner:
     """One worker for durable effects, one bounded set of tasks for questions to the back end."""
 
-    def __init__(
-        self, store: Store, loop: ControlLoop, ocpp: OcppClient | None, on_stored: Callable[[AnyEffect], None]
-    ) -> None:
+    def __init__(self, store: Store, loop: ControlLoop, ocpp: OcppClient | None) -> None:
         self._store = store
         self._loop = loop
         self._ocpp = ocpp
-        self._on_stored = on_stored
         self._queue: asyncio.Queue[AnyEffect] = asyncio.Queue()
         self._now: AnyEffect | None = None  # taken from the queue, not on disk yet
         self._asking: set[asyncio.Task[None]] = set()
@@ -68,7 +64,6 @@ class EffectRunner:
             self._now = effect
             await self._store_until_done(effect)
             self._now = None
-            self._on_stored(effect)
 
     async def drain(self) -> None:
         """Store what is still waiting, the one in work included; for a clean stop. Gives up after `DRAIN_LIMIT_S`."""

@@ -163,7 +163,7 @@ class ControlLoop:
         """Do one tick and send its levels; `BugError` after the safe levels went out when something of ours raised."""
         taken = [self._commands.popleft() for _ in range(min(len(self._commands), MAX_COMMANDS_PER_TICK))]
         try:
-            inputs = self._collect(tuple(command for command, _ in taken))
+            inputs = self.snapshot(tuple(command for command, _ in taken))
             before = self.state
             after, wanted = tick(self.spec, before, inputs, now)
             outputs = gate(self.spec, wanted, inputs, now)
@@ -194,7 +194,8 @@ class ControlLoop:
                 log.exception("%s failed; the control loop goes on", name)
             self.trouble[name] = text
 
-    def _collect(self, commands: tuple[AnyCommand, ...]) -> Inputs:
+    def snapshot(self, commands: tuple[AnyCommand, ...]) -> Inputs:
+        """Everything the drivers know now, with ``commands``."""
         devices = self._devices
         return Inputs(
             wall=self._clock.wall(),

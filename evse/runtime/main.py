@@ -19,6 +19,7 @@ from evse import __version__
 from evse.config.load import load_config
 from evse.config.model import StationConfig
 from evse.domain.base import ConfigError
+from evse.runtime.views import transaction_runs
 from evse.units import NS_PER_MS, NS_PER_US
 
 if TYPE_CHECKING:
@@ -121,11 +122,7 @@ def _reset_due(station: Station) -> bool:
     """A reset waits until no transaction runs (hard: their stops are ordered already); a loop that failed ends none."""
     if not station.reset_requested:
         return False
-    running = any(
-        e.session is not None and e.session.started_at is not None and e.session.ended_at is None
-        for e in station.view().evses
-    )
-    return not running or bool(station.loop.fault)
+    return not any(transaction_runs(evse) for evse in station.view().evses) or bool(station.loop.fault)
 
 
 def _data_dir(configured: str) -> Path:

@@ -21,7 +21,7 @@ from evse.config.model import StationConfig
 from evse.config.spec import station_spec
 from evse.core.context import TEXT_MAX
 from evse.core.inputs import AnyCommand, Inputs, TokenPresented
-from evse.core.outputs import AnyEffect, Outputs
+from evse.core.outputs import Outputs
 from evse.core.tick import initial_state
 from evse.core.view import view as make_view
 from evse.domain.clock import Clock
@@ -39,6 +39,7 @@ from evse.runtime.planning import PlannerShell
 from evse.runtime.recorder import Recorder
 from evse.runtime.settings import load_availability, load_planner_settings, save_availability
 from evse.runtime.supervisor import Supervisor
+from evse.runtime.views import transaction_runs
 from evse.runtime.wiring import Devices, build_devices
 from evse.storage.db import Store
 from evse.storage.executor import StorageError
@@ -123,7 +124,7 @@ class Station:
         self.loop = ControlLoop(
             self.spec, state, self.devices, self.clock, self.planner, self.recorder, self._on_outputs
         )
-        self.effects = EffectRunner(self.store, self.loop, self.ocpp, self._on_stored)
+        self.effects = EffectRunner(self.store, self.loop, self.ocpp)
 
     async def _close_cut_transactions(self, event_seq: int) -> int:
         """Stop with PowerLoss what was charging when the power went, each exactly once, with the last known meter value."""
@@ -180,7 +181,7 @@ class Station:
         if self._view is None or self._view_tick != self.loop.stats.count:
             inputs = self.loop.inputs
             if inputs is None:
-                inputs = self.loop._collect(())
+                inputs = self.loop.snapshot(())
             made = make_view(self.spec, self.loop.state, inputs, self.loop.now)
             self._view = _with_loop_fault(made, self.loop.fault) if self.loop.fault else made
             self._view_tick = self.loop.stats.count
@@ -212,9 +213,6 @@ class Station:
             for event in events:
                 self.ocpp.on_event(event)
             self.ocpp.on_view(self.view())
-
-    def _on_stored(self, effect: AnyEffect) -> None:
-        """A durable effect is on disk."""
 
     def _trace_fault(self, event: Event, now: Instant) -> None:
         if self._last_trace is not None and now - self._last_trace < TRACE_GAP_NS:
@@ -292,7 +290,7 @@ class Station:
         points = []
         for evse in view.evses:
             session = evse.session
-            if session is None or session.started_at is None or session.ended_at is not None:
+            if session is None or not transaction_runs(evse):
                 self._last_point.pop(evse.evse_id, None)
                 continue
             last = self._last_point.get(evse.evse_id)

@@ -12,6 +12,7 @@ from evse.core.inputs import AnyCommand, SetAvailability, StartSession, StopSess
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.view import EvseView
 from evse.runtime.station import Station
+from evse.runtime.views import transaction_runs
 
 
 class ConnectorOperations:
@@ -37,7 +38,7 @@ class ConnectorOperations:
     async def connector_stop(self, request: m.StopRequest, caller: Caller) -> m.Done:
         """Stop charging; nothing to stop is success without change."""
         evse = self._evse(request.evse_id)
-        if evse.session is None or evse.session.started_at is None or evse.session.ended_at is not None:
+        if not transaction_runs(evse):
             return m.Done(changed=False, detail=f"connector {request.evse_id} is not charging")
         return await self._command(lambda seq: StopSession(seq=seq, evse_id=request.evse_id, reason=StopReason.LOCAL))
 
