@@ -6,6 +6,8 @@ the core decided for it so far. A reading that is too old or absent is ``None`` 
 
 from __future__ import annotations
 
+from evse.core.ac.memory import AcWork
+from evse.core.ac.memory import thaw as thaw_ac
 from evse.core.inputs import EvseInputs, Inputs
 from evse.core.outputs import AnyEffect
 from evse.core.state import ENERGY_STAGES, AvailabilityCell, EvseWork, StationState, TieState, thaw
@@ -32,9 +34,11 @@ class Conn:
     """One EVSE within one tick."""
 
     __slots__ = (
+        "a",
         "allocation",
         "b",
         "blocked",
+        "capped_ma",
         "capped_w",
         "causes",
         "chain",
@@ -86,6 +90,8 @@ class Conn:
         self.pulses: list[tuple[FaultCode, str]] = []  # happened on this tick
         self.allocation: Allocation | None = None
         self.capped_w: list[tuple[int, LimitSource]] = []
+        self.a: AcWork | None = thaw_ac(w.ac) if w.ac is not None else None  # AC memory, writable
+        self.capped_ma: list[tuple[int, LimitSource, str]] = []  # AC: mA per phase, source, detail
         self.want_on = False
         self.want_mv = 0
         self.want_ma = 0

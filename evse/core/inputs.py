@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from evse.domain.ac import ReleaseMode
 from evse.domain.limits import Plan, PowerLimit
 from evse.domain.readings import GroupStatus, MeterValues, NoData, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
@@ -117,6 +118,79 @@ class TransactionNumbered(Command, frozen=True, kw_only=True):
     accepted: bool
 
 
+class SetDynamicLimit(Command, frozen=True, kw_only=True):
+    """A named current limit of another program, in mA per phase. ``evse_id`` 0 = every AC EVSE.
+
+    ``current_ma`` -1 = no limit, below 6000 counts as 0 (no PWM, contactor as it is), None removes the name. At most
+    five names; a sixth is ignored and reported (charge-control-c 15.16).
+    """
+
+    evse_id: int
+    name: str
+    current_ma: int | None
+
+
+class SetPermission(Command, frozen=True, kw_only=True):
+    """Release of an AC EVSE by another program or a person on site. Refused unless the release mode is ``mode``."""
+
+    evse_id: int
+    mode: ReleaseMode  # REMOTE, MODBUS, MQTT or DASHBOARD
+    allowed: bool
+    id_token: str = ""
+
+
+class SetChargingAllowed(Command, frozen=True, kw_only=True):
+    """External release: False pauses an AC EVSE without ending its session (state x1), True lets it go on."""
+
+    evse_id: int
+    allowed: bool
+    origin: str = "api"  # "api" | "modbus" | "mqtt" | "rule"
+
+
+class SetPhases(Command, frozen=True, kw_only=True):
+    """Switch between 1 and 3 phases (charge-control-c 15.20). ``delay_s`` 10..300, None = as configured."""
+
+    evse_id: int
+    phases: int
+    delay_s: int | None = None
+
+
+class SetVentilation(Command, frozen=True, kw_only=True):
+    """External ventilation: what another program says about it. None leaves a value as it is."""
+
+    evse_id: int
+    available: bool | None = None
+    on: bool | None = None
+
+
+class ForceUnlock(Command, frozen=True, kw_only=True):
+    """Unlock now and keep unlocked until the plug is out, or revert it (``on`` False)."""
+
+    evse_id: int
+    on: bool
+
+
+class TestRcd(Command, frozen=True, kw_only=True):
+    """Run the self-test of the residual current monitor; refused while energy flows or a test runs."""
+
+    evse_id: int
+
+
+class HlcRequest(Command, frozen=True, kw_only=True):
+    """Ask the vehicle for something during an ISO 15118 session."""
+
+    evse_id: int
+    what: str  # "renegotiate" | "pause" | "resume" | "reinit" (fake DC: read the SoC again)
+
+
+class SetOutput(Command, frozen=True, kw_only=True):
+    """A digital output of the board of ``evse_id`` by hand; ``level`` high, low, floating, or rules = give it back."""
+
+    evse_id: int
+    output: int  # 1..
+    level: str
+
+
 AnyCommand: TypeAlias = (
     TokenPresented
     | AuthorizeResult
@@ -128,9 +202,27 @@ AnyCommand: TypeAlias = (
     | ReserveEvse
     | TransactionStored
     | TransactionNumbered
+    | SetDynamicLimit
+    | SetPermission
+    | SetChargingAllowed
+    | SetPhases
+    | SetVentilation
+    | ForceUnlock
+    | TestRcd
+    | HlcRequest
+    | SetOutput
 )
 
 MAX_COMMANDS_PER_TICK = 16
+
+
+class LostDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A field device that does not answer, after its own patience: becomes a fault, charging goes on."""
+
+    kind: str  # "reader" | "recloser" | "io"
+    name: str
+    evse_ids: tuple[int, ...]  # served by it; () = the station
+    detail: str = ""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +238,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     storage_ok: bool = True
     loop_fault: str = ""  # a BugError of the shell: everything off
     backend_online: bool = False
+    lost: tuple[LostDevice, ...] = ()
 
 
 __all__ = [
@@ -156,14 +249,24 @@ __all__ = [
     "ClearFault",
     "Command",
     "EvseInputs",
+    "ForceUnlock",
     "GroupReading",
+    "HlcRequest",
     "Inputs",
     "Instant",
+    "LostDevice",
     "MeterReading",
     "ReserveEvse",
     "SetAvailability",
+    "SetChargingAllowed",
+    "SetDynamicLimit",
+    "SetOutput",
+    "SetPermission",
+    "SetPhases",
+    "SetVentilation",
     "StartSession",
     "StopSession",
+    "TestRcd",
     "TokenPresented",
     "TransactionNumbered",
     "TransactionStored",

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import astuple
 
+from evse.core.ac.memory import AcState
 from evse.domain.faults import FaultRecord
 from evse.domain.limits import LimitSource
 from evse.domain.session import AuthSource, OperationalStatus, SessionPhase, SessionRecord, StopReason
 from evse.domain.signals import HlcStep
-from evse.domain.station import StationSpec, Topology
+from evse.domain.station import EvseKind, StationSpec, Topology
 from evse.units import Instant, WallNs
 
 
@@ -162,6 +163,7 @@ class EvseWork(msgspec.Struct):
     group_at: Instant = 0
     faults: tuple[FaultRecord, ...] = ()
     past: tuple[FaultRecord, ...] = ()  # last record of faults that are over, for the count
+    ac: AcState | None = None
 
 
 class EvseState(EvseWork, frozen=True):  # type: ignore[misc]  # mypy cannot know that msgspec allows this
@@ -257,6 +259,7 @@ def initial_state(
                 board_at=now,
                 meter_at=now,
                 group_at=now,
+                ac=AcState() if e.kind is EvseKind.AC else None,
             )
             for e in spec.evses
         ),

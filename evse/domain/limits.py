@@ -22,7 +22,14 @@ class LimitSource(enum.Enum):
     EV = "ev"  # what the vehicle asks for or allows
     PLAN = "plan"  # the planner's allocation
     USER = "user"
-    FAILSAFE = "failsafe"
+    FAILSAFE = "failsafe"  # until the first contact, or while a meter is lost
+    GRID = "grid"  # fuse and cable to the station, rotary switch
+    EVSE = "evse"  # wiring inside the station
+    DYNAMIC = "dynamic"  # a named limit of another program
+    FALLBACK = "fallback"  # no fresh dynamic limit for too long
+    RULE = "rule"  # an event action
+    OVER_CURRENT = "over_current"  # staged derating of a vehicle that takes too much
+    OUT_OF_BALANCE = "out_of_balance"  # one-phase vehicle on a three-phase connection
 
 
 class PowerLimit(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +51,7 @@ class LimitEntry(msgspec.Struct, frozen=True, kw_only=True):
     binds: bool
     age_s: int | None = None
     detail: str = ""
+    current_ma: int | None = None  # per phase, of AC EVSEs
 
 
 class PowerRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,10 @@ class AuthSource(enum.Enum):
     API = "api"  # evsectl connector start, kiosk
     FREE = "free"  # free charging configured
     AUTOCHARGE = "autocharge"
+    KEY_SWITCH = "key_switch"
+    MODBUS = "modbus"
+    MQTT = "mqtt"
+    RULE = "rule"  # an event action
 
 
 class SessionPhase(enum.Enum):

@@ -10,6 +10,9 @@ import enum
 
 import msgspec
 
+from evse.domain.ac import AcCommand, AcStatus
+from evse.domain.contactor import ContactorFeedback as ContactorFeedback
+
 
 class CpState(enum.Enum):
     """Control pilot state, IEC 61851-1 Annex A. UNKNOWN is never safe: treat as no vehicle and no permission."""
@@ -54,14 +57,6 @@ class HlcStep(enum.Enum):
 HLC_STEPS: tuple[HlcStep, ...] = tuple(HlcStep)
 
 
-class ContactorFeedback(enum.Enum):
-    """Auxiliary contact of the output contactors."""
-
-    OPEN = "open"
-    CLOSED = "closed"
-    UNKNOWN = "unknown"
-
-
 class LockState(enum.Enum):
     """Connector lock."""
 
@@ -99,7 +94,7 @@ class EvStop(enum.Enum):
 
 
 class BoardStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One complete status of a DC board (board link message STATUS). Constructor defaults are the safe values."""
+    """One complete status of a board (board link message STATUS). Constructor defaults are the safe values."""
 
     cp: CpState = CpState.UNKNOWN
     estop: bool = True  # pressed until told otherwise
@@ -127,6 +122,7 @@ class BoardStatus(msgspec.Struct, frozen=True, kw_only=True):
     stop_button: bool = False  # user's stop button
     door_open: bool = False
     error_flags: int = 0  # docs/board-link.md, "Error flags"
+    ac: AcStatus | None = None  # boards with the capability AC
 
 
 class BoardInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +155,7 @@ class BoardCommand(msgspec.Struct, frozen=True, kw_only=True):
     tie_close: bool = False  # relay 2
     led: int = 0  # 0 off, 1 available, 2 occupied, 3 charging, 4 fault, 5 out of service, 6 authorising
     restart_slac: bool = False
+    ac: AcCommand | None = None  # only for boards of AC EVSEs
 
 
 class GroupCommand(msgspec.Struct, frozen=True, kw_only=True):

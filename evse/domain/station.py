@@ -6,9 +6,11 @@ import enum
 
 import msgspec
 
+from evse.domain.ac import AcSpec
+
 
 class EvseKind(enum.Enum):
-    """Current type of an EVSE. The AC machine joins the core in its own release; the shapes carry both."""
+    """Current type of an EVSE."""
 
     AC = "ac"
     DC = "dc"
@@ -40,6 +42,7 @@ class EvseSpec(msgspec.Struct, frozen=True, kw_only=True):
     has_meter: bool = True
     free_charging: bool = False
     free_id_token: str = ""
+    ac: AcSpec | None = None  # of an AC EVSE
 
 
 class GroupSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,13 @@
+"""Auxiliary contacts."""
+
+from __future__ import annotations
+
+import enum
+
+
+class ContactorFeedback(enum.Enum):
+    """Auxiliary contact of the output contactors."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
