@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 from typing import Any
 from urllib.parse import urlsplit
 
+from evse.config.check_ac import check_ac
 from evse.config.meter_profiles import list_profiles, load_profile
 from evse.config.options import Table, tree
 from evse.config.profiles import nearest
@@ -94,13 +95,14 @@ def _evses(view: _View, problems: Problems) -> None:
             problems.add((*ids[n], "id"), f"EVSE numbers must run from 1 without a gap; use id = {position}", n)
             break
     for path, row in rows:
+        check_ac(path, row, problems)
         start, end = number(row, table, "derate_start_c"), number(row, table, "derate_end_c")
         if start is not None and end is not None and start >= end:
             key = "derate_start_c" if "derate_start_c" in row else "derate_end_c"
             problems.add((*path, key), f"derating from {start} °C to {end} °C: start must be below end", row.get(key))
         least = number(view.table("site"), tree().tables["site"], "min_power_w")
         most = number(row, table, "power_max_w")
-        if least is not None and most is not None and most < least:
+        if least is not None and most is not None and most < least and row.get("kind") != "ac":
             problems.add(
                 (*path, "power_max_w"),
                 f"below site.min_power_w = {least}: this EVSE could never charge; raise it",
@@ -153,7 +155,7 @@ def _homes(view: _View, problems: Problems, ids: dict[Any, Path]) -> None:
     homes: dict[int, Path] = {}
     for path, row in view.rows("evse"):
         home = number(row, table, "home_group")
-        if home is None:
+        if home is None or row.get("kind") == "ac":
             continue
         if home == 0:
             if modules is not None and ids and modules.get("topology", "chain") in ("chain", "ring"):

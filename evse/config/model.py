@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from evse.config.model_ac import AcSection
 from evse.domain.base import Frozen
 
 Live = {"x-apply": "live"}
@@ -120,7 +121,7 @@ class EvseSection(Frozen, frozen=True, kw_only=True):
     """One EVSE with its connector."""
 
     id: Annotated[int, Meta(title="EVSE number, 1..n", ge=1, le=48, extra_json_schema=Restart)]
-    kind: Annotated[Literal["dc"], Meta(title="Current type (AC joins later)", extra_json_schema=Restart)] = "dc"
+    kind: Annotated[Literal["dc", "ac"], Meta(title="Current type", extra_json_schema=Restart)] = "dc"
     voltage_max_v: Annotated[
         int, Meta(title="Highest output voltage, V", ge=200, le=1000, extra_json_schema=Restart)
     ] = 1000
@@ -146,6 +147,7 @@ class EvseSection(Frozen, frozen=True, kw_only=True):
     ] = 90
     board: BoardSection
     meter: MeterSection | None = None
+    ac: AcSection | None = None
 
 
 class GroupSection(Frozen, frozen=True, kw_only=True):

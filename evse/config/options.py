@@ -26,6 +26,7 @@ UNITS = {
     "a": "A",
     "ma": "mA",
     "c": "°C",
+    "h": "h",
     "s": "s",
     "ms": "ms",
     "minutes": "min",
@@ -40,8 +41,8 @@ HIDDEN = "***"
 
 
 class Option(Frozen, frozen=True, kw_only=True):
-    """One option. ``kind``: integer, text, yes/no, choice, list of integers. ``default`` None = none (see
-    ``required``)."""
+    """One option. ``kind``: integer, text, yes/no, choice, list of integers, list of texts.
+    ``default`` None = none (see ``required``)."""
 
     key: str
     kind: str
@@ -52,7 +53,7 @@ class Option(Frozen, frozen=True, kw_only=True):
     length_max: int | None = None
     choices: tuple[str | int, ...] = ()
     required: bool = False
-    default: str | int | bool | tuple[int, ...] | None = None
+    default: str | int | bool | tuple[int, ...] | tuple[str, ...] | None = None
     apply: str = "restart"  # live | idle | restart
     ocpp: str = ""
     secret: bool = False
@@ -117,6 +118,8 @@ def _leaf(key: str, name: str, field: inspect.Field, kind: inspect.Type, extra: 
         return Option(kind="choice", choices=tuple(v for v in kind.values if isinstance(v, str | int)), **common)
     if isinstance(kind, inspect.VarTupleType) and isinstance(kind.item_type, inspect.IntType):
         return Option(kind="list of integers", length_min=kind.min_length, **common)
+    if isinstance(kind, inspect.VarTupleType) and isinstance(kind.item_type, inspect.StrType):
+        return Option(kind="list of texts", length_min=kind.min_length, **common)
     raise TypeError(f"{key}: no rendering for {kind}; add it to evse.config.options")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from evse.config.model import EvseSection, GroupSection, StationConfig
+from evse.config.model_ac import AcSection
+from evse.config.spec_ac import ac_spec
+from evse.domain.ac import ReleaseMode
 from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec, Topology
 
 INSULATION_OHM_PER_V = 100
@@ -15,6 +18,22 @@ METER_AGE_POLLS = 3
 
 
 def _evse(section: EvseSection) -> EvseSpec:
+    ac = ac_spec(section.ac if section.ac is not None else AcSection()) if section.kind == "ac" else None
+    if ac is not None:
+        return EvseSpec(
+            evse_id=section.id,
+            kind=EvseKind.AC,
+            voltage_max_mv=ac.nominal_mv,
+            voltage_min_mv=ac.nominal_mv,
+            current_max_ma=ac.evse_ma,
+            power_max_w=ac.evse_ma * ac.nominal_mv * ac.phases // 1_000_000,
+            derate_start_dc=section.derate_start_c * 10,
+            derate_end_dc=section.derate_end_c * 10,
+            has_meter=section.meter is not None,
+            free_charging=section.free_charging or ac.release is ReleaseMode.FREE,
+            free_id_token=section.free_id_token,
+            ac=ac,
+        )
     return EvseSpec(
         evse_id=section.id,
         kind=EvseKind(section.kind),

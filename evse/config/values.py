@@ -158,6 +158,8 @@ def judge(option: Option, value: object) -> str:
                 return f"must be one of {shown}" + (f'; did you mean "{close[0]}"?' if close else "; choose one")
         case "text":
             return _judge_text(option, value)
+        case "list of texts":
+            return _judge_texts(option, value)
         case _:
             whole = isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
             if not whole or not isinstance(value, list):
@@ -179,6 +181,16 @@ def _judge_text(option: Option, value: object) -> str:
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
         return "holds a control character; remove it"
     return ""
+
+
+def _judge_texts(option: Option, value: object) -> str:
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        return f'must be a list of texts; for example {option.name} = ["..."]'
+    if len(value) < (option.length_min or 0):
+        return f'must not be empty; for example {option.name} = ["..."]'
+    if len(set(value)) != len(value):
+        return "has an entry twice; remove one"
+    return "holds a control character; remove it" if any(ord(c) < 32 or ord(c) == 127 for v in value for c in v) else ""
 
 
 def check_tables(source: Source, problems: Problems) -> None:
