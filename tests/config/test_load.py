@@ -152,7 +152,7 @@ CASES = [
     ("home_group = 2", "", "evse[2].home_group: is missing: on a bus"),
     ("home_group = 2", "home_group = 2\nderate_start_c = 95", "derating from 95 °C to 90 °C"),
     ("home_group = 2", "home_group = 2\npower_max_w = 1000", "below site.min_power_w = 3000"),
-    ("home_group = 2", 'home_group = 2\nkind = "DC"', 'must be one of "dc", "ac"; did you mean "dc"?'),
+    ("home_group = 2", 'home_group = 2\nkind = "DC"', 'must be one of "ac", "dc"; did you mean "dc"?'),
     ("addresses = [2, 3]", "addresses = [1, 2]", "module address 1 is in modules.groups[1] already"),
     ("addresses = [2, 3]", "addresses = [2, 61]", "module address 61 is outside 0..60"),
     ("addresses = [2, 3]", "addresses = []", "must not be empty"),
