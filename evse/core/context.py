@@ -11,6 +11,7 @@ from evse.core.ac.memory import thaw as thaw_ac
 from evse.core.inputs import EvseInputs, Inputs
 from evse.core.outputs import AnyEffect
 from evse.core.state import ENERGY_STAGES, AvailabilityCell, EvseWork, StationState, TieState, thaw
+from evse.domain.ac import AcSpec, AcStatus
 from evse.domain.faults import FaultCode, FaultRecord
 from evse.domain.limits import Allocation, LimitSource
 from evse.domain.readings import GroupStatus, MeterValues, NoData, NoDataReason, Sample
@@ -30,11 +31,16 @@ TEXT_MAX = 200
 """Texts that come from devices or back ends are cut to this length before they enter events or records."""
 
 
+_AC_SPEC = AcSpec()
+_AC_UNKNOWN = AcStatus()
+
+
 class Conn:
-    """One EVSE within one tick."""
+    """One EVSE within one tick. ``a`` is its AC memory (of a DC EVSE: unused, dropped), ``ac`` its AC ratings."""
 
     __slots__ = (
         "a",
+        "ac",
         "allocation",
         "b",
         "blocked",
@@ -90,7 +96,8 @@ class Conn:
         self.pulses: list[tuple[FaultCode, str]] = []  # happened on this tick
         self.allocation: Allocation | None = None
         self.capped_w: list[tuple[int, LimitSource]] = []
-        self.a: AcWork | None = thaw_ac(w.ac) if w.ac is not None else None  # AC memory, writable
+        self.a: AcWork = thaw_ac(w.ac) if w.ac is not None else AcWork()
+        self.ac: AcSpec = spec.ac if spec.ac is not None else _AC_SPEC
         self.capped_ma: list[tuple[int, LimitSource, str]] = []  # AC: mA per phase, source, detail
         self.want_on = False
         self.want_mv = 0
@@ -101,6 +108,11 @@ class Conn:
         """Present voltage at the vehicle in mV, 0 when unknown."""
         return self.b.output_mv if self.b is not None and self.b.output_mv > 0 else 0
 
+    @property
+    def ab(self) -> AcStatus:
+        """The fresh AC status; everything unknown without one."""
+        return self.b.ac if self.b is not None and self.b.ac is not None else _AC_UNKNOWN
+
 
 class Tick:
     """The whole station within one tick."""
@@ -110,6 +122,7 @@ class Tick:
         "by_id",
         "causes",
         "conns",
+        "dc",
         "effects",
         "events",
         "faults",
@@ -139,6 +152,7 @@ class Tick:
         self.effects: list[AnyEffect] = []
         self.conns = [Conn(e, i, thaw(w)) for i, (e, w) in enumerate(zip(spec.evses, state.evses, strict=False))]
         self.by_id = {c.spec.evse_id: c for c in self.conns if c.spec.kind is EvseKind.DC}
+        self.dc = {c.spec.evse_id: c for c in self.conns if c.spec.kind is EvseKind.DC}
         self.owners: list[int] = list(state.owners)
         self.ties: list[TieState] = list(state.ties)
         self.availability: list[AvailabilityCell] = list(state.availability)
@@ -165,7 +179,7 @@ class Tick:
         while len(self.groups) < len(self.spec.groups):
             self.groups.append(None)
         for i, group in enumerate(self.spec.groups):
-            home = self.by_id.get(group.home_evse or 0)
+            home = self.dc.get(group.home_evse or 0)
             if home is not None and home.spec.home_group == group.group_id:
                 home.home = i
         for conn in self.conns:

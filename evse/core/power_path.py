@@ -87,7 +87,7 @@ def wanted(t: Tick) -> list[int]:
     if t.inputs.plan is not None:
         for assignment in t.inputs.plan.groups:
             i = t.group_index(assignment.group_id)
-            owner = t.by_id.get(assignment.owner or 0)
+            owner = t.dc.get(assignment.owner or 0)
             if (
                 i >= 0
                 and owner is not None
@@ -123,7 +123,7 @@ def _reach(t: Tick, conn: Conn, want: list[int]) -> list[int]:
 def _relay(t: Tick, tie: int) -> Conn | None:
     """Return the EVSE whose board carries the relay; None = there is no relay."""
     home = t.spec.groups[tie].home_evse
-    return t.by_id.get(home) if home is not None else None
+    return t.dc.get(home) if home is not None else None
 
 
 def step(t: Tick) -> None:
@@ -227,7 +227,7 @@ def _loop(t: Tick, tie: int) -> bool:
 
 
 def _may_join(t: Tick, a: int, b: int, owner: int) -> bool:
-    conn = t.by_id.get(owner)
+    conn = t.dc.get(owner)
     return (
         conn is not None
         and conn.w.stage in _JOIN_STAGES
@@ -291,7 +291,7 @@ def commands(t: Tick) -> tuple[GroupCommand, ...]:
             _share(t, conn, shares)
     for i, spec in enumerate(t.spec.groups):
         owner = t.owners[i]
-        holder = t.by_id.get(owner)
+        holder = t.dc.get(owner)
         if holder is None or not holder.w.lease or not holder.want_on:
             result.append(GroupCommand(group_id=spec.group_id, owner=owner))
         elif i in shares:
