@@ -358,7 +358,7 @@ TREE: dict[str, dict[str, list[str]]] = {
     },
     "demo": {
         "commands": [],
-        "options": ["--admin", "--headless", "--help", "--output", "--scenario", "-o"],
+        "options": ["--admin", "--headless", "--help", "--output", "--scenario", "--station", "-o"],
         "flags": ["--admin", "--headless", "--help"],
     },
     "sim": {

@@ -19,6 +19,7 @@ from typing import Any
 
 from evse.api import models as m
 from evse.domain.base import ConfigError
+from evse.lab.demo_config import DEMO_DC, scenario_name
 from evse.lab.demo_station import DemoError, DemoStation
 from evse.runtime.clock import RealClock
 from evse.sim.scenario import Runner, Scenario, StepResult, load_scenario
@@ -75,10 +76,10 @@ class Watch:
             sys.stderr.write(line + "\n")
 
 
-async def headless(scenario: Scenario, output: str) -> int:
+async def headless(name: str, scenario: Scenario, output: str) -> int:
     """Run a scenario and write its report; stderr tells what happens meanwhile."""
     with tempfile.TemporaryDirectory(prefix="evse-demo-") as folder:
-        station = DemoStation(Path(folder))
+        station = DemoStation(Path(folder), station=name)
         watch = Watch(station, talk=output != "json" or sys.stderr.isatty())
         results: list[StepResult] = []
         try:
@@ -216,10 +217,10 @@ def _address(station: DemoStation) -> str:
     return f"In another terminal: export EVSECTL_HOST=unix://{station.socket}; evsectl status"
 
 
-async def on_screen(scenario: Scenario, *, admin: bool) -> int:
+async def on_screen(name: str, scenario: Scenario, *, admin: bool) -> int:
     """Show the kiosk (or the console) while the scenario runs over and over; ends with the screen."""
     with tempfile.TemporaryDirectory(prefix="evse-demo-") as folder:
-        station = DemoStation(Path(folder))
+        station = DemoStation(Path(folder), station=name)
         sys.stderr.write("Starting a simulated station ...\n")
         play: asyncio.Task[None] | None = None
         screen: asyncio.subprocess.Process | None = None
@@ -249,8 +250,8 @@ async def on_screen(scenario: Scenario, *, admin: bool) -> int:
 async def _play(scenario: Scenario, station: DemoStation) -> None:
     while True:
         await Runner(scenario, station.sim, RealClock(), api=station.api).run()
-        for connector in (1, 2):
-            await station.sim({"cmd": "plug_out", "connector": connector, "force": True})
+        for evse in (await station.api("connector.list"))["items"]:
+            await station.sim({"cmd": "plug_out", "connector": evse["evse_id"], "force": True})
         await station.sim({"cmd": "fault", "action": "clear"})
         await asyncio.sleep(8)
 
@@ -259,18 +260,19 @@ def main(argv: list[str] | None = None) -> int:
     """Command line of the module."""
     parser = argparse.ArgumentParser(prog="evsectl demo")
     parser.add_argument("--headless", action="store_true")
+    parser.add_argument("--station", default=DEMO_DC)
     parser.add_argument("--scenario", default="quick")
     parser.add_argument("-o", "--output", default="table")
     parser.add_argument("--admin", action="store_true")
     options = parser.parse_args(argv)
     try:
-        scenario = load_scenario(options.scenario)
+        scenario = load_scenario(scenario_name(options.station, options.scenario))
     except ConfigError as error:
         sys.stderr.write("".join(f"evsectl: {problem}\n" for problem in error.problems))
         return 2
     if options.headless:
-        return asyncio.run(_until_told(headless(scenario, options.output), signal.SIGINT))
-    return asyncio.run(_until_told(on_screen(scenario, admin=options.admin)))
+        return asyncio.run(_until_told(headless(options.station, scenario, options.output), signal.SIGINT))
+    return asyncio.run(_until_told(on_screen(options.station, scenario, admin=options.admin)))
 
 
 async def _until_told(work: Coroutine[Any, Any, int], *more: signal.Signals) -> int:

@@ -1,6 +1,20 @@
-"""The demo's station: two DC connectors, two module groups that they share, one site limit, all at ports in one directory."""
+"""The demo's stations, with all ports in one directory: the DC one of the template, or any station profile."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import tomlkit
+
+from evse.config.profiles import list_stations, load_station, nearest
+from evse.config.source import Problems, Source
+from evse.domain.base import ConfigError
+from evse.sim.scenario import shipped
+
+DEMO_DC = "dc-quick"
+"""Name of the template below."""
 
 TEMPLATE = """# Station of the demo: two DC connectors, two module groups that they share, one site limit.
 [station]
@@ -71,3 +85,75 @@ sample_interval_s = 5
 [api]
 socket = "{folder}/evsed.sock"
 """
+
+
+def station_names() -> list[str]:
+    """What ``evsectl demo --station`` takes: the demo's own stations by their short names, then every profile."""
+    profiles = list_stations()
+    own = [name.removeprefix("demo/") for name in profiles if name.startswith("demo/")]
+    return [DEMO_DC, *own, *(name for name in profiles if not name.startswith("demo/"))]
+
+
+def demo_text(name: str, folder: str, channel: str, csms_port: int, tcp_port: Callable[[], int]) -> str:
+    """Return ``station.toml`` of the station ``name`` with every port below ``folder`` and on the loopback interface.
+
+    ``tcp_port`` gives a free TCP port for each meter on the network. Raises `ConfigError` for a name that is not known.
+    """
+    if name == DEMO_DC:
+        return TEMPLATE.format(folder=folder, channel=channel, port=csms_port)
+    if name not in station_names():
+        raise ConfigError([f"--station {name}: there is no such station; {nearest(name, station_names())}"])
+    problems = Problems(Source({"profile": name}, "--station", {}))
+    known = list_stations()
+    source = load_station(name if name in known else f"demo/{name}", problems)
+    if source is None:
+        raise ConfigError(problems.texts())
+    data = source.data
+    short = name.rpartition("/")[2]
+    station = data.setdefault("station", {})
+    station.setdefault("id", f"DEMO-{short}"[:48])
+    station["data_dir"] = f"{folder}/data"
+    moved: dict[str, str] = {}
+    for row in _with_port(data):
+        row["port"] = _moved(row["port"], folder, moved, tcp_port)
+    if "modules" in data:
+        data["modules"] |= {"interface": "udp_multicast", "channel": channel}
+    data["ocpp"] = {"enabled": True, "url": f"ws://127.0.0.1:{csms_port}/ocpp", "sample_interval_s": 5}
+    data["api"] = {"socket": f"{folder}/evsed.sock"}
+    return tomlkit.dumps(data)
+
+
+def scenario_name(station: str, scenario: str) -> str:
+    """Return the scenario that ``scenario`` means at ``station``: "quick" is "ac-quick" where there is no DC connector.
+
+    A name that is a file or that the kind of station does not have of its own stays as it is.
+    """
+    text = demo_text(station, "/", "0.0.0.0", 0, lambda: 0)
+    kinds = {str(row.get("kind", "dc")) for row in tomlkit.parse(text).unwrap().get("evse", [])}
+    prefix = "mixed-" if len(kinds) > 1 else "ac-" if kinds == {"ac"} else ""
+    return prefix + scenario if prefix and prefix + scenario in shipped() else scenario
+
+
+def _with_port(value: Any) -> list[dict[str, Any]]:
+    """Every table that has a port, in the order of the document."""
+    if isinstance(value, list):
+        return [row for item in value for row in _with_port(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [value] if isinstance(value.get("port"), str) else []
+    return own + [row for item in value.values() for row in _with_port(item)]
+
+
+def _moved(port: str, folder: str, moved: dict[str, str], tcp_port: Callable[[], int]) -> str:
+    """The same port for the same name: a bus stays a bus."""
+    if port not in moved:
+        if urlsplit(port).scheme == "tcp":
+            moved[port] = f"tcp://127.0.0.1:{tcp_port()}"
+        else:
+            stem = port.rpartition("/")[2]
+            taken = set(moved.values())
+            name = stem
+            while f"{folder}/dev/{name}" in taken:
+                name += "x"
+            moved[port] = f"{folder}/dev/{name}"
+    return moved[port]

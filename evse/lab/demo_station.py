@@ -16,7 +16,7 @@ import msgspec
 
 from evse.api.aclient import AsyncClient
 from evse.api.operations import BY_NAME
-from evse.lab.demo_config import TEMPLATE
+from evse.lab.demo_config import DEMO_DC, demo_text
 
 START_S = 15.0
 STOP_S = 5.0
@@ -45,15 +45,16 @@ class DemoStation:
     """Simulator and daemon as processes. ``start`` until both are ready, ``stop`` ends both."""
 
     def __init__(
-        self, folder: Path, *, fast: bool = True, seed: int = 1, template: str = TEMPLATE, csms_port: int | None = None
+        self, folder: Path, *, fast: bool = True, seed: int = 1, station: str = DEMO_DC, csms_port: int | None = None
     ) -> None:
-        """``csms_port``: somebody else's back end listens there, the bundled one stays away."""
+        """``station``: a name of `demo_config.station_names`. ``csms_port``: somebody else's back end listens there, the
+        bundled one stays away."""
         self.folder = folder
         self.config = folder / "station.toml"
         self.control = folder / "sim.sock"
         self.socket = folder / "evsed.sock"
         self._fast = fast
-        self._template = template
+        self._name = station
         self._seed = seed
         self._csms_port = csms_port
         self._sim: asyncio.subprocess.Process | None = None
@@ -68,7 +69,7 @@ class DemoStation:
         (self.folder / "data").mkdir(exist_ok=True)
         pid = os.getpid()
         channel = f"239.192.{pid >> 8 & 255}.{pid & 255 or 1}"
-        text = self._template.format(folder=self.folder, channel=channel, port=self._csms_port or free_port())
+        text = demo_text(self._name, str(self.folder), channel, self._csms_port or free_port(), free_port)
         self.config.write_text(text, encoding="utf-8")
         arguments = ["--config", str(self.config), "--control", str(self.control), "--seed", str(self._seed)]
         self._sim = await self._spawn(

@@ -60,12 +60,16 @@ def demo(
     headless: Annotated[
         bool, typer.Option("--headless", help="No screens: a live text report, then the result")
     ] = False,
+    station: Annotated[
+        str,
+        typer.Option("--station", help="dc-quick, ac-quick, or a station profile such as generic/mixed-2dc-2ac", metavar="NAME"),
+    ] = "dc-quick",
     scenario: Annotated[str, typer.Option("--scenario", help="quick, site-limit, faults or offline, or a file", metavar="NAME")] = "quick",
     output: Output = "table",
     admin: Annotated[bool, typer.Option("--admin", help="Show the service console instead of the kiosk")] = False,
 ) -> int:
-    """Watch a simulated two-connector DC station work."""
-    arguments = ["--scenario", scenario, "-o", report_format(output)]
+    """Watch a simulated station work: two DC connectors, or any station of the profiles."""
+    arguments = ["--station", station, "--scenario", scenario, "-o", report_format(output)]
     if headless or not sys.stdout.isatty():
         arguments.append("--headless")
     if admin:

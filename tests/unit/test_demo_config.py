@@ -1,0 +1,41 @@
+"""The demo's stations: any profile, with its ports moved into the demo's directory."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from evse.config.load import parse_config
+from evse.domain.base import ConfigError
+from evse.lab.demo_config import demo_text, scenario_name, station_names
+
+
+@pytest.mark.parametrize("name", station_names())
+def test_every_station_runs_below_one_directory(name: str, tmp_path: Path) -> None:
+    ports = itertools.count(20_000)
+    text = demo_text(name, str(tmp_path), "239.192.1.1", 9_000, lambda: next(ports))
+    config = parse_config(text, name)
+    meters = [m for m in (config.site.meter, *(e.meter for e in config.evse)) if m is not None]
+    named = [e.board.port for e in config.evse] + [r.port for r in config.reader] + [m.port for m in meters]
+    assert all(p.startswith((f"{tmp_path}/dev/", "tcp://127.0.0.1:2")) for p in named), named
+    assert config.ocpp.enabled and config.api.socket.startswith(str(tmp_path))
+    assert config.station.data_dir.startswith(str(tmp_path))
+
+
+def test_a_bus_stays_a_bus_and_two_ports_stay_two() -> None:
+    config = parse_config(demo_text("phoenix-contact/charx-4x22", "/x", "c", 1, lambda: 502), "s", check_files=False)
+    assert {e.meter.port for e in config.evse if e.meter} == {"/x/dev/meters"}
+    assert len({e.board.port for e in config.evse}) == 4
+    assert config.site.meter is not None and config.site.meter.port == "tcp://127.0.0.1:502"
+
+
+def test_an_unknown_station_is_told_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match='did you mean "ac-quick"'):
+        demo_text("ac-quik", "/x", "c", 1, lambda: 1)
+
+
+def test_a_scenario_belongs_to_the_kind_of_station() -> None:
+    assert scenario_name("dc-quick", "quick") == "quick"
+    assert scenario_name("ac-quick", "/tmp/own.json") == "/tmp/own.json"
