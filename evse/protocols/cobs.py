@@ -20,7 +20,7 @@ _CODE: Final = tuple(bytes((n,)) for n in range(256))
 def encode(message: bytes) -> bytes:
     """Return ``message`` without 0x00 bytes; one byte longer per 254 bytes or part of them. No delimiter is added."""
     if len(message) < GROUP_MAX:  # no run can fill a group: the short way for all frames of the board link
-        return b"".join([_CODE[len(run) + 1] + run for run in message.split(b"\0")])
+        return b"".join([_CODE[len(run) + 1] + run if run else b"\1" for run in message.split(b"\0")])
     parts: list[bytes] = []
     for run in message.split(b"\0"):
         at = 0
