@@ -133,6 +133,7 @@ class AcCommand(msgspec.Struct, frozen=True, kw_only=True):
     duty_bp: int = 0  # with PilotMode.PWM: 500 = digital communication, 1000..9700 = current
     phases: int = 3  # how many the vehicle gets: 3 = second contactor closes before the first
     relay2: bool = False  # ventilation, or the second contactor (then only under the lease)
+    relay2_free: bool = False  # relay 2 is a ventilation or serves another purpose: it needs no lease
     rcd_test: bool = False  # drive the self-test output
     outputs: int = 0  # digital outputs that are high, bit 0 = output 1
     floating: int = 0  # digital outputs without potential

@@ -29,7 +29,7 @@ from evse.domain.signals import (
     LockState,
     SlacState,
 )
-from evse.protocols import cobs
+from evse.protocols import board_link_ac, cobs
 from evse.protocols.board_link_messages import (
     BLOCK_MAX,
     FW_BLOCK_MAX,
@@ -200,6 +200,8 @@ def encode_status(status: BoardStatus, *, seq: int = 0, uptime_ms: int = 0, leas
         raise ProtocolError(f"board link: STATUS: protocol {error} has no number; known: {known}") from error
     if status.evcc_id:
         raw += _ext(Ext.EVCC_ID, _ascii("evcc_id", status.evcc_id, EVCC_ID_MAX))
+    if status.ac is not None:
+        raw += board_link_ac.encode_status(status.ac)
     return frame(raw)
 
 
@@ -210,11 +212,13 @@ def _decode_status(raw: bytes, end: int) -> Status:
         _, _, seq, uptime_ms, lease_counter, flags, cp, contactor, lock, slac, step, protocol, isolation, ev_stop, kohm,
         output_mv, soc, demand_mv, demand_ma, ev_max_mv, ev_max_ma, ev_max_w, request, ev_age_ms, heat, error_flags,
     ) = STATUS_FIXED.unpack_from(raw)
-    evcc_id = ""
+    evcc_id, ac = "", None
     if end > STATUS_FIXED.size:
-        value = _extensions(raw, STATUS_FIXED.size, end).get(Ext.EVCC_ID)
+        found = _extensions(raw, STATUS_FIXED.size, end)
+        value = found.get(Ext.EVCC_ID)
         if value:
             evcc_id = _text("evcc_id", value, EVCC_ID_MAX)
+        ac = board_link_ac.decode_status(found)
     if 100 < soc < U8_NONE:
         raise ProtocolError(f"board link: STATUS: field 14 (soc_pct) is {soc}; 0..100 or 255")
     try:
@@ -245,6 +249,7 @@ def _decode_status(raw: bytes, end: int) -> Status:
             stop_button=flags & 8 != 0,
             door_open=flags & 16 != 0,
             error_flags=error_flags,
+            ac=ac,
         )
     except IndexError:
         given = (cp, contactor, lock, slac, step, protocol, isolation, ev_stop)
@@ -273,6 +278,8 @@ def encode_command(levels: BoardCommand, *, lease_counter: int, seq: int = 0) ->
         )
     except struct.error as error:
         raise ProtocolError(f"board link: COMMAND: a value does not fit its field ({error}): {levels}") from error
+    if levels.ac is not None:
+        raw += board_link_ac.encode_command(levels.ac)
     return frame(raw)
 
 
@@ -282,8 +289,9 @@ def _decode_command(raw: bytes, end: int) -> Command:
     (
         _, _, seq, lease_counter, flags, authorization, led, offered_mv, offered_ma, offered_w, present_mv, present_ma,
     ) = COMMAND_FIXED.unpack_from(raw)
+    ac = None
     if end > COMMAND_FIXED.size:
-        _extensions(raw, COMMAND_FIXED.size, end)  # none known in version 1; must be well-formed
+        ac = board_link_ac.decode_command(_extensions(raw, COMMAND_FIXED.size, end))
     if authorization >= len(AUTHORIZATIONS):
         raise ProtocolError(f"board link: COMMAND: field 3 (authorization) is {authorization}, known are 0..3")
     levels = BoardCommand(
@@ -303,6 +311,7 @@ def _decode_command(raw: bytes, end: int) -> Command:
         tie_close=flags & 128 != 0,
         led=led,
         restart_slac=flags & 256 != 0,
+        ac=ac,
     )
     return Command(seq=seq, levels=levels, lease_counter=lease_counter)
 

@@ -68,6 +68,19 @@ class Capability(enum.IntFlag):
     ISO15118_20 = 1 << 11
     OUTPUT_VOLTAGE = 1 << 12
     LED = 1 << 13
+    RCD = 1 << 14
+    ROTARY = 1 << 15
+    RELAY2 = 1 << 16
+    DIGITAL_IO = 1 << 17
+    PP = 1 << 18
+    CP_LEVELS = 1 << 19
+    HLC_AC = 1 << 20
+    LED_RGB = 1 << 21
+    BUZZER = 1 << 22
+    FAKE_DC = 1 << 23
+    LOCK_CAPACITOR = 1 << 24
+    INPUT_LEVELS = 1 << 25
+    PTC = 1 << 26
 
 
 class ErrorFlag(enum.IntFlag):
@@ -89,6 +102,10 @@ class ErrorFlag(enum.IntFlag):
     TIE_FEEDBACK = 1 << 13
     WATCHDOG_RESET = 1 << 14
     MEMORY = 1 << 15
+    LOCK_CAPACITOR = 1 << 16
+    RCD_MONITOR = 1 << 17
+    ROTARY_SWITCH = 1 << 18
+    PILOT_LEVEL = 1 << 19
 
 
 class HelloFlag(enum.IntFlag):
@@ -122,6 +139,12 @@ class EventCode(enum.IntEnum):
     CONTACTOR_OPENED = 7
     STOP_BUTTON = 8
     REARM_NEEDED = 9
+    RCD_TRIPPED = 10
+    RCD_NORMAL = 11
+    RCD_TEST_DROPPED = 12
+    RELAY2_CLOSED = 13
+    RELAY2_OPENED = 14
+    V2G_ERROR = 15
 
 
 class ResetKind(enum.IntEnum):

@@ -11,6 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evse.domain.ac import (
+    AcCommand,
+    AcStatus,
+    HlcMode,
+    PilotMode,
+    PpState,
+    RcdState,
+    V2gError,
+    V2gPhase,
+    V2gStatus,
+)
 from evse.domain.signals import (
     Authorization,
     BoardCommand,
@@ -66,6 +77,59 @@ LEVELS = BoardCommand(
     led=3,
 )
 
+AC_STATUS = BoardStatus(
+    cp=CpState.C,
+    estop=False,
+    contactor=ContactorFeedback.CLOSED,
+    lock=LockState.LOCKED,
+    temperature_dc=312,
+    lease_active=True,
+    ac=AcStatus(
+        pp=PpState.A32,
+        cp_high_mv=6010,
+        cp_low_mv=-11_950,
+        duty_bp=2667,
+        relay2=ContactorFeedback.CLOSED,
+        rcd=RcdState.NORMAL,
+        residual_dc_ua=120,
+        residual_rms_ua=900,
+        lock_charged=True,
+        rotary=11,
+        inputs=4,
+    ),
+)
+V2G_STATUS = BoardStatus(
+    cp=CpState.B,
+    estop=False,
+    contactor=ContactorFeedback.OPEN,
+    slac=SlacState.MATCHED,
+    evcc_id="001122AABBCC",
+    protocol="ISO15118-2",
+    ev_age_ms=120,
+    ac=AcStatus(
+        pp=PpState.A32,
+        duty_bp=500,
+        input_mv=(12_000, 0),
+        board_temperature_dc=405,
+        v2g=V2gStatus(
+            phase=V2gPhase.PARAMETER,
+            contract=True,
+            departure_s=28_800,
+            energy_request_wh=22_000,
+            ev_max_ma=16_000,
+            ev_min_ma=6_000,
+        ),
+    ),
+)
+AC_LEVELS = BoardCommand(
+    contactor_lease=True,
+    lock=True,
+    offered_ma=16_000,
+    offered_w=11_040,
+    led=3,
+    ac=AcCommand(pilot=PilotMode.PWM, duty_bp=2667, phases=3, relay2=True, led_rgb=0x0000FF),
+)
+
 # Typed from docs/board-link.md section 6.
 GOLDEN: list[tuple[m.AnyMessage, str]] = [
     (m.Heartbeat(seq=5, uptime_ms=1000), "06 01 02 05 E8 03 01 03 C1 B9 00"),
@@ -98,6 +162,30 @@ GOLDEN: list[tuple[m.AnyMessage, str]] = [
         "05 01 12 07 07 02 02 03 88 13 01 0A FF FF FF FF 25 01 78 B6 5F 00",
     ),
     (m.FwBlock(seq=3, offset=192, data=b"\0\1\2"), "05 01 21 03 C0 01 01 03 30 03 05 01 02 5A 20 00"),
+    (
+        m.Status(seq=0x21, uptime_ms=60_000, lease_counter=0x0102, status=AC_STATUS),
+        (
+            "06 01 10 21 60 EA 01 04 02 01 04 04 03 02 02 01 01 01 01 05 FF FF FF FF 01 01 01 02 FF 01 01 01 01 01 01 "
+            "01 01 01 01 01 01 01 01 01 01 01 01 01 05 FF FF FF FF 01 01 01 03 38 01 01 01 01 13 40 06 6B 0A 7A 17 52 "
+            "D1 41 01 04 42 01 02 43 09 01 78 01 01 03 84 03 01 0A 44 01 01 45 01 0B 46 02 04 03 C4 34 00"
+        ),
+    ),
+    (
+        m.Status(seq=0x22, uptime_ms=61_000, lease_counter=0x0103, status=V2G_STATUS),
+        (
+            "06 01 10 22 48 EE 01 03 03 01 01 03 02 01 02 02 02 02 01 05 FF FF FF FF 01 01 01 02 FF 01 01 01 01 01 01 "
+            "01 01 01 01 01 01 01 01 01 01 01 01 01 06 FF FF FF FF 78 01 01 01 02 80 01 01 01 13 20 0C 30 30 31 31 32 "
+            "32 41 41 42 42 43 43 40 06 F4 01 02 80 09 80 41 01 04 47 04 E0 2E 01 05 48 03 95 01 05 49 13 03 02 03 80 "
+            "70 01 03 F0 55 01 03 80 3E 01 03 70 17 01 03 B8 02 00"
+        ),
+    ),
+    (
+        m.Command(seq=0x43, lease_counter=0x0103, levels=AC_LEVELS),
+        (
+            "07 01 11 43 03 01 06 01 02 03 01 01 01 03 80 3E 01 03 20 2B 01 01 01 01 01 01 01 01 01 0D 50 04 02 6B 0A "
+            "03 51 01 01 55 09 FF 01 01 01 01 01 01 01 03 98 4C 00"
+        ),
+    ),
 ]
 
 
@@ -180,6 +268,60 @@ def test_cobs_round_trip_without_zero(message: bytes) -> None:
 I32 = st.integers(-(1 << 31), (1 << 31) - 1)
 U32_OR_NONE = st.none() | st.integers(0, 0xFFFF_FFFE)
 TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=32)
+I16_OR_NONE = st.none() | st.integers(-0x7FFF, 0x7FFF)
+I32_OR_NONE = st.none() | st.integers(-0x7FFF_FFFF, 0x7FFF_FFFF)
+BITS = st.integers(0, 0xFFFF)
+AC_STATUSES = st.builds(
+    AcStatus,
+    pp=st.sampled_from(PpState),
+    cp_high_mv=I16_OR_NONE,
+    cp_low_mv=I16_OR_NONE,
+    duty_bp=st.integers(0, 10_000),
+    relay2=st.sampled_from(ContactorFeedback),
+    rcd=st.sampled_from(RcdState),
+    residual_dc_ua=I32_OR_NONE,
+    residual_rms_ua=I32_OR_NONE,
+    lock_charged=st.booleans(),
+    rotary=st.none() | st.integers(0, 15),
+    inputs=BITS,
+    input_mv=st.lists(BITS, max_size=16).map(tuple),
+    ptc_hot=st.booleans(),
+    board_temperature_dc=I16_OR_NONE,
+    v2g=st.builds(
+        V2gStatus,
+        phase=st.sampled_from(V2gPhase),
+        finished=st.booleans(),
+        error=st.sampled_from(V2gError),
+        contract=st.booleans(),
+        departure_s=U32_OR_NONE,
+        energy_request_wh=U32_OR_NONE,
+        ev_max_ma=I32_OR_NONE,
+        ev_min_ma=I32_OR_NONE,
+        ready=st.booleans(),
+        renegotiating=st.booleans(),
+        paused=st.booleans(),
+    ),
+)
+AC_COMMANDS = st.builds(
+    AcCommand,
+    pilot=st.sampled_from(PilotMode),
+    duty_bp=st.integers(0, 10_000),
+    phases=st.integers(0, 3),
+    relay2=st.booleans(),
+    relay2_free=st.booleans(),
+    rcd_test=st.booleans(),
+    outputs=BITS,
+    floating=BITS,
+    pulsing=BITS,
+    input_threshold_mv=BITS,
+    led_rgb=st.integers(0, 0xFFFFFF),
+    rfid_rgb=st.integers(0, 0xFFFFFF),
+    buzzer=st.booleans(),
+    hlc=st.sampled_from(HlcMode),
+    parameter_finished=st.booleans(),
+    renegotiate=st.booleans(),
+    pause=st.booleans(),
+)
 STATUSES = st.builds(
     BoardStatus,
     cp=st.sampled_from(CpState),
@@ -208,6 +350,7 @@ STATUSES = st.builds(
     stop_button=st.booleans(),
     door_open=st.booleans(),
     error_flags=st.integers(0, 0xFFFF_FFFF),
+    ac=st.none() | AC_STATUSES,
 )
 COMMANDS = st.builds(
     BoardCommand,
@@ -227,6 +370,7 @@ COMMANDS = st.builds(
     tie_close=st.booleans(),
     led=st.integers(0, 255),
     restart_slac=st.booleans(),
+    ac=st.none() | AC_COMMANDS,
 )
 U8, U16, U32 = st.integers(0, 255), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF_FFFF)
 MESSAGES = st.one_of(
