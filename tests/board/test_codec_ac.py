@@ -17,7 +17,8 @@ from evse.protocols import board_link_ac as ac
 from evse.protocols import board_link_messages as m
 from evse.protocols import cobs
 from evse.protocols.errors import ProtocolError
-from tests.board.test_codec import AC_COMMANDS, AC_STATUSES, DOCUMENT, reframe
+from tests.board.samples import AC_COMMANDS, AC_STATUSES
+from tests.board.test_codec import DOCUMENT, reframe
 
 BIGGEST_STATUS = BoardStatus(
     evcc_id="A" * 64,
