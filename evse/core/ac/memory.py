@@ -5,12 +5,45 @@ Flat on purpose: `thaw` and `freeze` are one copy each. All waits are deadlines 
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 from msgspec.structs import astuple
 
-from evse.domain.ac import PilotMode
+from evse.domain.ac import PilotMode, PpState
 from evse.domain.signals import CpState
-from evse.units import Instant
+from evse.units import Instant, WallNs
+
+
+class LockStage(enum.Enum):
+    """Stages of a plug lock; `evse.core.ac.lock.TABLE` connects them."""
+
+    UNKNOWN = "unknown"  # since start: nobody knows where the bolt is
+    OPEN = "open"
+    LOCKING = "locking"
+    LOCKED = "locked"
+    UNLOCKING = "unlocking"
+    BACK_TO_OPEN = "back_to_open"  # locking failed: to the last valid position, then once more
+    BACK_TO_LOCKED = "back_to_locked"  # unlocking failed
+    CANNOT_LOCK = "cannot_lock"  # tries are spent: stands still until something new is wanted
+    CANNOT_UNLOCK = "cannot_unlock"
+
+
+class RcdStage(enum.Enum):
+    """Stages of a self-test; `evse.core.ac.rcd` moves through them."""
+
+    IDLE = "idle"
+    WANTED = "wanted"  # starts as soon as nothing flows and the monitor reads normal
+    TRIGGERED = "triggered"  # test output driven
+    RELEASED = "released"  # test output off, the last readings are awaited
+
+
+class DynamicLimit(msgspec.Struct, frozen=True):
+    """A named limit of another program; ``current_ma`` -1 = none."""
+
+    name: str
+    current_ma: int
+    set_at: Instant
 
 
 class AcWork(msgspec.Struct):
@@ -57,8 +90,55 @@ class AcWork(msgspec.Struct):
     vent_on: bool = False
     vent_at: Instant = 0  # of the present value
     # proximity and lock (proximity.py, lock.py)
+    pp_seen: PpState = PpState.UNKNOWN  # last reading
+    pp_seen_at: Instant = 0
+    pp_state: PpState = PpState.UNKNOWN  # that has stood long enough
+    pp_low_ma: int = -1  # smallest cable since the vehicle came, -1 = none yet
+    pp_changed: str = ""  # "32 -> 20 A": the coding has changed since the vehicle came
+    lock_stage: LockStage = LockStage.UNKNOWN
+    lock_wanted: bool = False  # target of the last tick
+    lock_cmd: bool = False  # level of the board
+    lock_cmd_at: Instant = 0  # of the present level
+    lock_deadline: Instant = 0  # of the stage
+    lock_tries: int = 0  # movements of the present wish that have failed
+    lock_odd_at: Instant = 0  # the feedback contradicts the stage since
+    lock_empty_at: Instant = 0  # the capacitor is needed and not charged since
+    lock_forced: bool = False  # unlocked by hand until the plug is out
+    lock_hold: bool = False  # the vehicle side was unplugged, the station side stays locked
+    lock_token: str = ""  # who may end `lock_hold`
+    lock_fault_at: Instant = 0  # a fault wants the lock open since
     # residual current (rcd.py)
+    rcd_stage: RcdStage = RcdStage.IDLE
+    rcd_trigger: bool = False  # level of the test output
+    rcd_started: Instant = 0
+    rcd_released: Instant = 0
+    rcd_tripped_seen: bool = False  # in the running test, at its moment
+    rcd_retry_at: Instant = 0  # no new attempt before
+    rcd_passed: bool = False  # the last test
+    rcd_failed: str = ""  # why the last test failed; "" = it did not
+    rcd_tested_at: Instant = 0  # end of the last test
+    rcd_tested_wall: WallNs | None = None
+    rcd_for: str = ""  # session that the last passed test belongs to
+    rcd_odd_at: Instant = 0  # not normal since, outside a test
+    rcd_spurious: bool = False  # tripped without a vehicle and not normal since
     # limits and over-current (limits.py, over_current.py)
+    lim_dynamic: tuple[DynamicLimit, ...] = ()
+    lim_ignored: str = ""  # name of a dynamic limit for which there was no room
+    lim_contact: bool = False  # a limit has been received since start
+    lim_dynamic_at: Instant = 0  # last word about dynamic limits, 0 = never
+    lim_rotary: int = -1  # position at start, -1 = not read yet
+    lim_rule_ma: int = -1  # event actions
+    lim_free_ma: int = 0  # offer without the reduction for over-current
+    lim_hot: bool = False  # above the stop temperature, and not below the start temperature since
+    lim_single: bool = False  # the vehicle uses fewer phases than it could
+    lim_skew_at: Instant = 0  # imbalance above its limit since
+    oc_ref_ma: int = 0  # what the vehicle must keep to
+    oc_ref_until: Instant = 0  # so long it may follow a lower offer
+    oc_low_at: Instant = 0  # above the lower threshold since
+    oc_high_at: Instant = 0
+    oc_trips: int = 0  # since the vehicle came
+    oc_pause_until: Instant = 0  # nothing offered before
+    oc_cap_ma: int = -1  # staged derating
     # release (release.py)
     # ISO 15118 (hlc.py)
     # outputs and lamps (outputs.py)
