@@ -8,14 +8,17 @@ medium first, so that what is in force is never more than what survives a power 
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from evse.domain.base import Frozen
+from evse.domain.whitelist import Entry as Entry
+from evse.domain.whitelist import Kind as Kind
 from evse.units import WallNs
 
 ENTRIES_MAX: Final = 10_000
@@ -33,13 +36,6 @@ SEPARATED: Final = re.compile(r"[0-9A-F]{2}(?:([:\- ])[0-9A-F]{2})(?:\1[0-9A-F]{
 FORMULA_STARTS: Final = "=+-@"
 
 
-class Kind(enum.Enum):
-    """What an id belongs to."""
-
-    RFID = "RFID"
-    EVCC = "EVCC"
-
-
 class Verdict(enum.Enum):
     """Answer to "may this id charge here, now?". Only ALLOWED is a yes."""
 
@@ -48,16 +44,6 @@ class Verdict(enum.Enum):
     BLOCKED = "blocked"  # on the list without permission
     EXPIRED = "expired"
     NO_CLOCK = "no_clock"  # the entry ends some day and the station does not know the time
-
-
-class Entry(Frozen, frozen=True, kw_only=True):
-    """One line of the list. ``expires_at``: from this wall time on (ns UTC) it is over; None = never."""
-
-    kind: Kind
-    id: str
-    name: str = ""
-    allow: bool = True
-    expires_at: WallNs | None = None
 
 
 class WhitelistError(Exception):
@@ -69,6 +55,14 @@ class WhitelistError(Exception):
         if len(self.problems) > PROBLEMS_MAX:
             texts.append(f"and {len(self.problems) - PROBLEMS_MAX} more")
         super().__init__("\n".join(texts))
+
+
+class EntryExists(WhitelistError):
+    """The id to add is on the list."""
+
+
+class EntryMissing(WhitelistError):
+    """The id to change is not on the list."""
 
 
 def parse_id(text: str) -> tuple[Kind, str]:
@@ -108,6 +102,17 @@ def check_name(name: str) -> str:
     return name
 
 
+def verdict_of(entry: Entry, now: WallNs | None) -> Verdict:
+    """Return what ``entry`` says to its id at the wall time ``now`` (None = not known)."""
+    if not entry.allow:
+        return Verdict.BLOCKED
+    if entry.expires_at is None:
+        return Verdict.ALLOWED
+    if now is None:
+        return Verdict.NO_CLOCK
+    return Verdict.EXPIRED if now >= entry.expires_at else Verdict.ALLOWED
+
+
 class Whitelist:
     """The list in memory; a lookup costs two dictionary reads at 10 000 entries as at one."""
 
@@ -127,28 +132,23 @@ class Whitelist:
         """Return an entry by its id (upper-case hex, with its suffix if it has one)."""
         return self._by_id.get(entry_id)
 
-    def decide(self, id_token: str, connector: int, now: WallNs | None) -> Verdict:
-        """Return whether ``id_token`` may charge at ``connector``. ``now`` None = the station does not know the time.
-
-        An entry for this connector goes before one for all.
-        """
+    def match(self, id_token: str, connector: int) -> Entry | None:
+        """Return the entry that speaks for ``id_token`` at ``connector``; one for this connector goes before one for all."""
         key = id_token.upper()
-        entry = self._by_id.get(f"{key}_{connector}") or self._by_id.get(key)
-        if entry is None or "_" in key:
-            return Verdict.UNKNOWN
-        if not entry.allow:
-            return Verdict.BLOCKED
-        if entry.expires_at is None:
-            return Verdict.ALLOWED
-        if now is None:
-            return Verdict.NO_CLOCK
-        return Verdict.EXPIRED if now >= entry.expires_at else Verdict.ALLOWED
+        return None if "_" in key else self._by_id.get(f"{key}_{connector}") or self._by_id.get(key)
 
-    def search(self, text: str, limit: int = 100) -> list[Entry]:
-        """Return at most ``limit`` entries whose id or name holds ``text``, without regard to case, in order of ids."""
+    def decide(self, id_token: str, connector: int, now: WallNs | None) -> Verdict:
+        """Return whether ``id_token`` may charge at ``connector``. ``now`` None = the station does not know the time."""
+        entry = self.match(id_token, connector)
+        if entry is None:
+            return Verdict.UNKNOWN
+        return verdict_of(entry, now)
+
+    def search(self, text: str) -> list[Entry]:
+        """Return the entries whose id or name holds ``text``, without regard to case, in order of ids."""
         needle = text.casefold()
         found = [e for e in self._by_id.values() if needle in e.id.casefold() or needle in e.name.casefold()]
-        return sorted(found, key=lambda entry: entry.id)[:limit]
+        return sorted(found, key=lambda entry: entry.id)
 
     def with_changes(self, put: Iterable[Entry], remove: Iterable[str] = ()) -> Whitelist:
         """Return a changed copy; `WhitelistError` when it would have more than 10 000 entries."""
@@ -174,6 +174,10 @@ class WhitelistStore(Protocol):
         """Remove everything (``clear``) or the ids ``remove``, then insert or replace ``put``: all of it or nothing."""
         ...
 
+    async def whitelist_used(self, entry_id: str, at: WallNs) -> None:
+        """Note when an entry last gave permission; nothing when it is gone meanwhile."""
+        ...
+
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """What an import did, in entries."""
@@ -185,50 +189,114 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WhitelistKeeper:
-    """The list in force and its changes. One instance per station; changes are made one after another by the caller."""
+    """The list in force and its changes, made one after another. One instance per station; ``now`` = wall time."""
 
-    def __init__(self, store: WhitelistStore) -> None:
+    def __init__(self, store: WhitelistStore, now: Callable[[], WallNs]) -> None:
         self._store = store
+        self._now = now
+        self._lock = asyncio.Lock()
         self.list = Whitelist()
 
     async def load(self) -> None:
         """Take what is stored."""
         self.list = Whitelist(await self._store.load_whitelist())
 
-    async def put(self, entry: Entry) -> None:
-        """Add or replace one entry; `WhitelistError` when it is wrong or the list is full."""
+    async def add(self, entry: Entry) -> Entry:
+        """Add an entry and return it as it is kept. Raises `EntryExists`, or `WhitelistError`: wrong, or the list is full."""
         kind, entry_id = parse_id(entry.id)
         if kind is not entry.kind:
             raise WhitelistError([f"id '{entry.id}': is of type {kind.value}, not {entry.kind.value}"])
-        entry = msgspec.structs.replace(entry, id=entry_id, name=check_name(entry.name))
+        async with self._lock:
+            if self.list.get(entry_id) is not None:
+                raise EntryExists([f"{entry_id} is on the list already"])
+            return await self._put(
+                msgspec.structs.replace(
+                    entry, id=entry_id, name=check_name(entry.name), created_at=self._now(), used_at=None
+                )
+            )
+
+    async def edit(
+        self,
+        entry_id: str,
+        *,
+        name: str | None = None,
+        allow: bool | None = None,
+        expires_at: WallNs | UnsetType | None = UNSET,
+    ) -> tuple[Entry, Entry]:
+        """Change what is given and return the entry before and after. Raises `EntryMissing`, `WhitelistError`."""
+        _, key = parse_id(entry_id)
+        async with self._lock:
+            before = self.list.get(key)
+            if before is None:
+                raise EntryMissing([f"{key} is not on the list"])
+            after = msgspec.structs.replace(
+                before,
+                name=before.name if name is None else check_name(name),
+                allow=before.allow if allow is None else allow,
+                expires_at=before.expires_at if isinstance(expires_at, UnsetType) else expires_at,
+            )
+            return before, before if after == before else await self._put(after)
+
+    async def _put(self, entry: Entry) -> Entry:
         changed = self.list.with_changes([entry])
         await self._store.change_whitelist([entry], [], clear=False)
         self.list = changed
+        return entry
 
-    async def remove(self, entry_id: str) -> bool:
-        """Remove one entry; False when there was none."""
+    async def remove(self, entry_id: str) -> Entry | None:
+        """Remove one entry and return it; None when there was none."""
         key = entry_id.strip().upper()
-        if self.list.get(key) is None:
-            return False
-        changed = self.list.with_changes([], [key])
-        await self._store.change_whitelist([], [key], clear=False)
-        self.list = changed
-        return True
+        async with self._lock:
+            entry = self.list.get(key)
+            if entry is None:
+                return None
+            changed = self.list.with_changes([], [key])
+            await self._store.change_whitelist([], [key], clear=False)
+            self.list = changed
+        return entry
 
-    async def take_over(self, entries: Mapping[str, Entry], *, replace: bool) -> Counts:
+    async def clear(self) -> int:
+        """Remove everything; return how many entries went."""
+        async with self._lock:
+            count = len(self.list)
+            if count:
+                await self._store.change_whitelist([], [], clear=True)
+                self.list = Whitelist()
+        return count
+
+    async def take_over(self, entries: Mapping[str, Entry], *, replace: bool, dry_run: bool = False) -> Counts:
         """Add ``entries`` (by id, as `evse.access.whitelist_csv.parse` gives them) to the list or put them in its place.
 
-        Raises `WhitelistError` when they do not fit, and what the store raises; the list is the old one then.
+        An entry that was there keeps when it came and was used. ``dry_run`` only counts. Raises `WhitelistError` when
+        they do not fit, and what the store raises; the list is the old one then.
         """
-        before = self.list
-        after = (Whitelist() if replace else before).with_changes(entries.values())
-        added = sum(1 for entry_id in entries if before.get(entry_id) is None)
-        unchanged = sum(1 for entry_id, entry in entries.items() if before.get(entry_id) == entry)
-        await self._store.change_whitelist(list(entries.values()), [], clear=replace)
-        self.list = after
+        async with self._lock:
+            before = self.list
+            merged = [self._merged(entry) for entry in entries.values()]
+            after = (Whitelist() if replace else before).with_changes(merged)
+            added = sum(1 for entry in merged if before.get(entry.id) is None)
+            unchanged = sum(1 for entry in merged if before.get(entry.id) == entry)
+            if not dry_run:
+                await self._store.change_whitelist(merged, [], clear=replace)
+                self.list = after
         return Counts(
             added=added,
-            changed=len(entries) - added - unchanged,
+            changed=len(merged) - added - unchanged,
             unchanged=unchanged,
             removed=len(before) + added - len(after),
         )
+
+    def _merged(self, entry: Entry) -> Entry:
+        before = self.list.get(entry.id)
+        if before is None:
+            return msgspec.structs.replace(entry, created_at=self._now(), used_at=None)
+        return msgspec.structs.replace(entry, created_at=before.created_at, used_at=before.used_at)
+
+    async def used(self, entry_id: str, at: WallNs) -> None:
+        """Note when an entry gave permission (in memory also when the store raises)."""
+        async with self._lock:
+            entry = self.list.get(entry_id)
+            if entry is None:
+                return
+            self.list = self.list.with_changes([msgspec.structs.replace(entry, used_at=at)])
+            await self._store.whitelist_used(entry_id, at)

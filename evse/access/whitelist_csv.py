@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from evse.access.whitelist import ENTRIES_MAX, Entry, Kind, WhitelistError, check_name, parse_id
+from evse.access.whitelist import ENTRIES_MAX, WhitelistError, check_name, parse_id
+from evse.domain.whitelist import Entry, Kind
 from evse.units import WallNs
 
 TEXT_MAX: Final = 4 * 1024 * 1024

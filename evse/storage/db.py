@@ -19,9 +19,10 @@ from typing import TypeVar
 from evse.domain.records import AuditRecord, CachedToken, OutboxRow, PointRecord
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event
-from evse.storage import local_list, outbox, records, schema, sessions
+from evse.domain.whitelist import Entry
+from evse.storage import local_list, outbox, records, schema, sessions, whitelist
 from evse.storage.executor import Executor, InlineExecutor, StorageError, ThreadExecutor
-from evse.units import s
+from evse.units import WallNs, s
 
 POINTS_FLUSH_NS = s(30)
 """Age of the oldest buffered sample at which the buffer is written: what a power cut may cost of a plot."""
@@ -294,6 +295,20 @@ class Store:
             return fits
 
         return await self._write(work)
+
+    # -- white list -----------------------------------------------------------------------------------------------
+
+    async def load_whitelist(self) -> list[Entry]:
+        """Return all entries of the station's own list."""
+        return await self._read(whitelist.load)
+
+    async def change_whitelist(self, put: Sequence[Entry], remove: Sequence[str], *, clear: bool) -> None:
+        """Remove everything (``clear``) or the ids ``remove``, then insert or replace ``put``, in one commit."""
+        await self._write(lambda db: whitelist.change(db, put, remove, clear=clear))
+
+    async def whitelist_used(self, entry_id: str, at: WallNs) -> None:
+        """Note when an entry last gave permission."""
+        await self._write(lambda db: whitelist.used(db, entry_id, at))
 
     # -- outbox ---------------------------------------------------------------------------------------------------
 

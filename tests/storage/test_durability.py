@@ -12,6 +12,7 @@ import pytest
 from evse.domain.base import ConfigError
 from evse.domain.records import AuditRecord, CachedToken, PointRecord
 from evse.domain.view import Event
+from evse.domain.whitelist import Entry, Kind
 from evse.storage import outbox, schema
 from evse.storage.db import InlineExecutor, StorageError, Store
 from tests.storage.support import WALL, FailingConnection, ended, row, run, session
@@ -22,6 +23,11 @@ Step = Callable[[Store], Awaitable[object]]
 def card(id_token: str, status: str = "Accepted") -> CachedToken:
     """An entry of the local list."""
     return CachedToken(id_token=id_token, status=status)
+
+
+def entry(entry_id: str) -> Entry:
+    """A line of the station's own list."""
+    return Entry(kind=Kind.RFID, id=entry_id)
 
 
 STEPS: list[Step] = [
@@ -46,6 +52,10 @@ STEPS: list[Step] = [
     lambda s: s.local_list_apply(2, full=False, put=[card("B", "Blocked"), card("D")], remove=["A"], most=4),
     lambda s: s.local_list_apply(3, full=False, put=[card("E"), card("F")], remove=[], most=4),  # too long: no change
     lambda s: s.local_list_apply(4, full=True, put=[card("G")], remove=[], most=4),
+    lambda s: s.change_whitelist([entry("04000001"), entry("04000002"), entry("04000003")], [], clear=False),
+    lambda s: s.whitelist_used("04000002", WALL),
+    lambda s: s.change_whitelist([entry("04000002"), entry("04000004")], ["04000001"], clear=False),
+    lambda s: s.change_whitelist([entry("04000005"), entry("04000006")], [], clear=True),
 ]
 
 
