@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from evse.config.check_ac import check_ac
+from evse.config.check_access import check_access
 from evse.config.meter_profiles import list_profiles, load_profile
 from evse.config.options import Table, tree
 from evse.config.profiles import nearest
@@ -65,6 +66,7 @@ def check_all(source: Source, problems: Problems, *, files: bool = True) -> None
     _readers(view, problems)
     _ports(view, problems)
     _site(view, problems)
+    check_access(view.table("access"), problems)
     _ocpp(view, problems)
     if files:
         _directories(view, problems)

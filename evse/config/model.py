@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from evse.config.model_ac import AcSection
+from evse.config.model_access import AccessSection
 from evse.domain.base import Frozen
 
 Live = {"x-apply": "live"}
@@ -296,5 +297,6 @@ class StationConfig(Frozen, frozen=True, kw_only=True):
     modules: ModulesSection | None = None
     site: SiteSection = field(default_factory=SiteSection)
     reader: tuple[ReaderSection, ...] = ()
+    access: AccessSection = field(default_factory=AccessSection)
     ocpp: OcppSection = field(default_factory=OcppSection)
     api: ApiSection = field(default_factory=ApiSection)
