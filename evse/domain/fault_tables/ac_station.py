@@ -1,0 +1,98 @@
+"""F29, F35, F48 to F50: reader, lists, high-level communication, inputs and limits.
+
+Source of what the manual's rows do: Charge Control C user guide 3.3.4.11, 3.3.4.33 and 15.16.
+"""
+
+from __future__ import annotations
+
+from evse.domain.faults import FaultCode, FaultKinds, FaultSpec, LatchRule, Reaction, Severity
+
+ROWS: tuple[FaultSpec, ...] = (
+    FaultSpec(
+        code=FaultCode.READER_FAILURE,
+        name="ReaderFailure",
+        scope="evse",
+        kinds=FaultKinds.BOTH,
+        priority=1100,
+        severity=Severity.WARNING,
+        reaction=Reaction.NONE,
+        latch=LatchRule.AUTO,
+        ocpp16="ReaderFailure",
+        stop_reason="Other",
+        description="The card reader does not answer.",
+        cause="Wrong settings, termination, a broken wire or plug, disturbance, or a defective reader.",
+        impact=(
+            "Running sessions go on. Cards neither start nor stop anything; a session can be started from the back end."
+        ),
+        remedy_remote="Look at `evsectl rfid last`, compare kind and port with the configuration; start sessions remotely.",
+        remedy_on_site="Check the reader's lamp, supply, plug and termination; exchange reader or board.",
+    ),
+    FaultSpec(
+        code=FaultCode.LOCAL_LIST_CONFLICT,
+        name="LocalListConflict",
+        scope="station",
+        kinds=FaultKinds.BOTH,
+        priority=1600,
+        severity=Severity.WARNING,
+        reaction=Reaction.NONE,
+        latch=LatchRule.AUTO,
+        ocpp16="LocalListConflict",
+        stop_reason="Other",
+        description="The back end refused a card that the local list allows.",
+        cause="The local authorisation list is not the one that the back end has.",
+        impact="This card cannot charge. Other cards and running sessions are not affected.",
+        remedy_remote="Send the local list from the back end again, as a full update.",
+        remedy_on_site="None: the list comes from the back end. Use another card meanwhile.",
+    ),
+    FaultSpec(
+        code=FaultCode.HLC_ERROR,
+        name="HlcError",
+        scope="evse",
+        kinds=FaultKinds.AC,
+        priority=1760,
+        severity=Severity.WARNING,
+        reaction=Reaction.NONE,
+        latch=LatchRule.UNPLUG,
+        ocpp16="EVCommunicationError",
+        stop_reason="Other",
+        description="The ISO 15118 session of an AC vehicle failed; the fault text is the name of the error.",
+        cause="No SLAC match, a protocol that one side does not know, a wrong certificate, or a message out of order.",
+        impact="Where it is optional the vehicle charges by the pilot alone; where it is required it does not charge.",
+        remedy_remote="Read the error's name. Set high-level communication to optional if drivers wait.",
+        remedy_on_site="Clean the pilot pins, check the pilot's shield, try another vehicle, update the board.",
+    ),
+    FaultSpec(
+        code=FaultCode.IO_LOST,
+        name="IoLost",
+        scope="evse",
+        kinds=FaultKinds.BOTH,
+        priority=185,
+        severity=Severity.FAULT,
+        reaction=Reaction.STOP,
+        latch=LatchRule.AUTO,
+        ocpp16="InternalError",
+        stop_reason="Other",
+        description="The digital inputs and outputs of this connector cannot be read or set.",
+        cause="A wrong chip or line in the configuration, missing rights, a plugged-out module, or a defective board.",
+        impact="No charging: safety inputs are not known. Ends by itself when they are read again.",
+        remedy_remote="Run `evsectl doctor`; compare chips, lines and rights with the configuration.",
+        remedy_on_site="Check supply and plug of the input module, restart the controller.",
+    ),
+    FaultSpec(
+        code=FaultCode.DYNAMIC_LIMIT_IGNORED,
+        name="DynamicLimitIgnored",
+        scope="evse",
+        kinds=FaultKinds.AC,
+        priority=1770,
+        severity=Severity.WARNING,
+        reaction=Reaction.NONE,
+        latch=LatchRule.AUTO,
+        ocpp16="OtherError",
+        stop_reason="Other",
+        description="A sixth named current limit was sent; only five are kept, so it has no effect.",
+        cause="More than five programs set limits, or one program changes its name.",
+        impact="The limit that is named in the fault text does not act. The five others do.",
+        remedy_remote="List the limits with `evsectl limits explain`, remove names that nobody uses any more.",
+        remedy_on_site="None: it is a matter of the programs that send limits.",
+    ),
+)
