@@ -101,7 +101,7 @@ CONDITIONS: dict[str, tuple[str, ...]] = {
     "state": ("Idle", "EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"),
     "step": tables.STEPS,
     "plugged": ("yes", "no"),
-    "fault": ("none", "any", *(f"F{number}" for number in range(1, 20))),
+    "fault": ("none", "any", *(f"F{number}" for number in range(1, 51))),
 }
 """What ``--for KEY=VALUE`` may ask; a test compares the values with `evse.domain`."""
 
