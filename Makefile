@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test check test-peers bench docs screens clean
+.PHONY: help demo test test-day check test-peers bench docs screens clean
 .DEFAULT_GOAL := help
 
 help:  ## show the targets
@@ -20,8 +20,11 @@ $(VENV)/.installed: pyproject.toml uv.lock
 demo: $(VENV)/.installed  ## watch a two-connector DC station work, without hardware
 	@$(BIN)/evsectl demo
 
-test: $(VENV)/.installed  ## all tests that need no other programs
-	$(PYTEST) -n auto -m 'not peer'
+test: $(VENV)/.installed  ## all tests that need no other programs and no patience
+	$(PYTEST) -n auto -m 'not peer and not slow'
+
+test-day: $(VENV)/.installed  ## the slow tests: every tick of a day with 100 cars and faults (about a quarter of an hour)
+	$(PYTEST) -s -m slow tests/station
 
 check: $(VENV)/.installed  ## lint, types, import contracts, generated files up to date
 	$(BIN)/ruff check .
