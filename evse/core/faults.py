@@ -69,12 +69,9 @@ def station_causes(t: Tick) -> None:
     if t.inputs.loop_fault:
         t.causes.append((FaultCode.INTERNAL, t.inputs.loop_fault[:TEXT_MAX]))
     if not t.inputs.storage_ok and not t.spec.charge_without_storage:
-        t.causes.append(
-            (
-                FaultCode.STORAGE,
-                "the database does not accept writes; no transaction may start without a durable record",
-            )
-        )
+        what = f"{t.inputs.storage_code[:TEXT_MAX]}: " if t.inputs.storage_code else ""
+        text = f"{what}the database does not accept writes; no transaction may start without a durable record"
+        t.causes.append((FaultCode.STORAGE, text))
     if t.spec.has_site_meter:
         age = t.now - t.site_at
         if age > t.spec.meter_max_age_ms * NS_PER_MS and age > START_GRACE:

@@ -236,6 +236,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None = None
     commands: tuple[AnyCommand, ...] = ()
     storage_ok: bool = True
+    storage_code: str = ""  # what failed, a name of `evse.domain.fault_table.PERSISTENCE_CODES`; "" = not known
     loop_fault: str = ""  # a BugError of the shell: everything off
     backend_online: bool = False
     lost: tuple[LostDevice, ...] = ()

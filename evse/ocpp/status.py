@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from evse.domain.faults import FaultCode, FaultRecord, FaultSpec, Severity
+from evse.domain.fault_table import vendor_code
+from evse.domain.faults import FaultCode, FaultRecord, FaultSpec
 from evse.domain.session import ChargingState, OperationalStatus, SessionPhase
 from evse.domain.view import EvseView, StationView
 from evse.units import NS_PER_S, Instant, WallNs
@@ -34,33 +35,30 @@ _BY_PHASE = {
     SessionPhase.UNAVAILABLE: "Unavailable",
 }
 
-_SEVERITY_RANK = {Severity.CRITICAL: 0, Severity.FAULT: 1, Severity.WARNING: 2}
-
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What a StatusNotification says, without its time."""
 
     status: str
     error_code: str = "NoError"
-    info: str = ""
-    vendor_error: str = ""  # our fault code, e.g. "F4"
-
-
-def _worst(faults: tuple[FaultRecord, ...], specs: Mapping[FaultCode, FaultSpec]) -> FaultRecord | None:
-    return min(faults, key=lambda f: (_SEVERITY_RANK[specs[f.code].severity], f.first_seen), default=None)
+    info: str = ""  # number and name of the fault, e.g. "F4 InsulationFault"
+    vendor_error: str = ""  # the maker's code, or our number, e.g. "F4"
 
 
 def _with_fault(status: str, faults: tuple[FaultRecord, ...], specs: Mapping[FaultCode, FaultSpec]) -> Status:
-    """Name the worst fault; one above a warning makes the connector Faulted, a warning goes along with the state."""
-    fault = _worst(faults, specs)
+    """Name the fault of the highest priority; any above a warning makes the connector Faulted.
+
+    One of several, by the order of the table (Charge Control C user guide 3.3.4); a warning alone keeps the state.
+    """
+    fault = min(faults, key=lambda f: specs[f.code].priority, default=None)
     if fault is None:
         error = "OtherError" if status == "Faulted" else "NoError"
         return Status(status=status, error_code=error)
     spec = specs[fault.code]
-    faulted = status == "Faulted" or spec.severity is not Severity.WARNING
+    faulted = status == "Faulted" or any(specs[f.code].faulted for f in faults)
     return Status(
-        status="Faulted" if faulted else status, error_code=spec.ocpp16, info=spec.name[:INFO_MAX],
-        vendor_error=fault.code.value[:VENDOR_ERROR_MAX],
+        status="Faulted" if faulted else status, error_code=spec.ocpp16,
+        info=f"{spec.code.value} {spec.name}"[:INFO_MAX], vendor_error=vendor_code(spec, fault)[:VENDOR_ERROR_MAX],
     )
 
 

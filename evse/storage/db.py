@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from evse.domain.fault_tables.persistence import persistence_code
 from evse.domain.records import AuditRecord, CachedToken, OutboxRow, PointRecord
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event
@@ -69,10 +70,13 @@ class Store:
 
     def _in_transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         db = self._db
+        step = "begin"
         try:
             try:
                 db.execute("BEGIN IMMEDIATE")
+                step = "write"
                 result = work(db)
+                step = "commit"
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:
@@ -80,7 +84,7 @@ class Store:
                 raise
         except sqlite3.Error as error:
             text = f"storage {self.where}: write failed: {error}; check free space and the medium"
-            raise StorageError(text) from error
+            raise StorageError(text, persistence_code(getattr(error, "sqlite_errorname", ""), step)) from error
         return result
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:

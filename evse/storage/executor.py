@@ -16,7 +16,14 @@ WAITING_MAX = 1000
 
 
 class StorageError(DeviceError):
-    """The database did not do what it was asked; nothing of the failed call is stored (or its answer got lost)."""
+    """The database did not do what it was asked; nothing of the failed call is stored (or its answer got lost).
+
+    ``code``: a name of `evse.domain.fault_table.PERSISTENCE_CODES`, "" = not known.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Executor(Protocol):

@@ -140,5 +140,5 @@ def open_database(path: Path | str, open_: Connect = connect) -> tuple[sqlite3.C
             db = _prepare(text, open_)
     except (sqlite3.Error, OSError) as error:
         problem = f"storage {text}: cannot be opened: {error}; check the directory, its owner and free space"
-        raise StorageError(problem) from error
+        raise StorageError(problem, "PersistenceOpenFailed") from error
     return db, aside

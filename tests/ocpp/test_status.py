@@ -51,7 +51,33 @@ def test_worst_fault_is_named_and_a_warning_leaves_the_state() -> None:
     seen = connector_status(evse_view(1, faults=(warning,), **charging), FAULTS)
     assert (seen.status, seen.error_code, seen.vendor_error) == ("Charging", "PowerSwitchFailure", "F8")
     seen = connector_status(evse_view(1, faults=(warning, serious), **charging), FAULTS)
-    assert (seen.status, seen.error_code, seen.info) == ("Faulted", "GroundFailure", "InsulationFault")
+    assert (seen.status, seen.error_code, seen.info) == ("Faulted", "GroundFailure", "F4 InsulationFault")
+
+
+def test_of_several_faults_the_one_of_the_highest_priority_is_reported() -> None:
+    """Charge Control C user guide 3.3.4: only the error with the highest priority is reported."""
+    codes = [FaultCode.EMERGENCY_SHUTDOWN, FaultCode.RCD_GROUND_FAILURE, FaultCode.READER_FAILURE, FaultCode.METER_INTERNAL,
+             FaultCode.PLUG_LOCK_CANNOT_UNLOCK, FaultCode.CONTACTOR_WELDED]  # rising
+    said = []
+    for n in range(1, len(codes) + 1):
+        seen = connector_status(evse_view(1, faults=tuple(map(fault, codes[:n]))), FAULTS)
+        assert seen.status == "Faulted"  # also when a warning, the reader, is the one that is named
+        said.append((seen.error_code, seen.vendor_error))
+    assert said == [
+        ("OtherError", "EmergencyShutdown"), ("GroundFailure", "RcdGroundFailure"), ("ReaderFailure", "F29"),
+        ("PowerMeterFailure", "InternalError"), ("ConnectorLockFailure", "PlugLockCannotUnlock"),
+        ("PowerSwitchFailure", "F10"),
+    ]
+    seen = connector_status(evse_view(1, faults=(fault(FaultCode.READER_FAILURE),)), FAULTS)
+    assert (seen.status, seen.error_code) == ("Available", "ReaderFailure")
+
+
+def test_storage_fault_carries_the_code_of_what_failed() -> None:
+    record = msgspec.structs.replace(fault(FaultCode.STORAGE, 0), detail="PersistenceReadOnly: no writes")
+    view = msgspec.structs.replace(evse_view(1), faults=(record,))
+    assert connector_status(view, FAULTS).vendor_error == "PersistenceReadOnly"
+    other = msgspec.structs.replace(record, detail="Persistence: no such code")
+    assert connector_status(msgspec.structs.replace(view, faults=(other,)), FAULTS).vendor_error == "F17"
 
 
 def test_ten_seconds_between_two_and_the_last_state_wins() -> None:
