@@ -33,7 +33,11 @@ class LimitSource(enum.Enum):
 
 
 class PowerLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """A cap in W (site side for scope 0, DC side for an EVSE) with its source. ``expires_at`` None = until replaced."""
+    """A cap in W (site side for scope 0, DC side for an EVSE) with its source. ``expires_at`` None = until replaced.
+
+    ``current_ma`` = the cap as it was set, when that was a current per phase: AC EVSEs keep to it instead of the W, which
+    only hold for three phases.
+    """
 
     source: LimitSource
     evse_id: int  # 0 = site
@@ -41,6 +45,7 @@ class PowerLimit(msgspec.Struct, frozen=True, kw_only=True):
     set_at: Instant
     expires_at: Instant | None = None
     detail: str = ""
+    current_ma: int | None = None
 
 
 class LimitEntry(msgspec.Struct, frozen=True, kw_only=True):

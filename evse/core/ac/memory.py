@@ -102,7 +102,9 @@ class AcWork(msgspec.Struct):
     lock_deadline: Instant = 0  # of the stage
     lock_tries: int = 0  # movements of the present wish that have failed
     lock_odd_at: Instant = 0  # the feedback contradicts the stage since
+    lock_broken: str = ""  # "open" or "close": has moved by itself, not back in its place yet
     lock_empty_at: Instant = 0  # the capacitor is needed and not charged since
+    lock_rule: bool | None = None  # an event action moves the lock; None = by itself
     lock_forced: bool = False  # unlocked by hand until the plug is out
     lock_hold: bool = False  # the vehicle side was unplugged, the station side stays locked
     lock_token: str = ""  # who may end `lock_hold`
@@ -115,7 +117,7 @@ class AcWork(msgspec.Struct):
     rcd_tripped_seen: bool = False  # in the running test, at its moment
     rcd_retry_at: Instant = 0  # no new attempt before
     rcd_passed: bool = False  # the last test
-    rcd_failed: str = ""  # why the last test failed; "" = it did not
+    rcd_failed: str = ""  # why the last test failed, until the monitor reads normal
     rcd_tested_at: Instant = 0  # end of the last test
     rcd_tested_wall: WallNs | None = None
     rcd_for: str = ""  # session that the last passed test belongs to
