@@ -81,11 +81,11 @@ class EffectRunner:
             try:
                 await self._store_once(effect)
             except StorageError as error:
-                self._loop.storage_ok = False
+                self._loop.storage_ok, self._loop.storage_code = False, error.code
                 log.error("storage: %s; trying again in %.0f s", error, RETRY_S)
                 await asyncio.sleep(RETRY_S)
             else:
-                self._loop.storage_ok = True
+                self._loop.storage_ok, self._loop.storage_code = True, ""
                 return
 
     async def _store_once(self, effect: AnyEffect) -> None:

@@ -105,6 +105,7 @@ class ControlLoop:
         self.trouble: dict[str, str] = {}
         """Bugs beside the control path: planner, recorder -> text of the last one."""
         self.storage_ok = True
+        self.storage_code = ""  # of the last failed write, a name of `PERSISTENCE_CODES`
         self.backend_online = False
         self._devices = devices
         self._clock = clock
@@ -213,6 +214,7 @@ class ControlLoop:
             plan=self._planner.plan,
             commands=commands,
             storage_ok=self.storage_ok,
+            storage_code=self.storage_code,
             loop_fault=self.fault,
             backend_online=self.backend_online,
         )
