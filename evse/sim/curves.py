@@ -61,6 +61,8 @@ class Car(Frozen, frozen=True, kw_only=True):
     dc_max_w: int
     voltage_class: VoltageClass
     curve: Curve
+    ac_phases: int = 1  # of the on-board charger
+    ac_max_w: int = 3_700
 
     @property
     def name(self) -> str:
@@ -121,6 +123,8 @@ def _car(row: dict[str, str]) -> Car:
         dc_max_w=dc_max_w,
         voltage_class=800 if is_800 else 400,
         curve=parse_curve(row["curve_soc_pct_kw"]),
+        ac_phases=int(row["ac_phases"]),
+        ac_max_w=round(float(row["ac_max_kw"]) * 1000),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from evse.domain.base import BugError, DeviceError
 from evse.domain.clock import Clock
-from evse.domain.signals import BoardCommand, BoardStatus, ContactorFeedback, CpState
+from evse.domain.signals import BoardCommand, BoardStatus, CpState
 from evse.protocols import board_link as link
 from evse.protocols import board_link_messages as m
 from evse.protocols.errors import ProtocolError
@@ -59,6 +59,9 @@ class BoardFaults:
 
 class SimBoard:
     """One simulated DC board. ``versions`` = lowest and highest protocol version that it claims."""
+
+    CAPABILITIES: int = SIM_CAPABILITIES
+    MODEL = "simulated DC board"
 
     def __init__(
         self,
@@ -205,8 +208,10 @@ class SimBoard:
         if not levels.contactor_lease:
             out.contactor_wanted = False
             self._rearm = self._lease_expired = False
-        elif out.contactor_wanted or not (self._rearm or plant.error_flags & REFUSE_FLAGS):
-            out.contactor_wanted = not plant.estop and plant.cp in (CpState.C, CpState.D)
+        elif out.contactor_wanted:
+            out.contactor_wanted = plant.chain_closed()
+        elif not (self._rearm or plant.error_flags & REFUSE_FLAGS):
+            out.contactor_wanted = plant.may_close()
         # A plug that was live stays locked until the voltage is safe to touch, whatever is commanded.
         out.lock = levels.lock or (out.lock and (out.contactor_wanted or plant.output_mv >= SAFE_TOUCH_MV))
 
@@ -236,7 +241,7 @@ class SimBoard:
     def _on_reset(self, reset: m.Reset) -> None:
         if reset.magic != m.RESET_MAGIC:
             self._nak(m.MsgId.RESET, reset.seq, m.NakReason.RANGE, 2)
-        elif self.plant.contactor is not ContactorFeedback.OPEN or self.lease_active:
+        elif not self.plant.may_reset():
             self._nak(m.MsgId.RESET, reset.seq, m.NakReason.NOT_NOW)
         elif reset.kind == m.ResetKind.BOARD:
             self.reboot(self._now)
@@ -283,7 +288,7 @@ class SimBoard:
         if self._tie_until and now >= self._tie_until:
             self._tie_until = 0
             out.tie_closed = False
-        if out.contactor_wanted and not out.contactor_closed:  # the hardware chain has opened the coil
+        if out.contactor_wanted and not plant.chain_closed():  # the hardware chain has opened the coil
             out.contactor_wanted = False
             self._rearm = True
             if plant.cp is not CpState.C and plant.cp is not CpState.D:
@@ -367,10 +372,10 @@ class SimBoard:
                 version_max=self.versions[1],
                 flags=m.HelloFlag.FROM_BOARD | (m.HelloFlag.ANSWER if answer else 0),
                 boot_id=self._boot_id,
-                capabilities=SIM_CAPABILITIES,
+                capabilities=self.CAPABILITIES,
                 board_id=self.board_id,
                 vendor="evse-station",
-                model="simulated DC board",
+                model=self.MODEL,
                 firmware=self.firmware,
             )
         )
@@ -414,19 +419,22 @@ class SimBoard:
     def _uptime_ms(self) -> int:
         return (self._now - self._started) // NS_PER_MS & 0xFFFF_FFFF
 
+    def own_deadline(self) -> Instant:
+        """Return when the board does something by itself, line or no line; 0 = nothing to come."""
+        return self._command_until or self._tie_until
+
     def next_due(self) -> Instant:
         """Return when `step` has something to do next, if no bytes come before."""
         if self._boot_done is not None:
             return self._boot_done
+        own = self.own_deadline()
         if self.faults.silent:
-            return self._command_until or self._tie_until or self._now + ms(m.STATUS_PERIOD_MS)
+            return own or self._now + ms(m.STATUS_PERIOD_MS)
         due = self._next_status if self._host_known else self._next_hello
         if self._host_known and self._next_beat < due:
             due = self._next_beat
-        if self._command_until and self._command_until < due:
-            due = self._command_until
-        elif self._tie_until and self._tie_until < due:
-            due = self._tie_until
+        if own and own < due:
+            due = own
         if self._delayed and self._delayed[0][0] < due:
             due = self._delayed[0][0]
         return due
@@ -434,7 +442,7 @@ class SimBoard:
     # -- pump ---------------------------------------------------------------------------------------------------------
 
     async def serve(self, stream: ByteStream, clock: Clock) -> None:
-        """Run on ``stream`` until it is gone, then on without a line until the lease and the tie have run out.
+        """Run on ``stream`` until it is gone, then on without a line until no deadline of the board's own is left.
 
         Serving a new stream takes over from the old one; the board keeps its state in between, as hardware does.
         """
@@ -463,9 +471,9 @@ class SimBoard:
             with contextlib.suppress(asyncio.CancelledError, DeviceError):
                 await reader
         await stream.close()
-        while mine == self._generation and (self._command_until or self._tie_until):
+        while mine == self._generation and self.own_deadline():
             self.step(clock.now())
-            await asyncio.sleep(max(NS_PER_MS, (self._command_until or self._tie_until) - clock.now()) / NS_PER_S)
+            await asyncio.sleep(max(NS_PER_MS, self.own_deadline() - clock.now()) / NS_PER_S)
             self.step(clock.now())
 
     async def _listen(self, stream: ByteStream, clock: Clock) -> None:

@@ -44,9 +44,8 @@ class BoardOutputs:
 
     @property
     def contactor_closed(self) -> bool:
-        """Drive of the contactor coil: firmware wish, emergency stop chain and pilot in C or D, in series."""
-        plant = self._plant
-        return self.contactor_wanted and not plant.estop and (plant.cp is CpState.C or plant.cp is CpState.D)
+        """Drive of the contactor coil: firmware wish and hardware chain in series."""
+        return self.contactor_wanted and self._plant.chain_closed()
 
     def make_safe(self) -> None:
         """Take energy and invitation away. The lock keeps its place: nobody may pull a plug that was live."""
@@ -96,6 +95,18 @@ class BoardPlant:
         self.stop_button = False
         self.door_open = False
         self.error_flags = 0
+
+    def chain_closed(self) -> bool:
+        """The hardware chain: emergency stop not pressed and pilot in C or D."""
+        return not self.estop and (self.cp is CpState.C or self.cp is CpState.D)
+
+    def may_close(self) -> bool:
+        """Whether the firmware closes now (what is closed already may stay closed with less)."""
+        return self.chain_closed()
+
+    def may_reset(self) -> bool:
+        """Whether a RESET of the board endangers nobody."""
+        return self.contactor is ContactorFeedback.OPEN and not self.out.contactor_closed
 
     def follow_outputs(self) -> None:
         """Set the feedbacks as ideal contactors, lock and relay would: at once and without fault."""
