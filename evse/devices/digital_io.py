@@ -82,7 +82,7 @@ class LinuxIo(PolledDevice[Readout]):
         self._out_groups = _groups(outputs, make)
         self._reference = reference
         self._reference_mv = reference_mv
-        self._wanted: dict[str, bool] = {}
+        self._wanted: frozenset[str] = frozenset()  # active outputs
         self._commanded_at: Instant | None = None
         self._read: dict[str, Sample[bool] | NoData] = {}
         self._millivolts: dict[str, Sample[int]] = {}
@@ -91,17 +91,17 @@ class LinuxIo(PolledDevice[Readout]):
     def inputs(self) -> Mapping[str, Sample[bool] | NoData]:
         """Every input by name."""
         absent = self._absent()
-        return {name: absent or self._read.get(name, _NOT_YET) for name in self._inputs}
+        return {name: self._read.get(name, _NOT_YET) if absent is None else absent for name in self._inputs}
 
     def millivolts(self) -> Mapping[str, Sample[int] | NoData]:
         """Voltage of the analog inputs by name, mV."""
         absent = self._absent()
-        return {name: absent or self._millivolts.get(name, _NOT_YET) for name in self._adcs}
+        return {name: self._millivolts.get(name, _NOT_YET) if absent is None else absent for name in self._adcs}
 
     def outputs(self) -> Mapping[str, Sample[bool] | NoData]:
         """Every output by name, as read back."""
         absent = self._absent()
-        return {name: absent or self._set.get(name, _NOT_YET) for name in self._outputs}
+        return {name: self._set.get(name, _NOT_YET) if absent is None else absent for name in self._outputs}
 
     def command(self, levels: Mapping[str, bool]) -> None:
         """Complete levels; a name that is no output raises `KeyError`."""
@@ -109,7 +109,7 @@ class LinuxIo(PolledDevice[Readout]):
         if unknown:
             raise KeyError(f"io {self.name}: no output called {', '.join(sorted(unknown))}")
         self._commanded_at = self._clock.now()
-        wanted = {name: on for name, on in levels.items() if on}
+        wanted = frozenset(name for name, on in levels.items() if on)
         if wanted != self._wanted:
             self._wanted = wanted
             self._wake.set()
@@ -133,11 +133,11 @@ class LinuxIo(PolledDevice[Readout]):
     def _job(self) -> Callable[[], Readout]:
         at = self._commanded_at
         if at is not None and self._clock.now() - at > OUTPUT_LEASE_NS:
-            self._wanted = {}
-        wanted = dict(self._wanted)
+            self._wanted = frozenset()
+        wanted = self._wanted
         return lambda: self._transfer(wanted)
 
-    def _transfer(self, wanted: Mapping[str, bool]) -> Readout:
+    def _transfer(self, wanted: frozenset[str]) -> Readout:
         """Write the outputs, read everything. One ADC that fails does not take the other inputs with it."""
         electrical = {name: (name in wanted) is not spec.active_low for name, spec in self._outputs.items()}
         outputs: dict[str, bool] = {}
@@ -208,7 +208,7 @@ _NOT_YET: Final = NoData(reason=NoDataReason.NEVER, since=0, detail="not read ye
 
 
 def _groups(
-    specs: Sequence[InputSpec] | Sequence[OutputSpec], make: LinesOf
+    specs: Sequence[InputSpec | OutputSpec], make: LinesOf
 ) -> list[tuple[ChipLines, tuple[str, ...]]]:
     """Lines of one chip are asked for, read and written together."""
     chips: dict[str, list[tuple[str, int]]] = {}
@@ -225,7 +225,8 @@ def _check_names(name: str, inputs: Sequence[InputSpec], outputs: Sequence[Outpu
     problems = []
     names: set[str] = set()
     pins: dict[tuple[str, int], str] = {}
-    for spec in (*inputs, *outputs):
+    specs: list[InputSpec | OutputSpec] = [*inputs, *outputs]
+    for spec in specs:
         if spec.name in names:
             problems.append(f"io {name}: the name {spec.name!r} is used twice; give each input and output its own")
         names.add(spec.name)

@@ -1,4 +1,4 @@
-"""What all card readers share: one presentation is one token, the order switches, health, and the way back."""
+"""What all card readers share: one presentation is one token, the order switches, loss, health, and the way back."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ TOKENS_MAX: Final = 8
 POLL_MS: Final = 300
 """Time from poll to poll (250 ms to 1 s is usual)."""
 
+LOST_AFTER_NS: Final = s(10)
+"""Time of grace until a silent reader is reported as lost. The Charge Control C user guide (7.3.7) gives none, only
+that the search never ends; a USB reader that was reset is back within a few seconds and a back-off of at most 10 s."""
 
-class CardReader(ABC):
-    """One reader. Implements `evse.devices.interfaces.TokenReader`; a family says what happens on an open port.
+
+class TokenSource:
+    """The side of a reader that the station sees: tokens, order switches, and whether the reader is lost.
 
     A card that stays on the reader is reported once; it is reported again after it was away for 3 s. Cards with random
     UIDs (08xxxxxx) may show a new UID at every poll; another random UID within 3 s counts as the same presentation.
@@ -42,30 +46,20 @@ class CardReader(ABC):
     """
 
     def __init__(
-        self,
-        name: str,
-        settings: SerialSettings,
-        openers: Openers,
-        clock: Clock,
-        rng: random.Random,
-        byte_order: str = "big",
-        character_order: str = "plain",
+        self, name: str, where: str, clock: Clock, byte_order: str = "big", character_order: str = "plain"
     ) -> None:
         self.name = name
         self.last: tuple[Instant, str] | None = None
+        self.lost_after_ns = LOST_AFTER_NS
         self.turn(byte_order, character_order)
-        self._settings = settings
-        self._openers = openers
         self._clock = clock
-        self._backoff = Backoff(rng)
         self._tokens: deque[str] = deque(maxlen=TOKENS_MAX)
         self._seen_uid = b""
         self._seen_at: Instant = 0
-        self._where = f"reader {name} at {settings.port}"
-        self._detail = f"{self._where}: not opened yet"
+        self._where = where
+        self._detail = f"{where}: not opened yet"
         self._online = False
-        self._frames_in = self._frames_out = self._timeouts = self._reconnects = self._refusals = 0
-        self._prepare()
+        self._offline_since: Instant = clock.now()
 
     def turn(self, byte_order: str, character_order: str) -> None:
         """Set both order switches; `ValueError` for an unknown word."""
@@ -85,6 +79,60 @@ class CardReader(ABC):
         tokens = list(self._tokens)
         self._tokens.clear()
         return tokens
+
+    def lost(self) -> str:
+        """Return why the reader is lost, "" while it works or its time of grace (10 s) has not passed."""
+        if self._online or self._clock.now() - self._offline_since < self.lost_after_ns:
+            return ""
+        return self._detail
+
+    def _alive(self) -> None:
+        """The reader has proved that it works."""
+        self._online = True
+        self._detail = ""
+
+    def _offline(self, detail: str) -> None:
+        if self._online:
+            self._offline_since = self._clock.now()
+        self._online = False
+        self._detail = detail
+
+    def _still_there(self, uid: bytes, now: Instant) -> bool:
+        """Return whether the card belongs to the last presentation, and prolong that one if it does."""
+        if not same_card(uid, self._seen_uid) or now - self._seen_at >= SAME_CARD_NS:
+            return False
+        self._seen_at = now
+        return True
+
+    def _report(self, uid: bytes, now: Instant) -> None:
+        """Hand one presentation up, unless it is the one handed up already."""
+        if self._still_there(uid, now):
+            return
+        self._seen_uid, self._seen_at = uid, now
+        token = id_token(uid, self.byte_order, self.character_order)
+        self.last = (now, token)
+        self._tokens.append(token)
+
+
+class CardReader(TokenSource, ABC):
+    """One reader on a port. Implements `evse.devices.interfaces.TokenReader`; a family says what happens on it."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: SerialSettings,
+        openers: Openers,
+        clock: Clock,
+        rng: random.Random,
+        byte_order: str = "big",
+        character_order: str = "plain",
+    ) -> None:
+        super().__init__(name, f"reader {name} at {settings.port}", clock, byte_order, character_order)
+        self._settings = settings
+        self._openers = openers
+        self._backoff = Backoff(rng)
+        self._frames_in = self._frames_out = self._timeouts = self._reconnects = self._refusals = 0
+        self._prepare()
 
     def health(self) -> tuple[LinkHealth, ...]:
         """Return the state of the reader."""
@@ -139,34 +187,13 @@ class CardReader(ABC):
 
     def _alive(self) -> None:
         """The reader has proved that it works."""
+        super()._alive()
         self._backoff.reset()
-        self._online = True
-        self._detail = ""
-
-    def _offline(self, detail: str) -> None:
-        self._online = False
-        self._detail = detail
 
     def _refused(self, error: ProtocolError) -> None:
         """The reader works but could not give a card: tell why."""
         self._refusals += 1
         self._detail = f"{self._where}: {error}"
-
-    def _still_there(self, uid: bytes, now: Instant) -> bool:
-        """Return whether the card belongs to the last presentation, and prolong that one if it does."""
-        if not same_card(uid, self._seen_uid) or now - self._seen_at >= SAME_CARD_NS:
-            return False
-        self._seen_at = now
-        return True
-
-    def _report(self, uid: bytes, now: Instant) -> None:
-        """Hand one presentation up, unless it is the one handed up already."""
-        if self._still_there(uid, now):
-            return
-        self._seen_uid, self._seen_at = uid, now
-        token = id_token(uid, self.byte_order, self.character_order)
-        self.last = (now, token)
-        self._tokens.append(token)
 
 
 class PollingReader(CardReader):

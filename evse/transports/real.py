@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 
 from evse.domain.base import DeviceError
 from evse.transports.base import ByteStream, CanBus, SerialSettings, WebSocket, WsClosed
+from evse.transports.evdev import is_input, open_input
 from evse.transports.serial import open_serial
 
 SERIAL_BY_ID: Final = Path("/dev/serial/by-id")
@@ -174,7 +175,9 @@ class RealOpeners:
         self._serial_by_id = serial_by_id
 
     async def open_serial(self, settings: SerialSettings) -> ByteStream:
-        """Open a serial port exclusively."""
+        """Open a serial port, or a keyboard (``/dev/input/..``, ``input:<name>``), exclusively."""
+        if is_input(settings.port):
+            return open_input(settings.port)
         return await open_serial(settings)
 
     async def open_can(self, interface: str, channel: str, bitrate: int) -> CanBus:
