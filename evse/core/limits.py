@@ -2,11 +2,14 @@
 
 Caps are in W at the DC side of one EVSE. Caps of the site (AC side) are multiplied by the efficiency. What is offered
 to all energised EVSEs together never exceeds the smallest site cap in force on this very tick: it is scaled down at
-once, before the planner has answered.
+once, before the planner has answered. AC EVSEs (`evse.core.ac.limits`) share the site with them; one that would get less than
+the 6 A of IEC 61851-1 gets nothing, so that the others have more: who came last waits.
 """
 
 from __future__ import annotations
 
+from evse.core.ac import limits as ac_limits
+from evse.core.ac.cp import MIN_MA
 from evse.core.context import Conn, Tick
 from evse.core.session import PARAM, STEP_NUMBER
 from evse.core.state import Stage
@@ -88,9 +91,12 @@ def apply(t: Tick) -> None:
     """Set what is offered to each vehicle and cut the wanted current to it."""
     site_caps(t)
     meter_lost = any(r.code is FaultCode.SITE_METER_LOST for r in t.faults)
-    total = 0
     for conn in t.conns:
-        if conn.spec.kind is not EvseKind.DC or not conn.w.session_id:
+        if conn.spec.kind is EvseKind.AC:
+            _hold(t, conn, meter_lost=meter_lost)
+            ac_limits.offer(t, conn)
+            continue
+        if not conn.w.session_id:
             continue
         _hold(t, conn, meter_lost=meter_lost)
         conn.capped_w = caps(t, conn)
@@ -103,19 +109,70 @@ def apply(t: Tick) -> None:
         conn.w.offered_w, conn.w.limit_source = min(conn.capped_w, key=_power)
         if conn.w.stage in (Stage.RAMP_DOWN, Stage.DISCHARGE):
             conn.w.offered_w = 0
-        if conn.w.lease:
-            total += conn.w.offered_w
-    if t.site_dc_w is not None and total > t.site_dc_w:
-        for conn in t.conns:
-            if conn.w.lease and conn.w.offered_w:
-                conn.w.offered_w = conn.w.offered_w * t.site_dc_w // total
-                conn.w.limit_source = t.site_source
+    _share_current(t)
+    _share_power(t)
     for conn in t.conns:
-        _cut(t, conn)
+        if conn.spec.kind is EvseKind.AC:
+            _tell(t, conn)
+        else:
+            _cut(t, conn)
 
 
 def _power(cap: tuple[int, LimitSource]) -> int:
     return cap[0]
+
+
+def _site_side_w(t: Tick, conn: Conn) -> int:
+    """Offer of an EVSE in the unit of `Tick.site_dc_w`, rounded up."""
+    if conn.spec.kind is EvseKind.DC:
+        return conn.w.offered_w
+    return -(-conn.w.offered_w * t.spec.efficiency_permille // 1000)
+
+
+def _share_power(t: Tick) -> None:
+    """Scale all offers to the smallest site cap. A promise on an AC pilot counts before the contactor is closed."""
+    cap = t.site_dc_w
+    if cap is None:
+        return
+    members = [c for c in t.conns if (c.w.lease if c.spec.kind is EvseKind.DC else c.w.offered_ma)]
+    while (total := sum(_site_side_w(t, c) for c in members)) > cap:
+        weak = [c for c in members if c.spec.kind is EvseKind.AC and c.w.offered_ma * cap < MIN_MA * total]
+        if weak:
+            members.remove(_last_come(weak, t.site_source))
+            continue
+        for conn in members:
+            if conn.spec.kind is EvseKind.AC:
+                ac_limits.cut(conn, conn.w.offered_ma * cap // total, t.site_source)
+            elif conn.w.offered_w:
+                conn.w.offered_w = conn.w.offered_w * cap // total
+                conn.w.limit_source = t.site_source
+        break
+
+
+def _share_current(t: Tick) -> None:
+    """Scale AC offers to a limit of the whole station in A per phase; DC EVSEs take their part of all three phases."""
+    cap = ac_limits.site_current_ma(t)
+    members = [c for c in t.conns if c.spec.kind is EvseKind.AC and c.w.offered_ma]
+    if cap is None or not members:
+        return
+    dc_w = sum(c.w.offered_w for c in t.conns if c.spec.kind is EvseKind.DC and c.w.lease)
+    site_w = dc_w * 1000 // max(1, t.spec.efficiency_permille)
+    cap = max(0, cap - site_w * 1_000_000 // (3 * members[0].ac.nominal_mv))
+    while (total := sum(c.w.offered_ma for c in members)) > cap:
+        weak = [c for c in members if c.w.offered_ma * cap < MIN_MA * total]
+        if weak:
+            members.remove(_last_come(weak, LimitSource.CSMS))
+            continue
+        for conn in members:
+            ac_limits.cut(conn, conn.w.offered_ma * cap // total, LimitSource.CSMS)
+        break
+
+
+def _last_come(conns: list[Conn], source: LimitSource) -> Conn:
+    """Take the offer from the AC EVSE whose vehicle has come last, and return it."""
+    last = max(conns, key=lambda c: (c.w.plugged_since, c.index))
+    ac_limits.cut(last, 0, source)
+    return last
 
 
 def _hold(t: Tick, conn: Conn, *, meter_lost: bool) -> None:
@@ -124,7 +181,8 @@ def _hold(t: Tick, conn: Conn, *, meter_lost: bool) -> None:
     if not meter_lost:
         w.hold_w = -1
     elif w.hold_w < 0:
-        w.hold_w = max(t.spec.min_power_w, w.offered_w if w.stage is Stage.CURRENT else 0)
+        least_w = t.spec.min_power_w if conn.spec.kind is EvseKind.DC else ac_limits.power_w(conn, MIN_MA)
+        w.hold_w = max(least_w, w.offered_w if w.stage is Stage.CURRENT else 0)
 
 
 def _cut(t: Tick, conn: Conn) -> None:
@@ -202,6 +260,8 @@ def request(t: Tick, conn: Conn) -> PowerRequest:
 
 def explain(t: Tick, conn: Conn) -> tuple[LimitEntry, ...]:
     """Return all caps as rows, the binding one first. Works on a tick that has applied the limits."""
+    if conn.spec.kind is EvseKind.AC:
+        return ac_limits.explain(t, conn)
     rows = sorted(conn.capped_w, key=_power)
     ages = {(x.source, x.evse_id): (t.now - x.set_at) // NS_PER_S for x in t.inputs.limits}
     details = {(x.source, x.evse_id): x.detail for x in t.inputs.limits}

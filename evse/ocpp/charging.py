@@ -215,22 +215,25 @@ class Charging:
             ranked = composite.relevant(list(self._profiles.values()), scope)
             if evse_id:  # the station's cap is a limit of its own
                 ranked = [profile for profile in ranked if profile.purpose is not Purpose.CHARGE_POINT_MAX]
-            caps_of = composite.caps_at if self._clock.wall_valid() else composite.caps_without_calendar
+            calendar = self._clock.wall_valid()
+            caps_of = composite.caps_at if calendar else composite.caps_without_calendar
             for power_w, profile in caps_of(ranked, wall, scope.tx_start):
                 detail = f"{profile.purpose.value} {profile.profile_id}, stack level {profile.stack_level}"
-                found.append(self._limit(evse_id, power_w, detail))
+                current_ma = composite.limit_ma(profile, wall, scope.tx_start, calendar=calendar)
+                found.append(self._limit(evse_id, power_w, detail, current_ma))
             self._next_at = min(self._next_at, composite.change_after(ranked, wall, scope.tx_start))
         limits = tuple(found)
         if limits != self._limits:
             self._limits = limits
             self._station.set_limits(limits)
 
-    def _limit(self, evse_id: int, power_w: int, detail: str) -> PowerLimit:
+    def _limit(self, evse_id: int, power_w: int, detail: str, current_ma: int | None) -> PowerLimit:
         for known in self._limits:
-            if (known.evse_id, known.power_w, known.detail) == (evse_id, power_w, detail):
+            if (known.evse_id, known.power_w, known.detail, known.current_ma) == (evse_id, power_w, detail, current_ma):
                 return known
         return PowerLimit(
-            source=LimitSource.CSMS, evse_id=evse_id, power_w=power_w, set_at=self._clock.now(), detail=detail
+            source=LimitSource.CSMS, evse_id=evse_id, power_w=power_w, set_at=self._clock.now(), detail=detail,
+            current_ma=current_ma,
         )
 
     def _scope(self, evse_id: int, wall: WallNs) -> Scope:

@@ -117,6 +117,23 @@ def _offset(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> tuple[Wal
 
 def limit_w(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> int | None:
     """Return what ``profile`` allows at ``at``, in W; None = it says nothing then."""
+    period = _period(profile, at, tx_start)
+    return None if period is None else watts(profile.unit, period.limit_deci, period.phases)
+
+
+def limit_ma(profile: ChargingProfile, at: WallNs, tx_start: WallNs, *, calendar: bool = True) -> int | None:
+    """Return the current of each phase that a profile in A allows at ``at``, in mA; None = the profile is in W.
+
+    ``calendar`` False = nobody knows the date: the smallest of the periods of a dated profile holds.
+    """
+    if profile.unit is not Unit.A:
+        return None
+    known = calendar or not _dated(profile)
+    period = _period(profile, at, tx_start) if known else None
+    return 100 * (min(p.limit_deci for p in profile.periods) if period is None else period.limit_deci)
+
+
+def _period(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> Period | None:
     if profile.valid_from is not None and at < profile.valid_from:
         return None
     if profile.valid_to is not None and at >= profile.valid_to:
@@ -127,8 +144,7 @@ def limit_w(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> int | Non
     index = bisect_right(profile.periods, max(0, at - span[0]) // NS_PER_S, key=_start_s) - 1
     if index < 0:
         return None
-    period = profile.periods[index]
-    return watts(profile.unit, period.limit_deci, period.phases)
+    return profile.periods[index]
 
 
 def _start_s(period: Period) -> int:
@@ -222,8 +238,7 @@ def caps_without_calendar(
         for profile in ranked:
             if profile.purpose not in purposes:
                 continue
-            dated = profile.start is not None or profile.valid_from is not None or profile.valid_to is not None
-            if dated or profile.purpose is Purpose.CHARGE_POINT_MAX:
+            if _dated(profile):
                 power_w = min(watts(profile.unit, p.limit_deci, p.phases) for p in profile.periods)
                 found.append((power_w, profile))
             elif (exact := limit_w(profile, at, tx_start)) is not None:
@@ -231,6 +246,12 @@ def caps_without_calendar(
         if found:
             result.append(min(found, key=lambda cap: cap[0]))
     return result
+
+
+def _dated(profile: ChargingProfile) -> bool:
+    """Return True when a profile counts from the calendar, not from the start of the transaction."""
+    dates = (profile.start, profile.valid_from, profile.valid_to)
+    return profile.purpose is Purpose.CHARGE_POINT_MAX or any(date is not None for date in dates)
 
 
 def change_after(ranked: Sequence[ChargingProfile], at: WallNs, tx_start: WallNs) -> WallNs:
