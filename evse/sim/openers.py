@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from evse.sim.csms import SimCsms
 
 Serve = Callable[[ByteStream], Awaitable[None]]
+WATCHDOGS_S: Final = 15.0
+"""The longest watchdog of a device: the pilot of an AC board, which falls to F after 10 s."""
 CLOSE_PASSES: Final = 5
 """Passes of the event loop until a closed pipe is seen as free."""
 
@@ -120,7 +122,7 @@ class Port:
 
 async def _close_later(task: asyncio.Task[None]) -> None:
     """Give a device that lost its line the time its own watchdogs need, then end its pump."""
-    await asyncio.wait([task], timeout=5.0)
+    await asyncio.wait([task], timeout=WATCHDOGS_S)
     task.cancel()
 
 

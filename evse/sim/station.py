@@ -20,14 +20,20 @@ from urllib.parse import urlsplit
 import msgspec
 
 from evse.config.meter_profiles import load_profile
-from evse.config.model import MeterSection, StationConfig
+from evse.config.model import EvseSection, MeterSection, StationConfig
+from evse.config.model_ac import AcSection
+from evse.config.spec_ac import ac_spec
+from evse.domain.ac import PpState
 from evse.domain.base import ConfigError
 from evse.domain.clock import Clock
 from evse.domain.readings import MeterValues
 from evse.sim.csms import SimCsms
 from evse.sim.curves import find_car, load_cars
 from evse.sim.ev import CHANGEABLE, FAST, NORMAL, EvSpec, spec_of
+from evse.sim.ev_ac import AC_CHANGEABLE, AC_FAST, AC_NORMAL, AcEvSpec, ac_spec_of
 from evse.sim.hw.board import SimBoard
+from evse.sim.hw.board_ac import SimAcBoard
+from evse.sim.hw.board_ac_plant import AcPlant
 from evse.sim.hw.board_plant import BoardPlant
 from evse.sim.hw.infypower import SimInfypower, SimModule
 from evse.sim.hw.modbus_meter import SimModbusBus, SimModbusMeter
@@ -38,6 +44,7 @@ from evse.sim.hw.rfid_sl032 import SimSl032
 from evse.sim.hw.rfid_twn4 import SimTwn4
 from evse.sim.openers import CanPort, Port, SimOpeners, Tasks
 from evse.sim.world import ConnectorWorld, World
+from evse.sim.world_ac import AcConnectorWorld, Mains
 from evse.units import NS_PER_S, TICK_NS, Instant, ms
 
 METER_EVERY: Final = 4
@@ -53,7 +60,8 @@ READERS: Final[dict[str, type[SimReader]]] = {"sl032": SimSl032, "pn532": SimPn5
 CARD_MS: Final = 700
 """How long a card lies on a reader unless told otherwise."""
 DEFAULT_CARS: Final = ("Chevrolet Bolt", "Hyundai Ioniq 5")
-"""Cars that `plug_in` takes when none is named, by connector: one of the 400 V class, one of the 800 V class."""
+"""Cars that `plug_in` takes when none is named, by connector: one of the 400 V class, one of the 800 V class. On AC the
+first charges with one phase, the second with three."""
 
 
 class SimStation:
@@ -63,6 +71,7 @@ class SimStation:
         self.config = config
         self.clock = clock
         self.pace = FAST if fast else NORMAL
+        self.ac_pace = AC_FAST if fast else AC_NORMAL
         self.rng = random.Random(seed)
         self.tasks = Tasks()
         self.boards: dict[int, SimBoard] = {}
@@ -74,6 +83,7 @@ class SimStation:
         self.readers: dict[str, SimReader] = {}
         self.modules: SimInfypower | None = None
         self.dc_meters: dict[int, SimModbusMeter] = {}
+        self.ac_meters: dict[int, SimModbusMeter] = {}
         self.site_meter: SimModbusMeter | None = None
         self.manners: dict[int, dict[str, Any]] = {evse.id: {} for evse in config.evse}
         self.active_faults: dict[str, dict[str, Any]] = {}
@@ -94,15 +104,24 @@ class SimStation:
         config = self.config
         groups = config.modules.groups if config.modules else ()
         order = {group.id: index for index, group in enumerate(groups)}
-        connectors = []
+        connectors: list[ConnectorWorld] = []
+        points: list[AcConnectorWorld] = []
+        mains = Mains()
         for evse in config.evse:
-            plant = BoardPlant()
-            board = SimBoard(plant, random.Random(self.rng.getrandbits(32)), board_id=f"SIM{evse.id:07d}")
+            rng, name = random.Random(self.rng.getrandbits(32)), f"SIM{evse.id:07d}"
+            board: SimBoard
+            if evse.kind == "ac":
+                ac_plant = _ac_plant(evse)
+                board = SimAcBoard(ac_plant, rng, board_id=name)
+                points.append(AcConnectorWorld(evse.id, ac_plant, mains, self.ac_pace))
+            else:
+                plant = BoardPlant()
+                board = SimBoard(plant, rng, board_id=name)
+                connectors.append(ConnectorWorld(evse.id, plant, order.get(evse.home_group, -1)))
             self.boards[evse.id] = board
             serve = partial(_serve_board, board, self.clock)
             port = self._port(evse.board.port, f"board {evse.id}", serve)
             self.serial[evse.board.port] = self.board_ports[evse.id] = port
-            connectors.append(ConnectorWorld(evse.id, plant, order.get(evse.home_group, -1)))
         self._build_modules()
         self._build_meters()
         for reader in config.reader:
@@ -112,7 +131,13 @@ class SimStation:
         if config.ocpp.enabled:
             self.csms = SimCsms(self.clock)
         self.world = World(
-            connectors, self._banks, self._ties(), efficiency_permille=config.site.efficiency_permille, pace=self.pace
+            connectors,
+            self._banks,
+            self._ties(),
+            efficiency_permille=config.site.efficiency_permille,
+            pace=self.pace,
+            ac=points,
+            mains=mains,
         )
 
     def _port(self, name: str, what: str, serve: Any) -> Port:
@@ -141,7 +166,8 @@ class SimStation:
 
         for evse in self.config.evse:
             if evse.meter is not None:
-                self.dc_meters[evse.id] = add(evse.meter)
+                mine = self.ac_meters if evse.kind == "ac" else self.dc_meters
+                mine[evse.id] = add(evse.meter)
         if self.config.site.meter is not None:
             self.site_meter = add(self.config.site.meter)
         for name, meters in lines.items():
@@ -163,7 +189,7 @@ class SimStation:
             raise ConfigError(
                 ["modules.topology = 'matrix': the simulator has ties of chain and ring only; use one of these"]
             )
-        homes = {evse.home_group: self.boards[evse.id].plant for evse in self.config.evse}
+        homes = {evse.home_group: self.boards[evse.id].plant for evse in self.config.evse if evse.kind == "dc"}
         count = len(modules.groups) - (0 if modules.topology == "ring" else 1)
         return [homes.get(group.id) for group in modules.groups[:count]]
 
@@ -247,24 +273,36 @@ class SimStation:
                         temperature_dc=300,
                     ),
                 )
+        for point in world.ac:
+            meter = self.ac_meters.get(point.evse_id)
+            if meter is not None:
+                self._show(meter, _ac_values(point))
         if self.site_meter is not None:
-            power_w = round(world.site_power_w)
+            self._show(self.site_meter, self._site_values())
+
+    def _site_values(self) -> MeterValues:
+        world = self.world
+        power_w = round(world.site_power_w)
+        volts = [round(world.mains.voltage_mv(phase)) for phase in range(3)]
+        if world.ac:
+            watts = [round(value) for value in world.site_l_w()]
+        else:
             third = power_w // 3
-            amps = third * 1_000_000 // MAINS_MV
-            self._show(
-                self.site_meter,
-                MeterValues(
-                    power_w=power_w,
-                    energy_import_wh=int(world.site_energy_wh),
-                    energy_export_wh=0,
-                    voltage_mv=MAINS_MV,
-                    current_ma=amps,
-                    voltage_l_mv=(MAINS_MV, MAINS_MV, MAINS_MV),
-                    current_l_ma=(amps, amps, amps),
-                    power_l_w=(third, third, power_w - 2 * third),
-                    frequency_mhz=50_000,
-                ),
-            )
+            watts = [third, third, power_w - 2 * third]
+        amps = [w * 1_000_000 // v if v else 0 for w, v in zip(watts, volts, strict=True)]
+        if not world.ac:
+            amps[2] = amps[0]
+        return MeterValues(
+            power_w=power_w,
+            energy_import_wh=int(world.site_energy_wh),
+            energy_export_wh=0,
+            voltage_mv=volts[0],
+            current_ma=amps[0],
+            voltage_l_mv=(volts[0], volts[1], volts[2]),
+            current_l_ma=(amps[0], amps[1], amps[2]),
+            power_l_w=(watts[0], watts[1], watts[2]),
+            frequency_mhz=50_000,
+        )
 
     def _show(self, meter: SimModbusMeter, values: MeterValues) -> None:
         if self._shown.get(id(meter)) != values:
@@ -289,6 +327,28 @@ class SimStation:
         ev = self.world.plug_in(evse_id, spec, self.clock.now())
         if self.manners[evse_id]:
             ev.change(self.manners[evse_id])
+
+    def plug_in_ac(self, evse_id: int, spec: AcEvSpec) -> None:
+        """Plug a ready-made AC car in; `ConfigError` when the connector is taken."""
+        ev = self.world.plug_in_ac(evse_id, spec, self.clock.now())
+        if self.manners[evse_id]:
+            ev.change(self.manners[evse_id])
+
+    def make_ac_car(self, evse_id: int, args: dict[str, Any]) -> AcEvSpec:
+        """Return the AC car of a `plug_in` command: the on-board charger of a published car, with the named manners."""
+        text = args.get("car") or DEFAULT_CARS[(evse_id - 1) % len(DEFAULT_CARS)]
+        spec = ac_spec_of(
+            find_car(load_cars(), text),
+            soc_pct=args.get("soc_pct", 20),
+            target_soc_pct=args.get("target_soc_pct", 80),
+            battery_wh=args.get("battery_wh", 0),
+            evcc_id=args.get("evcc_id") or f"02000000{evse_id:04X}",
+        )
+        names = {*AC_CHANGEABLE, "phases", "hlc", "starts_in_c", "energy_request_wh"} & set(AcEvSpec.__struct_fields__)
+        own = {name: args[name] for name in names if name in args}
+        if "cable" in args:
+            own["cable"] = PpState(args["cable"])
+        return msgspec.structs.replace(spec, **own)
 
     def make_car(self, evse_id: int, args: dict[str, Any]) -> EvSpec:
         """Return the car of a `plug_in` command: a published one with the manners that the command names."""
@@ -345,7 +405,8 @@ class SimStation:
     def freeze(self, port: str, connector: int, on: bool) -> list[str]:
         """Let the values of devices stand still: those of a line, else of a connector's board, else of all boards."""
         if port:
-            sections = [(evse.meter, self.dc_meters.get(evse.id)) for evse in self.config.evse]
+            meters = {**self.dc_meters, **self.ac_meters}
+            sections = [(evse.meter, meters.get(evse.id)) for evse in self.config.evse]
             sections.append((self.config.site.meter, self.site_meter))
             chosen = [meter for section, meter in sections if section and meter and section.port == port]
             boards = [number for number, line in self.board_ports.items() if line.name == port]
@@ -387,11 +448,35 @@ class SimStation:
         now = self.clock.now()
         for board in self.boards.values():
             board.reboot(now, 1_500)
-        for meter in [*self.dc_meters.values(), *([self.site_meter] if self.site_meter else [])]:
+        site = [self.site_meter] if self.site_meter else []
+        for meter in [*self.dc_meters.values(), *self.ac_meters.values(), *site]:
             meter.fault("mute", on=on)
         if self.modules is not None:
             for address in self.modules.outputs:
                 self.modules.kill(address, on=on)
+
+
+def _ac_plant(evse: EvseSection) -> AcPlant:
+    """Return the plant of an AC EVSE; its emergency contact is at rest."""
+    plant = AcPlant(ac_spec(evse.ac if evse.ac is not None else AcSection()))
+    plant.set_input(plant.spec.emergency_input, not plant.spec.emergency_active_high)
+    return plant
+
+
+def _ac_values(point: AcConnectorWorld) -> MeterValues:
+    """Return the registers of the meter of an AC connector."""
+    v, i, p = point.voltage_l_mv, point.current_l_ma, point.power_l_w
+    return MeterValues(
+        power_w=round(point.power_w),
+        energy_import_wh=int(point.energy_wh),
+        energy_export_wh=0,
+        voltage_mv=round(v[0]),
+        current_ma=round(i[0]),
+        voltage_l_mv=(round(v[0]), round(v[1]), round(v[2])),
+        current_l_ma=(round(i[0]), round(i[1]), round(i[2])),
+        power_l_w=(round(p[0]), round(p[1]), round(p[2])),
+        frequency_mhz=50_000,
+    )
 
 
 async def _serve_board(board: SimBoard, clock: Clock, stream: Any) -> None:

@@ -1,5 +1,7 @@
 """Physics of the station: module banks, ties, contactors, cables, heat and meters, in steps of 50 ms.
 
+AC connectors are `evse.sim.world_ac`; this is the DC side, and the site that both share.
+
 A *bank* is the bus bar of one module group. Closed ties join banks of neighbours to one island. All modules of an
 island that are on work in parallel: no load, and the bar follows the highest set voltage; with a battery behind closed
 contactors they give the lesser of two currents: the sum of what they may give (setting, rating, constant power) and
@@ -21,7 +23,9 @@ from typing import Final, Protocol
 from evse.domain.base import ConfigError
 from evse.domain.signals import ContactorFeedback, IsolationState, LockState
 from evse.sim.ev import NORMAL, Ev, EvSpec, Pace, Stage, unplug
+from evse.sim.ev_ac import AcEv, AcEvSpec
 from evse.sim.hw.board_plant import BoardPlant
+from evse.sim.world_ac import AcConnectorWorld, Mains
 from evse.units import DurationNs, Instant, ms
 
 VOLTAGE_SLEW_MV_S: Final = 2_000_000
@@ -132,11 +136,16 @@ class World:
         *,
         efficiency_permille: int = 950,
         pace: Pace = NORMAL,
+        ac: Sequence[AcConnectorWorld] = (),
+        mains: Mains | None = None,
     ) -> None:
-        if len(connectors) > CONNECTORS_MAX:
-            raise ConfigError([f"sim: {len(connectors)} connectors; at most {CONNECTORS_MAX} are simulated"])
-        self.connectors = tuple(connectors)
+        if len(connectors) + len(ac) > CONNECTORS_MAX:
+            raise ConfigError([f"sim: {len(connectors) + len(ac)} connectors; at most {CONNECTORS_MAX} are simulated"])
+        self.connectors = tuple(connectors)  # DC
         self.by_id = {connector.evse_id: connector for connector in connectors}
+        self.ac = tuple(ac)
+        self.ac_by_id = {connector.evse_id: connector for connector in ac}
+        self.mains = mains if mains is not None else Mains()
         self.banks = tuple(tuple(bank) for bank in banks)
         self.tie_plants = tuple(tie_plants)
         self.pace = pace
@@ -144,15 +153,34 @@ class World:
         self.base_load_w = BASE_LOAD_W if efficiency_permille < 1000 else 0.0
         self.now: Instant = 0
         self.site_power_w = 0.0
+        self.dc_site_w = 0.0  # of it for DC and the cabinet, an equal part on each phase
         self.site_power_max_w = 0.0
         self.site_energy_wh = 0.0
         self.violations: list[str] = []
-        self.powered = True
+        for point in self.ac:
+            point.violations = self.violations
         self.on_unplugged: Callable[[int], None] | None = None
         self._tie_bits = -1
         self._islands: list[Island] = []
 
+    @property
+    def powered(self) -> bool:
+        """Whether the station has mains."""
+        return self.mains.powered
+
+    @powered.setter
+    def powered(self, on: bool) -> None:
+        self.mains.powered = on
+
+    def numbers(self) -> list[int]:
+        """Numbers of all connectors, in order."""
+        return sorted([*self.by_id, *self.ac_by_id])
+
     # -- driver and cable ----------------------------------------------------------------------
+
+    def plug_in_ac(self, evse_id: int, spec: AcEvSpec, now: Instant) -> AcEv:
+        """Plug an AC vehicle in; `ConfigError` when the connector is taken."""
+        return self.ac_by_id[evse_id].plug_in(spec, now)
 
     def plug_in(self, evse_id: int, spec: EvSpec, now: Instant) -> Ev:
         """Plug a vehicle in; `ConfigError` when the connector is taken."""
@@ -166,6 +194,12 @@ class World:
 
     def plug_out(self, evse_id: int, *, force: bool) -> bool:
         """Let the vehicle leave: ended by its driver first, or torn off with ``force``. True = gone already."""
+        point = self.ac_by_id.get(evse_id)
+        if point is not None:
+            gone = point.plug_out(force=force)
+            if gone and self.on_unplugged is not None:
+                self.on_unplugged(evse_id)
+            return gone
         connector = self.by_id[evse_id]
         ev = connector.ev
         if ev is None:
@@ -223,6 +257,13 @@ class World:
             self._cable(connector, now, dt_s)
             total_w += connector.voltage_mv * connector.current_ma
         total_w = total_w / 1e6 / self.efficiency + (self.base_load_w if self.powered else 0.0)
+        self.dc_site_w = total_w
+        for point in self.ac:
+            plugged = point.ev is not None
+            point.step(dt_ns, now)
+            total_w += point.power_w
+            if plugged and point.ev is None and self.on_unplugged is not None:
+                self.on_unplugged(point.evse_id)
         self.site_power_w = total_w
         self.site_power_max_w = max(self.site_power_max_w, total_w)
         self.site_energy_wh += total_w * dt_s / 3600
@@ -433,9 +474,19 @@ class World:
 
     def idle(self) -> bool:
         """Return True when no vehicle is plugged in and nothing is live: time may be skipped."""
-        return all(c.ev is None and not c.closed and c.voltage_mv == 0.0 for c in self.connectors) and all(
-            island.idle for island in self._islands
+        return (
+            all(c.ev is None and not c.closed and c.voltage_mv == 0.0 for c in self.connectors)
+            and all(island.idle for island in self._islands)
+            and all(point.idle() for point in self.ac)
         )
+
+    def site_l_w(self) -> list[float]:
+        """Power of the site by grid phase in W."""
+        total = [self.dc_site_w / 3] * 3
+        for point in self.ac:
+            for phase, watts in enumerate(point.grid_w()):
+                total[phase] += watts
+        return total
 
 
 __all__ = ["ConnectorWorld", "Island", "Module", "Stage", "World"]

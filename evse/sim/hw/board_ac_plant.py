@@ -192,7 +192,8 @@ class AcPlant(BoardPlant):
     def ac_status(self) -> AcStatus:
         """Return the AC part of the status as it stands."""
         rcd = self.rcd
-        second = self.spec.phase_switch.enabled or self.spec.ventilation.enabled
+        vent = self.spec.ventilation
+        second = self.spec.phase_switch.enabled or vent.enabled or vent.external
         return AcStatus(
             pp=self.pp,
             cp_high_mv=self.cp_high_mv(),
