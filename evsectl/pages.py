@@ -21,6 +21,7 @@ def overview(status: Row, where: Screen, *, wide: bool = False) -> str:
         ("SITE", f"{site}, {t.kilo(view['assigned_w'])} kW offered to vehicles, plan {view['plan_version']}"),
         *_devices(status["links"]),
         *_faults(view["faults"]),
+        *_waiting(status["system"].get("restart_needed", [])),
     ]
     columns = [column for column in t.CONNECTOR if wide or not column.wide]
     columns = columns if wide else fit(view["evses"], columns, where)
@@ -46,6 +47,14 @@ def _faults(faults: list[Row]) -> list[tuple[str, str]]:
         gone = "" if fault["present"] else " (cause gone, waits to be cleared)"
         rows.append(("", f"{fault['code']} {where}: {fault['detail'] or 'no detail'}{gone}"))
     return rows
+
+
+def _waiting(keys: list[str]) -> list[tuple[str, str]]:
+    """Changed options that do not hold yet."""
+    if not keys:
+        return []
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return [("CONFIG", f"A RESTART IS NEEDED for {', '.join(keys[:3])}{more}: systemctl restart evsed")]
 
 
 def csms(ocpp: Row) -> str:
@@ -144,6 +153,18 @@ def fault_texts(item: Row) -> list[tuple[str, str]]:
         ("Reaction", item["reaction"]),
         ("Latch", LATCH.get(item["latch"], item["latch"])),
     ]
+
+
+def fault_page(item: Row, where: Screen) -> str:
+    """A fault of the catalogue: what it is, what to do, what a back end is told."""
+    kind = {"ac": ", AC", "dc": ", DC"}.get(item["kinds"], "")
+    status = "Faulted" if item["faulted"] else "status stays as it is"
+    rows = [
+        ("Fault", f"{item['code']} {item['name']}, {item['severity']}, {item['scope']}{kind}"),
+        *fault_texts(item),
+        ("OCPP 1.6", f"{item['ocpp16']}, vendor code {item['vendor_code']}, priority {item['priority']}, {status}"),
+    ]
+    return pairs(rows, where)
 
 
 def fault_card(item: Row, where: Screen) -> str:

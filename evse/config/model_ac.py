@@ -201,7 +201,7 @@ class AcSection(Frozen, frozen=True, kw_only=True):
         Literal["off", "optional", "required", "fake_dc"],
         Meta(title="Digital communication (ISO 15118)", extra_json_schema=Restart),
     ] = "off"
-    fake_dc: tuple[FakeDcSection, ...] = ()
+    fake_dc: Annotated[tuple[FakeDcSection, ...], Meta(extra_json_schema=Live)] = ()
     inputs: Annotated[int, Meta(title="Digital inputs of the board", ge=0, le=16, extra_json_schema=Restart)] = 0
     outputs: Annotated[int, Meta(title="Digital outputs of the board", ge=0, le=16, extra_json_schema=Restart)] = 0
     input_threshold_mv: Annotated[

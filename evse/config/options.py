@@ -66,7 +66,8 @@ class Option(Frozen, frozen=True, kw_only=True):
 
 
 class Table(Frozen, frozen=True, kw_only=True):
-    """A table or an array of tables (``many``), with what may stand in it."""
+    """A table or an array of tables (``many``), with what may stand in it. ``apply`` "live" = the array as a whole,
+    rows added and removed included."""
 
     key: str
     help: str
@@ -75,6 +76,7 @@ class Table(Frozen, frozen=True, kw_only=True):
     length_min: int
     options: dict[str, Option]
     tables: dict[str, Table]
+    apply: str = ""
 
 
 def unit_of(name: str) -> str:
@@ -123,7 +125,9 @@ def _leaf(key: str, name: str, field: inspect.Field, kind: inspect.Type, extra: 
     raise TypeError(f"{key}: no rendering for {kind}; add it to evse.config.options")
 
 
-def _table(key: str, kind: inspect.StructType, help_: str, required: bool, many: bool, length_min: int) -> Table:
+def _table(
+    key: str, kind: inspect.StructType, help_: str, required: bool, many: bool, length_min: int, apply: str = ""
+) -> Table:
     options: dict[str, Option] = {}
     tables: dict[str, Table] = {}
     for field in kind.fields:
@@ -136,12 +140,15 @@ def _table(key: str, kind: inspect.StructType, help_: str, required: bool, many:
         elif isinstance(inner, inspect.VarTupleType) and isinstance(inner.item_type, inspect.StructType):
             item = inner.item_type
             least = inner.min_length or 0
-            tables[field.name] = _table(f"{below}[]", item, _doc(item) or title, needed, True, least)
+            tables[field.name] = _table(
+                f"{below}[]", item, _doc(item) or title, needed, True, least, extra.get("x-apply", "")
+            )
         else:
             options[field.name] = _leaf(below, field.name, field, inner, extra)
     return Table(
-        key=key, help=help_, required=required, many=many, length_min=length_min, options=options, tables=tables
-    )
+        key=key, help=help_, required=required, many=many, length_min=length_min, options=options, tables=tables,
+        apply=apply,
+    )  # fmt: skip
 
 
 def _doc(kind: inspect.StructType) -> str:
@@ -243,10 +250,25 @@ def diff(old: StationConfig, new: StationConfig) -> list[Change]:
         found = option(key)
         secret = found.secret if found else False
         apply = found.apply if found else "restart"
-        if key not in before or key not in after:
+        if _in_live_array(key):
+            apply = "live"
+        elif key not in before or key not in after:
             apply = "restart" if "[" in key or "meter." in key or key.startswith("modules.") else apply
         changes.append(Change(key, shown(before.get(key), secret), shown(after.get(key), secret), apply))
     return changes
+
+
+def _in_live_array(key: str) -> bool:
+    """Tell whether ``key`` belongs to an array that is live as a whole."""
+    table = tree()
+    for part in key.split(".")[:-1]:
+        inner = table.tables.get(part.partition("[")[0])
+        if inner is None:
+            return False
+        if inner.apply == "live":
+            return True
+        table = inner
+    return False
 
 
 def redact(text: str) -> str:

@@ -181,6 +181,11 @@ class OcppClient:
         """Set a key durably; return Accepted, Rejected or NotSupported."""
         return await self._keys.set(key, value)
 
+    async def change_config(self, config: OcppSection) -> None:
+        """Take the live options of a changed file; a running connection keeps its time limit for answers."""
+        self._config = config
+        await self._keys.change_defaults(config)
+
     def key_number(self, key: str) -> int:
         """Value of a whole-number key, e.g. ``ConnectionTimeOut``."""
         return self._keys.number(key)

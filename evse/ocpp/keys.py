@@ -147,6 +147,19 @@ class Keys:
             if spec is not None and accepted is not None:
                 self._values[spec.key] = accepted
 
+    async def change_defaults(self, config: OcppSection) -> None:
+        """Take the values of a changed file; what the CSMS or an operator has set stays."""
+        stored = {key.lower() for key in await self._store.get_all(NAMESPACE)}
+        connectors = int(self._values["NumberOfConnectors"])
+        for spec in _specs(config, connectors):
+            before = self._specs[spec.key.lower()]
+            self._specs[spec.key.lower()] = spec
+            if spec.default == before.default or spec.readonly or spec.key.lower() in stored:
+                continue
+            self._values[spec.key] = spec.default
+            if self.changed is not None:
+                self.changed(spec.key)
+
     def number(self, key: str) -> int:
         """Value of an int key."""
         return int(self._values[key])

@@ -45,6 +45,11 @@ class PlannerShell:
         self._who = ""
         self._limits_changed(now, "configuration")
 
+    def change_spec(self, spec: StationSpec) -> None:
+        """Plan with other ratings from now on."""
+        self._spec = spec
+        self._force = True
+
     def change(self, settings: PlannerSettingsW, now: Instant, who: str) -> None:
         """Put other settings in force: limits from the next tick on, a new plan in the same pass."""
         self.settings = settings

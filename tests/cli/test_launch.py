@@ -35,9 +35,9 @@ def become(monkeypatch: pytest.MonkeyPatch, alone: Path) -> None:
     [
         ("run --config a.toml", "evse.runtime --config a.toml"),
         ("run -c a.toml --socket /s", "evse.runtime --config a.toml --socket /s"),
-        ("demo --headless --scenario quick -o json", "evse.lab.demo --scenario quick -o json --headless"),
-        ("demo", "evse.lab.demo --scenario quick -o table --headless"),
-        ("demo --admin", "evse.lab.demo --scenario quick -o table --headless --admin"),
+        ("demo --headless --scenario quick -o json", "evse.lab.demo --station dc-quick --scenario quick -o json --headless"),
+        ("demo", "evse.lab.demo --station dc-quick --scenario quick -o table --headless"),
+        ("demo --admin", "evse.lab.demo --station dc-quick --scenario quick -o table --headless --admin"),
         ("sim run -c a.toml --seed 7 --fast", "evse.sim --config a.toml --seed 7 --fast"),
         (
             "sim run -c a.toml --control /c --scenario x",
