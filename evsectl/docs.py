@@ -13,7 +13,7 @@ import typer
 from evse.api import models as m
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event, EvseView
-from evsectl import exits, topics
+from evsectl import exits, fault_docs, topics
 from evsectl.app import NOUNS, app
 from evsectl.output import FORMATS
 
@@ -222,6 +222,7 @@ def man_pages() -> dict[str, str]:
         "A group without a command (evsectl connector) shows its help on standard error and ends with 2.\n"
         f"{rows}.SH SEE ALSO\n.BR evsectl (1)\n"
     )
+    pages["man7/evse-faults.7"] = fault_docs.man_page(_roff)
     return pages
 
 
@@ -260,6 +261,7 @@ def outputs(root: Path) -> dict[Path, str]:
     """Every generated file of the command line: path -> text."""
     files = {root / "man" / name: text for name, text in man_pages().items()}
     files[root / "docs" / "cli.md"] = cli_page()
+    files[root / "docs" / "faults.md"] = fault_docs.page()
     files[root / "evsectl" / "tree.py"] = tree_module()
     files[root / "evsectl" / "fields.py"] = fields_module()
     return files

@@ -212,6 +212,19 @@ FAULT_TEXT = [
     Column("DESCRIPTION", "description", wide=True),
 ]
 
+FAULT_CODE = [
+    Column("PRIO", "priority", right=True),
+    Column("CODE", "code"),
+    Column("NAME", "name"),
+    Column("OCPP", "ocpp16"),
+    Column("VENDOR CODE", "vendor_code"),
+    Column("KIND", "kinds", drop=1),
+    Column("STATUS", lambda r: "Faulted" if r["faulted"] else "-", drop=2),
+    Column("SEVERITY", "severity", style=result_style, wide=True),
+    Column("REACTION", "reaction", wide=True),
+    Column("LATCH", "latch", wide=True),
+]
+
 EVENT = [
     Column("TIME UTC", lambda r: clock(r["wall"])),
     Column("SEQ", "seq", right=True, wide=True),

@@ -116,7 +116,7 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help", "--json", "--no-headers"],
     },
     "fault": {
-        "commands": ["list", "get", "clear", "explain", "history"],
+        "commands": ["list", "get", "clear", "explain", "codes", "history"],
         "options": ["--help"],
         "flags": ["--help"],
     },
@@ -125,6 +125,14 @@ TREE: dict[str, dict[str, list[str]]] = {
         "options": [
             "--connector", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H",
             "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "fault codes": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--kind", "--no-headers", "--output", "--output-file", "-H", "-O",
+            "-o",
         ],
         "flags": ["--help", "--json", "--no-headers"],
     },

@@ -1,7 +1,7 @@
 """Requests and responses of the API. Keys carry units; values that are not known are null, never 0.
 
-Everything a front end shows comes from here or from `evse.domain` (views, sessions, faults, limits). Devices and access
-have files of their own; their names are here too.
+Everything a front end shows comes from here or from `evse.domain` (views, sessions, faults, limits). Devices, faults and
+access have files of their own; their names are here too.
 """
 
 from __future__ import annotations
@@ -100,7 +100,21 @@ from evse.api.models_devices import (
 from evse.api.models_devices import (
     TraceDump as TraceDump,
 )
-from evse.domain.faults import FaultRecord
+from evse.api.models_faults import (
+    FaultCatalogue as FaultCatalogue,
+)
+from evse.api.models_faults import (
+    FaultInfo as FaultInfo,
+)
+from evse.api.models_faults import (
+    FaultRef as FaultRef,
+)
+from evse.api.models_faults import (
+    Faults as Faults,
+)
+from evse.api.models_faults import (
+    FaultText as FaultText,
+)
 from evse.domain.limits import LimitEntry, Plan
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event, EvseView, StationView
@@ -160,6 +174,7 @@ class System(Model, frozen=True, kw_only=True):
     data_dir: str
     pid: int
     tick: TickStats
+    restart_needed: tuple[str, ...] = ()  # keys of the configuration that wait for a restart
     simulated: bool = False
 
 
@@ -275,33 +290,7 @@ class SessionDetail(Model, frozen=True, kw_only=True):
     events: tuple[Event, ...]
 
 
-# -- faults -------------------------------------------------------------------------------------------------------
-
-
-class FaultInfo(Model, frozen=True, kw_only=True):
-    """An active fault with its texts."""
-
-    record: FaultRecord
-    name: str
-    severity: str
-    reaction: str
-    latch: str
-    description: str
-    cause: str
-    impact: str
-    remedy_remote: str
-    remedy_on_site: str
-    clearable: bool
-    why_not: str = ""  # why it cannot be cleared now
-
-
-class Faults(Model, frozen=True, kw_only=True):
-    items: tuple[FaultInfo, ...]
-
-
-class FaultRef(Model, frozen=True, kw_only=True):
-    code: ShortText  # F1 ...
-    evse_id: EvseIdOrAll = 0
+# -- events -------------------------------------------------------------------------------------------------------
 
 
 class HistoryQuery(Model, frozen=True, kw_only=True):
@@ -314,27 +303,6 @@ class HistoryQuery(Model, frozen=True, kw_only=True):
 class Events(Model, frozen=True, kw_only=True):
     items: tuple[Event, ...]  # newest first
     total: int
-
-
-class FaultText(Model, frozen=True, kw_only=True):
-    """One row of the catalogue (``fault explain``)."""
-
-    code: str
-    name: str
-    scope: str
-    severity: str
-    reaction: str
-    latch: str
-    ocpp16: str
-    description: str
-    cause: str
-    impact: str
-    remedy_remote: str
-    remedy_on_site: str
-
-
-class FaultCatalogue(Model, frozen=True, kw_only=True):
-    items: tuple[FaultText, ...]
 
 
 # -- planner ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import typer
 
 from evsectl import exits, pages, reads, tables
 from evsectl.diagnostics import Abort, nearest, usage
-from evsectl.layout import pairs
 from evsectl.options import Call, data
 from evsectl.output import emit, write
 
@@ -63,20 +62,37 @@ def clear(
 def explain(
     call: Call,
     code: Annotated[
-        str, typer.Argument(help="Fault code or name; without it the whole catalogue", metavar="[CODE]")
+        str,
+        typer.Argument(help="Fault code, name or vendor code; without it the whole catalogue", metavar="[CODE]"),
     ] = "",
 ) -> int:
     """Explain a fault: cause, effect, remedies."""
+    catalogue = call.ask("fault.catalogue")
     if not code:
-        items = call.ask("fault.catalogue")["items"]
-        emit("FaultText", items, tables.FAULT_TEXT, call.options, name="code")
+        emit("FaultText", catalogue["items"], tables.FAULT_TEXT, call.options, name="code")
         return exits.OK
-    item = _text(call, code)
+    found = _explained(catalogue, code)
     if not call.human:
-        emit("FaultText", [item], tables.FAULT_TEXT, call.options, name="code", single=True)
+        emit("FaultText", found, tables.FAULT_TEXT, call.options, name="code", single=len(found) == 1)
         return exits.OK
-    head = ("Fault", f"{item['code']} {item['name']}, {item['severity']}, {item['scope']}")
-    write(pairs([head, *pages.fault_texts(item), ("OCPP 1.6", item["ocpp16"])], call.screen), call.options)
+    write("\n".join(pages.fault_page(item, call.screen) for item in found), call.options)
+    return exits.OK
+
+
+@data(app, "FaultText", key="code")
+def codes(
+    call: Call,
+    kind: Annotated[
+        str, typer.Option("--kind", help="Only faults of connectors of this kind: ac or dc", metavar="KIND")
+    ] = "",
+) -> int:
+    """List what a back end is told, by priority."""
+    if kind not in ("", "ac", "dc"):
+        usage(f"--kind {kind!r}: there is no such kind", "kinds: ac, dc")
+    catalogue = call.ask("fault.catalogue")
+    rows = [row for row in catalogue["items"] + catalogue["variants"] if row["kinds"] in ("both", kind or row["kinds"])]
+    rows.sort(key=lambda row: row["priority"])
+    emit("FaultText", rows, tables.FAULT_CODE, call.options, name="code")
     return exits.OK
 
 
@@ -95,8 +111,22 @@ def _text(call: Call, code: str) -> dict[str, Any]:
     for item in items:
         if code.lower() in (item["code"].lower(), item["name"].lower()):
             return item
-    hint = nearest(code, [i["name"] for i in items] + [i["code"] for i in items])
-    raise Abort(exits.NOT_FOUND, f"there is no fault {code!r}", hint or "the catalogue: evsectl fault explain", "not_found")
+    raise _unknown(code, [i["name"] for i in items] + [i["code"] for i in items])
+
+
+def _explained(catalogue: dict[str, Any], code: str) -> list[dict[str, Any]]:
+    """Every row that a word means: two faults may share a word, one as its name, one as its vendor code."""
+    rows: list[dict[str, Any]] = [*catalogue["items"], *catalogue["variants"]]
+    by_number = [row for row in catalogue["items"] if row["code"].lower() == code.lower()]
+    found = by_number or [row for row in rows if code.lower() in (row["name"].lower(), row["vendor_code"].lower())]
+    if not found:
+        raise _unknown(code, [word for row in rows for word in (row["vendor_code"], row["name"], row["code"])])
+    return found
+
+
+def _unknown(code: str, known: list[str]) -> Abort:
+    hint = nearest(code, known) or "the catalogue: evsectl fault explain"
+    return Abort(exits.NOT_FOUND, f"there is no fault {code!r}", hint, "not_found")
 
 
 @data(app, "Event", key="seq")

@@ -381,7 +381,9 @@ def _fault(code: FaultCode, name: str, scope: str, severity: Severity, reaction:
     description, cause, impact, remote, on_site = texts
     return m.FaultText(
         code=code.value, name=name, scope=scope, severity=severity.value, reaction=reaction.value, latch=latch.value,
-        ocpp16=ocpp16, description=description, cause=cause, impact=impact, remedy_remote=remote,
+        ocpp16=ocpp16, kinds="dc" if code in (FaultCode.BMS_STALE, FaultCode.INSULATION) else "both",
+        priority=int(code.value[1:]) * 10, vendor_code=code.value, faulted=severity is not Severity.WARNING,
+        description=description, cause=cause, impact=impact, remedy_remote=remote,
         remedy_on_site=on_site,
     )  # fmt: skip
 

@@ -225,7 +225,7 @@ class FakeStation(FakeState):
 
     async def fault_catalogue(self, request: Empty, caller: Caller) -> m.FaultCatalogue:
         self.enter("fault.catalogue", request)
-        return m.FaultCatalogue(items=tuple(data.FAULT_TEXTS.values()))
+        return self.catalogue
 
     # -- planner --------------------------------------------------------------------------------------------------
 

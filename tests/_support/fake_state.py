@@ -47,6 +47,7 @@ class FakeState:
         self.checks = data.CHECKS
         self.keys = {key.key: key for key in data.OCPP_KEYS}
         self.messages = data.OCPP_MESSAGES
+        self.catalogue = m.FaultCatalogue(items=tuple(data.FAULT_TEXTS.values()))
         self.config_text = data.CONFIG_TEXT
         self.config_version = 3
         self.audit_rows: list[m.AuditRow] = []

@@ -38,6 +38,7 @@ CASES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "fault-clear": (("fault", "clear", "F4", "--connector", "2"), "ok,changed", ""),
     "fault-explain": (("fault", "explain", "F4"), "code,reaction", ""),
     "fault-catalogue": (("fault", "explain"), "code,name", ""),
+    "fault-codes": (("fault", "codes"), "priority,ocpp16,vendor_code,code", ""),
     "fault-history": (("fault", "history"), "seq,data.code,evse_id", ""),
     "planner-get": (("planner", "get"), "settings.limit_w,assigned_w", ""),
     "planner-set": (("planner", "set", "--limit-w", "60kW", "--max-groups", "3"), "settings.limit_w", ""),

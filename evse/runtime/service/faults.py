@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import Empty
 from evse.api.service import Caller
 from evse.core.faults import clearable
 from evse.core.inputs import ClearFault
-from evse.domain.fault_table import FAULTS
-from evse.domain.faults import FaultCode, FaultRecord
+from evse.domain.fault_table import FAULTS, PERSISTENCE_CODES
+from evse.domain.fault_tables.persistence import PersistenceText
+from evse.domain.faults import FaultCode, FaultRecord, FaultSpec
 from evse.runtime.station import Station
 
 
@@ -38,25 +41,49 @@ class FaultOperations:
 
     async def fault_catalogue(self, request: Empty, caller: Caller) -> m.FaultCatalogue:
         """Every fault."""
-        return m.FaultCatalogue(
-            items=tuple(
-                m.FaultText(
-                    code=s.code.value,
-                    name=s.name,
-                    scope=s.scope,
-                    severity=s.severity.value,
-                    reaction=s.reaction.value,
-                    latch=s.latch.value,
-                    ocpp16=s.ocpp16,
-                    description=s.description,
-                    cause=s.cause,
-                    impact=s.impact,
-                    remedy_remote=s.remedy_remote,
-                    remedy_on_site=s.remedy_on_site,
-                )
-                for s in FAULTS.values()
-            )
-        )
+        return catalogue()
+
+
+def catalogue() -> m.FaultCatalogue:
+    """The whole table as front ends get it."""
+    return m.FaultCatalogue(
+        items=tuple(_text(spec) for spec in FAULTS.values()),
+        variants=tuple(_variant(row) for row in PERSISTENCE_CODES.values()),
+    )
+
+
+def _text(s: FaultSpec) -> m.FaultText:
+    return m.FaultText(
+        code=s.code.value,
+        name=s.name,
+        scope=s.scope,
+        kinds=s.kinds.value,
+        priority=s.priority,
+        severity=s.severity.value,
+        reaction=s.reaction.value,
+        latch=s.latch.value,
+        ocpp16=s.ocpp16,
+        vendor_code=s.vendor_code or s.code.value,
+        faulted=s.faulted,
+        description=s.description,
+        cause=s.cause,
+        impact=s.impact,
+        remedy_remote=s.remedy_remote,
+        remedy_on_site=s.remedy_on_site,
+    )
+
+
+def _variant(row: PersistenceText) -> m.FaultText:
+    return msgspec.structs.replace(
+        _text(FAULTS[FaultCode.STORAGE]),
+        name=row.name,
+        vendor_code=row.name,
+        description=row.description,
+        cause=row.cause,
+        impact=row.impact,
+        remedy_remote=row.remedy_remote,
+        remedy_on_site=row.remedy_on_site,
+    )
 
 
 def fault_info(record: FaultRecord) -> m.FaultInfo:
