@@ -9,7 +9,8 @@ answer is thrown away and not taken for the next one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Protocol
 
@@ -43,7 +44,16 @@ BITS_PER_CHARACTER = 11  # start, 8 data, parity or second stop bit, stop
 
 
 class _Silent(DeviceError):
-    """A TCP connection that is open but dead."""
+    """A TCP connection that is open but dead, or a line that was asked back."""
+
+
+class _Loan:
+    """A line in the hands of somebody else: when its owner has closed it, and when it is given back."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.free: asyncio.Future[None] = loop.create_future()
+        self.returned: asyncio.Future[None] = loop.create_future()
 
 
 class NoAnswer(DeviceError):
@@ -58,7 +68,7 @@ class TcpEndpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BusMember(Protocol):
-    """What the bus serves: a meter."""
+    """What the bus serves: a meter, a recloser."""
 
     address: int
 
@@ -113,6 +123,7 @@ class ModbusBus:
         self._buffer = bytearray()
         self._wake: asyncio.Future[None] | None = None
         self._owned = False
+        self._loan: _Loan | None = None
         self._line_error: DeviceError | None = None
         self._transaction = 0
         self._unanswered = 0
@@ -134,7 +145,7 @@ class ModbusBus:
         """Serve ``member`` too. `ConfigError` when its unit address is taken on this line."""
         if any(m.address == member.address for m in self._members):
             raise ConfigError(
-                [f"{self.where}: two meters with address {member.address}; give each meter its own address"]
+                [f"{self.where}: two devices with address {member.address}; give each its own"]
             )
         self._members.append(member)
 
@@ -154,6 +165,9 @@ class ModbusBus:
         self._owned = True
         try:
             while True:
+                if self._loan is not None:
+                    self._loan.free.set_result(None)
+                    await self._loan.returned
                 try:
                     await self._session()
                 except _Silent as error:
@@ -164,10 +178,36 @@ class ModbusBus:
                         member.disconnected(self.error)
                 finally:
                     await self._drop()
-                await self._backoff.sleep()
+                if self._loan is None:
+                    await self._backoff.sleep()
                 self.reconnects += 1
         finally:
             self._owned = False
+            if self._loan is not None and not self._loan.free.done():
+                self._loan.free.set_result(None)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Close the line while the body runs and open it again afterwards; its members wait and their values age.
+
+        `DeviceError` when it is lent already. An exchange that is under way ends first (one timeout at most).
+        """
+        if self._loan is not None:
+            raise DeviceError(f"{self.where}: the line is lent already; try again later")
+        loan = self._loan = _Loan()
+        try:
+            if self._owned:
+                self._signal()
+                await loan.free
+            yield
+        finally:
+            self._loan = None
+            if not loan.returned.done():
+                loan.returned.set_result(None)
+
+    def wake(self) -> None:
+        """A member wants to be served earlier than it said."""
+        self._signal()
 
     async def _open(self) -> ByteStream:
         if isinstance(self.settings, SerialSettings):
@@ -192,6 +232,8 @@ class ModbusBus:
         while self._members or self._jobs:
             if self._line_error is not None:
                 raise self._line_error
+            if self._loan is not None:
+                raise _Silent(f"{self.where}: lent")
             if self._reader.done():
                 self._reader.result()  # our own mistake in the reader must not look like a silent line
             if self._jobs:

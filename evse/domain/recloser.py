@@ -1,6 +1,6 @@
 """A recloser: a motor that closes (and opens) a residual current breaker by request.
 
-Source: Charge Control C user guide 14.3 and table of timings (states, reasons, 10 s), reference recloser-rcd.md.
+Source: Charge Control C user guide 3.3.9 (states, reasons) and 3.4 (10 s), reference recloser-rcd.md.
 """
 
 from __future__ import annotations

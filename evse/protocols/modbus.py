@@ -14,8 +14,11 @@ from typing import Final
 
 from evse.protocols.errors import ProtocolError
 
+READ_COILS: Final = 1
+READ_DISCRETE: Final = 2
 READ_HOLDING: Final = 3
 READ_INPUT: Final = 4
+WRITE_COIL: Final = 5
 WRITE_SINGLE: Final = 6
 WRITE_MULTIPLE: Final = 16
 EXCEPTION_FLAG: Final = 0x80
@@ -42,6 +45,8 @@ EXCEPTION_NAMES: Final[dict[int, str]] = {
 ILLEGAL_FUNCTION: Final = 1
 ILLEGAL_ADDRESS: Final = 2
 ILLEGAL_VALUE: Final = 3
+ACKNOWLEDGE: Final = 5
+BUSY: Final = 6
 
 
 class ModbusException(ProtocolError):
@@ -87,15 +92,54 @@ def read_request(function: int, address: int, count: int) -> bytes:
 
 def read_answer(pdu: bytes, function: int, count: int) -> bytes:
     """Return the register bytes of an answer to `read_request`; `ModbusException` or `ProtocolError` otherwise."""
+    _check_function(pdu, function)
+    if pdu[1] != 2 * count or len(pdu) != 2 + 2 * count:
+        raise ProtocolError(f"answer has {pdu[1]} data bytes in {len(pdu) - 2}, asked were {2 * count}")
+    return pdu[2:]
+
+
+def read_bit_request(function: int, address: int) -> bytes:
+    """Return the PDU that reads one bit with function 1 (coil) or 2 (discrete input)."""
+    if function not in (READ_COILS, READ_DISCRETE) or not 0 <= address <= 65_535:
+        raise ProtocolError(f"read: function {function} is not 1 or 2, or address {address} is outside 0..65535")
+    return struct.pack(">BHH", function, address, 1)
+
+
+def read_bit_answer(pdu: bytes, function: int) -> bool:
+    """Return the bit of an answer to `read_bit_request`; `ModbusException` or `ProtocolError` otherwise."""
+    _check_function(pdu, function)
+    if len(pdu) != 3 or pdu[1] != 1:
+        raise ProtocolError(f"answer to a bit has {len(pdu)} bytes instead of 3")
+    return bool(pdu[2] & 1)
+
+
+def write_request(function: int, address: int, value: int) -> bytes:
+    """Return the PDU that writes one value (0..65535) with function 5 (coil: 0 = off, else on), 6 or 16."""
+    if not 0 <= address <= 65_535 or not 0 <= value <= 65_535:
+        raise ProtocolError(f"write: address {address} or value {value} is outside 0..65535")
+    if function == WRITE_COIL:
+        return struct.pack(">BHH", function, address, 0xFF00 if value else 0)
+    if function == WRITE_SINGLE:
+        return struct.pack(">BHH", function, address, value)
+    if function == WRITE_MULTIPLE:
+        return struct.pack(">BHHBH", function, address, 1, 2, value)
+    raise ProtocolError(f"write: function {function} is not 5, 6 or 16")
+
+
+def check_write_answer(pdu: bytes, request: bytes) -> None:
+    """Return when ``pdu`` confirms the write ``request``; `ModbusException` or `ProtocolError` otherwise."""
+    _check_function(pdu, request[0])
+    if pdu != request[:5]:
+        raise ProtocolError(f"answer {pdu.hex(' ')} does not repeat the write {request[:5].hex(' ')}")
+
+
+def _check_function(pdu: bytes, function: int) -> None:
     if len(pdu) < 2:
         raise ProtocolError(f"answer of {len(pdu)} bytes is too short")
     if pdu[0] == function | EXCEPTION_FLAG:
         raise ModbusException(function, pdu[1])
     if pdu[0] != function:
         raise ProtocolError(f"answer has function {pdu[0]}, asked was {function}")
-    if pdu[1] != 2 * count or len(pdu) != 2 + 2 * count:
-        raise ProtocolError(f"answer has {pdu[1]} data bytes in {len(pdu) - 2}, asked were {2 * count}")
-    return pdu[2:]
 
 
 def rtu_frame(unit: int, pdu: bytes) -> bytes:

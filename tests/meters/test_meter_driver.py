@@ -287,7 +287,7 @@ def test_noise_on_the_line_never_stops_the_bus(noise: list[tuple[bytes, int]], t
 def test_two_meters_with_one_address_are_refused() -> None:
     async def body(bench: Bench) -> None:
         await asyncio.sleep(0)
-        with pytest.raises(ConfigError, match="two meters with address 1"):
+        with pytest.raises(ConfigError, match="two devices with address 1"):
             ModbusMeter("twin", load_profile("eastron/sdm630"), 1, bench.bus, 1000, bench.clock)
 
     bench_run(STATION, body)

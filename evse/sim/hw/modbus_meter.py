@@ -7,8 +7,9 @@ registers when somebody asks. Faults act where real ones do: no answer, frozen r
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from evse.domain.base import DeviceError
 from evse.domain.meter_profile import MeterProfile, Register
@@ -199,13 +200,25 @@ class SimModbusMeter:
         return self._bounds[key]
 
 
-class SimModbusBus:
-    """Meters with different addresses on one line; unknown addresses stay silent, as on a real bus."""
+class SimUnit(Protocol):
+    """A device on a Modbus line: a meter, a recloser."""
 
-    def __init__(self, meters: list[SimModbusMeter]) -> None:
+    unit: int
+    delay_ms: int
+    faults: set[str]
+
+    def answer(self, pdu: bytes) -> bytes | None:
+        """Return the PDU that the device answers to ``pdu``; None = silence."""
+        ...
+
+
+class SimModbusBus:
+    """Devices with different addresses on one line; unknown addresses stay silent, as on a real bus."""
+
+    def __init__(self, meters: Sequence[SimUnit]) -> None:
         self.meters = {meter.unit: meter for meter in meters}
         if len(self.meters) != len(meters):
-            raise ValueError("two simulated meters have the same address")
+            raise ValueError("two simulated devices have the same address")
 
     async def serve(self, stream: ByteStream) -> None:
         """Answer RTU requests until the line is gone (then return)."""
