@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import json
 import os
 import signal
@@ -19,9 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evse.domain.base import ConfigError, DeviceError
+from evse.sim.control_ac import AC_COMMANDS, plug_in_ac
+from evse.sim.control_args import AC_CAR, AC_MANNERS, CONNECTOR, MANNERS, Arg, Spec, known, near, short
 from evse.sim.csms import CsmsError
-from evse.sim.faults import CATALOGUE, FaultArgs
-from evse.sim.faults import rows as fault_rows
+from evse.sim.ev import CHANGEABLE, Ev
+from evse.sim.ev_ac import AC_CHANGEABLE, AcEv
+from evse.sim.fault_catalogue import apply_fault
+from evse.sim.fault_catalogue import rows as fault_rows
+from evse.sim.faults import FaultArgs
+from evse.sim.status import status
 
 if TYPE_CHECKING:
     from evse.sim.station import SimStation
@@ -30,72 +35,15 @@ LINE_MAX: Final = 64 * 1024
 """Longest line in bytes; a longer one ends the connection, since its end cannot be found."""
 CLIENTS_MAX: Final = 16
 UID_BYTES: Final = (4, 7, 10)
-TEXT_SHOWN: Final = 60
-
-
-class Arg(msgspec.Struct, frozen=True, kw_only=True):
-    """One argument of a command. ``low``/``high`` bound numbers; ``choices`` bound texts."""
-
-    kind: str  # "int", "number", "bool", "text", "object"
-    required: bool = False
-    low: float = 0
-    high: float = 1e9
-    choices: tuple[str, ...] = ()
-
-    def accepted(self) -> str:
-        """Return what may stand here, in words."""
-        if self.choices:
-            return ", ".join(self.choices)
-        if self.kind in ("int", "number"):
-            word = "a whole number" if self.kind == "int" else "a number"
-            return f"{word} from {self.low:g} to {self.high:g}"
-        return {"bool": "true or false", "text": "a text", "object": "a JSON value"}[self.kind]
-
-    def fits(self, value: Any) -> bool:
-        """Return whether ``value`` may stand here."""
-        if self.kind == "bool":
-            return isinstance(value, bool)
-        if self.kind == "text":
-            return isinstance(value, str) and (not self.choices or value in self.choices)
-        if self.kind == "object":
-            return True
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return (self.kind == "number" or isinstance(value, int)) and self.low <= value <= self.high
-
-
-Handler = Callable[["SimStation", dict[str, Any]], Awaitable[dict[str, Any]]]
-
-
-class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """One command."""
-
-    help: str
-    args: dict[str, Arg]
-    run: Handler
-
-
-CONNECTOR: Final = Arg(kind="int", required=True, low=1, high=48)
-MANNERS: Final[dict[str, Arg]] = {
-    "soc_pct": Arg(kind="number", high=100),
-    "target_soc_pct": Arg(kind="number", high=100),
-    "demand_w": Arg(kind="int", high=1_000_000),
-    "max_w": Arg(kind="int", high=1_000_000),
-    "max_ma": Arg(kind="int", high=1_000_000),
-    "stop_energy_wh": Arg(kind="int", high=1_000_000),
-    "stop_after_s": Arg(kind="int", high=864_000),
-    "late_ms": Arg(kind="int", high=60_000),
-    "silent": Arg(kind="bool"),
-    "ignore_stop": Arg(kind="bool"),
-    "stay_in_c": Arg(kind="bool"),
-    "pre_charge_never": Arg(kind="bool"),
-    "insulation_kohm": Arg(kind="int", high=100_000),
-    "slac_fails": Arg(kind="bool"),
-}
 
 
 async def _plug_in(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
-    connector = args["connector"]
+    connector = known(station, args["connector"])
+    if connector in station.world.ac_by_id:
+        return plug_in_ac(station, args)
+    refused = [name for name in (*AC_MANNERS, *AC_CAR) if name in args]
+    if refused:
+        raise ConfigError([f"{name}: is for AC vehicles; connector {connector} is DC" for name in refused])
     spec = station.make_car(connector, args)
     station.plug_in_spec(connector, spec)
     return {
@@ -105,7 +53,7 @@ async def _plug_in(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _plug_out(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
-    _known(station, args["connector"])
+    known(station, args["connector"])
     gone = station.world.plug_out(args["connector"], force=args.get("force", False))
     return {"connector": args["connector"], "happened": "unplugged" if gone else "leaving: charging ends first"}
 
@@ -117,12 +65,12 @@ async def _swipe(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
     except ValueError:
         uid = b""
     if len(uid) not in UID_BYTES:
-        raise ConfigError([f"token = '{_short(token)}': accepted: 4, 7 or 10 bytes as hex, e.g. 04A1B2C3"])
+        raise ConfigError([f"token = '{short(token)}': accepted: 4, 7 or 10 bytes as hex, e.g. 04A1B2C3"])
     if not station.readers:
         raise ConfigError(["swipe: the configuration has no reader ([[reader]])"])
     reader = args.get("reader") or _reader_of(station, args.get("connector"))
     if reader not in station.readers:
-        raise ConfigError([f"reader = '{_short(reader)}': no such reader; accepted: {', '.join(station.readers)}"])
+        raise ConfigError([f"reader = '{short(reader)}': no such reader; accepted: {', '.join(station.readers)}"])
     station.swipe(token, reader, args.get("hold_ms", 700))
     return {"reader": reader, "token": token}
 
@@ -131,7 +79,7 @@ def _reader_of(station: SimStation, connector: int | None) -> str:
     """Return the reader that serves a connector, the first one without a wish."""
     if connector is None:
         return next(iter(station.readers))
-    _known(station, connector)
+    known(station, connector)
     for section in station.config.reader:
         if connector in section.evses:
             return section.name
@@ -141,19 +89,26 @@ def _reader_of(station: SimStation, connector: int | None) -> str:
 
 
 async def _set_ev(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
-    connector = _known(station, args["connector"])
-    ev = station.world.by_id[connector].ev
+    connector = known(station, args["connector"])
     changes = {key: value for key, value in args.items() if key != "connector"}
+    if connector in station.world.ac_by_id:
+        ev: Ev | AcEv | None = station.world.ac_by_id[connector].ev
+        accepted: tuple[str, ...] = AC_CHANGEABLE
+    else:
+        ev, accepted = station.world.by_id[connector].ev, CHANGEABLE
     if ev is None:
         raise ConfigError([f"connector = {connector}: nothing is plugged in; send plug_in first"])
     if not changes:
-        raise ConfigError([f"set_ev: nothing to set; accepted: stop, {', '.join(MANNERS)}"])
+        raise ConfigError([f"set_ev: nothing to set; accepted: {', '.join(accepted)}"])
+    refused = [key for key in changes if key not in accepted]
+    if refused:
+        raise ConfigError([f"{', '.join(refused)}: not of this vehicle; accepted: {', '.join(accepted)}"])
     ev.change(changes)
     return {"connector": connector, "set": changes}
 
 
 async def _button(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
-    plant = station.world.by_id[_known(station, args["connector"])].plant
+    plant = station.boards[known(station, args["connector"])].plant
     plant.stop_button = True
 
     def release() -> None:
@@ -173,22 +128,18 @@ async def _fault(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
         for key in cleared:
             _clear(station, key)
         return {"happened": [f"{key}: cleared" for key in cleared]}
-    fault = CATALOGUE.get(name)
-    if fault is None:
-        raise ConfigError(
-            [f"fault = '{_short(name)}': no such fault{_near(name, CATALOGUE)}; accepted: {', '.join(CATALOGUE)}"]
-        )
-    where = FaultArgs(
+    place = FaultArgs(
         connector=args.get("connector", 0),
         value=args.get("value"),
         address=args.get("address"),
         port=args.get("port", ""),
         seed=args.get("seed"),
     )
-    key = f"{name}/{where.port or where.address or where.connector}"
-    text = fault.apply(station, where, action == "raise")
+    key = f"{name}/{place.port or place.address or place.connector}"
+    fault, text = apply_fault(station, name, place, action == "raise")
     if action == "raise":
-        station.active_faults[key] = {"fault": name, **msgspec.structs.asdict(where)}
+        row = {name: value for name, value in msgspec.structs.asdict(place).items() if name != "kind"}
+        station.active_faults[key] = {"fault": name, **row}
     else:
         station.active_faults.pop(key, None)
     return {"fault": name, "code": fault.code.value if fault.code else None, "happened": text}
@@ -196,8 +147,8 @@ async def _fault(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
 
 def _clear(station: SimStation, key: str) -> None:
     row = station.active_faults.pop(key)
-    args = FaultArgs(**{name: value for name, value in row.items() if name != "fault"})
-    CATALOGUE[row["fault"]].apply(station, args, False)
+    place = FaultArgs(**{name: value for name, value in row.items() if name != "fault"})
+    apply_fault(station, row["fault"], place, False)
 
 
 async def _csms(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
@@ -231,7 +182,7 @@ async def _csms(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
         try:
             return {"answer": await csms.call(args["message"], args.get("payload") or {})}
         except CsmsError as error:
-            raise ConfigError([f"csms send {_short(args['message'])}: {error}"]) from error
+            raise ConfigError([f"csms send {short(args['message'])}: {error}"]) from error
     return {"happened": f"csms {action}"}
 
 
@@ -252,53 +203,12 @@ async def _status(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
     return status(station)
 
 
-def status(station: SimStation) -> dict[str, Any]:
-    """Return the world as it stands, for reports and conditions of scenarios."""
-    world = station.world
-    connectors = []
-    for connector in world.connectors:
-        ev, plant = connector.ev, connector.plant
-        connectors.append(
-            {
-                "connector": connector.evse_id,
-                "plugged": ev is not None,
-                "car": ev.spec.name if ev else None,
-                "stage": ev.stage.value if ev else None,
-                "step": plant.step.value if plant.step else None,
-                "ended_by": (ev.ended_by or None) if ev else None,
-                "cp": plant.cp.value,
-                "soc_pct": round(ev.soc_pct, 2) if ev else None,
-                "energy_wh": round(connector.energy_wh, 1),
-                "voltage_mv": round(connector.voltage_mv),
-                "current_ma": round(connector.current_ma),
-                "power_w": round(connector.power_w),
-                "power_max_w": round(connector.power_max_w),
-                "temperature_dc": plant.temperature_dc,
-                "contactor": plant.contactor.value,
-                "lock": plant.lock.value,
-                "tie_closed": plant.tie_closed,
-                "visits": connector.visits,
-            }
-        )
-    return {
-        "connectors": connectors,
-        "site_power_w": round(world.site_power_w),
-        "site_power_max_w": round(world.site_power_max_w),
-        "site_energy_wh": round(world.site_energy_wh, 1),
-        "powered": world.powered,
-        "faults": list(station.active_faults.values()),
-        "violations": list(world.violations),
-        "csms": station.csms.ledger() if station.csms is not None else None,
-        "time_ms": station.clock.now() // 1_000_000,
-    }
-
-
 COMMANDS: Final[dict[str, Spec]] = {
     "plug_in": Spec(
         help="A car arrives",
         args={
             "connector": CONNECTOR, "car": Arg(kind="text"), "battery_wh": Arg(kind="int", low=100, high=1_000_000),
-            "evcc_id": Arg(kind="text"), **MANNERS,
+            "evcc_id": Arg(kind="text"), **MANNERS, **AC_CAR, **AC_MANNERS,
         },
         run=_plug_in,
     ),
@@ -313,7 +223,8 @@ COMMANDS: Final[dict[str, Spec]] = {
         run=_swipe,
     ),
     "set_ev": Spec(
-        help="Change a car", args={"connector": CONNECTOR, "stop": Arg(kind="bool"), **MANNERS}, run=_set_ev
+        help="Change a car", args={"connector": CONNECTOR, "stop": Arg(kind="bool"), **MANNERS, **AC_MANNERS},
+        run=_set_ev,
     ),
     "button": Spec(
         help="Press the stop button",
@@ -345,25 +256,9 @@ COMMANDS: Final[dict[str, Spec]] = {
         args={"duration_ms": Arg(kind="int", low=50, high=600_000), "pid": Arg(kind="int", low=2, high=2**31)},
         run=_power_cut,
     ),
+    **AC_COMMANDS,
     "status": Spec(help="Show the world", args={}, run=_status),
 }  # fmt: skip
-
-
-def _short(text: str) -> str:
-    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return clean if len(clean) <= TEXT_SHOWN else clean[:TEXT_SHOWN] + "..."
-
-
-def _near(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), 1)
-    return f", did you mean {near[0]}" if near else ""
-
-
-def _known(station: SimStation, connector: int) -> int:
-    if connector not in station.world.by_id:
-        known = ", ".join(map(str, station.world.by_id))
-        raise ConfigError([f"connector = {connector}: no such connector; accepted: {known}"])
-    return connector
 
 
 def plain_form(obj: Any) -> Any:
@@ -381,8 +276,8 @@ def problems_of(obj: Any) -> list[str]:
         return ['a JSON object is expected, e.g. {"cmd": "status"}']
     name = obj.get("cmd")
     if not isinstance(name, str) or name not in COMMANDS:
-        hint = _near(name, COMMANDS) if isinstance(name, str) else ""
-        return [f"cmd = {_short(json.dumps(name))}: no such command{hint}; accepted: {', '.join(COMMANDS)}"]
+        hint = near(name, COMMANDS) if isinstance(name, str) else ""
+        return [f"cmd = {short(json.dumps(name))}: no such command{hint}; accepted: {', '.join(COMMANDS)}"]
     spec = COMMANDS[name]
     problems = []
     for key, value in obj.items():
@@ -391,13 +286,13 @@ def problems_of(obj: Any) -> list[str]:
         arg = spec.args.get(key)
         if arg is None:
             accepted = ", ".join(spec.args) or "nothing else"
-            shown = _short(json.dumps(value, default=str))
+            shown = short(json.dumps(value, default=str))
             problems.append(
-                f"{_short(str(key))} = {shown}: unknown key for {name}{_near(str(key), spec.args)};"
+                f"{short(str(key))} = {shown}: unknown key for {name}{near(str(key), spec.args)};"
                 f" accepted: {accepted}"
             )
         elif not arg.fits(value):
-            problems.append(f"{key} = {_short(json.dumps(value, default=str))}: accepted: {arg.accepted()}")
+            problems.append(f"{key} = {short(json.dumps(value, default=str))}: accepted: {arg.accepted()}")
     problems += [
         f"{key}: is missing for {name}; accepted: {arg.accepted()}"
         for key, arg in spec.args.items()
@@ -426,7 +321,7 @@ async def answer_line(station: SimStation, line: bytes) -> bytes:
     try:
         obj = json.loads(line)
     except (ValueError, RecursionError) as error:
-        shown = _short(line.decode("utf-8", "replace").strip())
+        shown = short(line.decode("utf-8", "replace").strip())
         answer: dict[str, Any] = {"ok": False, "cmd": None, "error": f"line = '{shown}': is not JSON ({error})"}
     else:
         answer = await station.command(obj) if isinstance(obj, dict) else await execute(station, obj)

@@ -26,7 +26,7 @@ from evse.config.load import load_config
 from evse.config.model import StationConfig
 from evse.domain.base import ConfigError, DeviceError
 from evse.sim.control import LINE_MAX, listen, serve_lines
-from evse.sim.faults import rows
+from evse.sim.fault_catalogue import rows
 from evse.sim.lines import NoisyCan
 from evse.sim.pty_ports import PtyPort
 from evse.sim.scenario import Runner, StepResult, load_scenario
@@ -68,10 +68,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def fault_table() -> str:
     """Return the catalogue of faults as aligned text."""
-    lines = [("FAULT", "CODE", "SCOPE", "DESCRIPTION")]
-    lines += [(row["name"], row["code"] or "-", row["scope"], row["description"]) for row in rows()]
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    return "\n".join("  ".join([*(line[n].ljust(widths[n]) for n in range(3)), line[3]]) for line in lines)
+    lines = [("FAULT", "CODE", "KINDS", "SCOPE", "DESCRIPTION")]
+    lines += [
+        (row["name"], row["code"] or "-", ",".join(row["kinds"]), row["scope"], row["description"]) for row in rows()
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    return "\n".join("  ".join([*(line[n].ljust(widths[n]) for n in range(4)), line[4]]) for line in lines)
 
 
 class RealCan:

@@ -60,8 +60,9 @@ READERS: Final[dict[str, type[SimReader]]] = {"sl032": SimSl032, "pn532": SimPn5
 CARD_MS: Final = 700
 """How long a card lies on a reader unless told otherwise."""
 DEFAULT_CARS: Final = ("Chevrolet Bolt", "Hyundai Ioniq 5")
-"""Cars that `plug_in` takes when none is named, by connector: one of the 400 V class, one of the 800 V class. On AC the
-first charges with one phase, the second with three."""
+"""Cars that `plug_in` takes when none is named, by connector: one of the 400 V class, one of the 800 V class."""
+DEFAULT_AC_CARS: Final = ("Nissan Leaf 40 kWh", "Hyundai Ioniq 5")
+"""The same on AC: one that charges with one phase, one with three."""
 
 
 class SimStation:
@@ -336,7 +337,7 @@ class SimStation:
 
     def make_ac_car(self, evse_id: int, args: dict[str, Any]) -> AcEvSpec:
         """Return the AC car of a `plug_in` command: the on-board charger of a published car, with the named manners."""
-        text = args.get("car") or DEFAULT_CARS[(evse_id - 1) % len(DEFAULT_CARS)]
+        text = args.get("car") or DEFAULT_AC_CARS[(evse_id - 1) % len(DEFAULT_AC_CARS)]
         spec = ac_spec_of(
             find_car(load_cars(), text),
             soc_pct=args.get("soc_pct", 20),

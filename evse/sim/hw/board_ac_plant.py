@@ -94,7 +94,8 @@ class AcPlant(BoardPlant):
         self.rcd = RcdMonitor(spec.rcd)
         self.drive: LockDrive | None = LockDrive(spec.lock_motor) if spec.socket else None
         self.pp = PpState.NONE if spec.socket else PpState.UNKNOWN
-        self.rotary: int | None = (11 if spec.phases == 3 else 3) if spec.rotary else None
+        self.rotary_at = 11 if spec.phases == 3 else 3  # where the switch was put: 16 A
+        self.rotary: int | None = self.rotary_at if spec.rotary else None  # as it is read
         self.input_mv = [0] * spec.inputs
         self.ptc_hot = False
         self.board_temperature_dc: int | None = 300
