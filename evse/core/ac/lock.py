@@ -181,7 +181,8 @@ def _target(t: Tick, conn: Conn, wanted: bool) -> bool:
     target = wanted or a.lock_hold or (conn.ac.lock_mode is LockMode.PLUGGED and w.plugged)
     if a.lock_rule is not None:
         target = a.lock_rule or wanted
-    if proximity.plug_in(conn) is False:
+    plug = proximity.plug_in(conn)
+    if plug is False or (plug is None and not a.lock_cmd):
         target = False
     keep, opens, welded = _faults(t, conn)
     a.lock_fault_at = (a.lock_fault_at or t.now) if opens else 0
@@ -209,7 +210,8 @@ def _faults(t: Tick, conn: Conn) -> tuple[bool, bool, bool]:
 def _signal(t: Tick, conn: Conn) -> Signal:
     """Return the one signal that counts now."""
     a, motor, found = conn.a, conn.ac.lock_motor, reading(conn)
-    stage, want = a.lock_stage, a.lock_wanted
+    stage = a.lock_stage
+    want = a.lock_wanted and (a.lock_cmd or not a.lock_empty_at)  # no attempt to lock without its charge
     due = t.now >= a.lock_deadline
     blind = motor.feedback == "none"
     late = Signal.NONE
@@ -218,7 +220,7 @@ def _signal(t: Tick, conn: Conn) -> Signal:
     match stage:
         case LockStage.UNKNOWN:
             return Signal.LOCK if want else Signal.OPEN
-        case LockStage.OPEN if want and not a.lock_empty_at:
+        case LockStage.OPEN if want:
             return Signal.LOCK
         case LockStage.OPEN | LockStage.LOCKED if a.lock_broken:
             return Signal.OPEN if stage is LockStage.LOCKED and not want else Signal.ODD

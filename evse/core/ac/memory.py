@@ -116,6 +116,7 @@ class AcWork(msgspec.Struct):
     rcd_released: Instant = 0
     rcd_tripped_seen: bool = False  # in the running test, at its moment
     rcd_retry_at: Instant = 0  # no new attempt before
+    rcd_settle_at: Instant = 0  # after a void test: until then "tripped" is the answer to our own trigger
     rcd_passed: bool = False  # the last test
     rcd_failed: str = ""  # why the last test failed, until the monitor reads normal
     rcd_tested_at: Instant = 0  # end of the last test

@@ -11,8 +11,9 @@ transaction has its own), every ``period_h`` hours once no transaction is open, 
 confirmed open. A passed test is the only way to `passed_for_session`.
 
 A check counts within `WINDOW` after its moment. A tick that comes later than that, or a board that is silent, makes the test
-void: nothing is concluded, the output is released, and the test is repeated. A void test never counts as passed, so a
-station whose ticks are always late does not charge.
+void: nothing is concluded, the output is released, and the test is repeated once the monitor reads normal (a monitor that
+does not within its time has failed). A void test never counts as passed, so a station whose ticks are always late does not
+charge.
 """
 
 from __future__ import annotations
@@ -84,9 +85,14 @@ def _monitor(t: Tick, conn: Conn) -> None:
     """Outside a test: whose error is it?"""
     a = conn.a
     if conn.ab.rcd is RcdState.NORMAL:
-        a.rcd_odd_at, a.rcd_spurious, a.rcd_failed = 0, False, ""
+        a.rcd_odd_at, a.rcd_settle_at, a.rcd_spurious, a.rcd_failed = 0, 0, False, ""
         return
     a.rcd_odd_at = a.rcd_odd_at or t.now
+    if a.rcd_settle_at:
+        if t.now >= a.rcd_settle_at:
+            a.rcd_settle_at = 0
+            _end(t, conn, f"not normal after a test that was broken off: {conn.ab.rcd.value}")
+        return
     if a.rcd_failed:
         conn.causes.append((FaultCode.RCD_TEST, a.rcd_failed))
         return
@@ -112,7 +118,7 @@ def _monitor(t: Tick, conn: Conn) -> None:
 def _due(t: Tick, conn: Conn) -> bool:
     """At start, before each session, after ``period_h``; not while a failed test waits for a person."""
     a, w, spec = conn.a, conn.w, conn.ac.rcd
-    if not spec.test or any(r.code is FaultCode.RCD_TEST for r in w.faults):
+    if not spec.test or a.rcd_failed or any(r.code is FaultCode.RCD_TEST for r in w.faults):
         return False
     if not a.rcd_passed or (w.plugged and w.session_id and a.rcd_for != w.session_id):
         return not w.lease
@@ -197,6 +203,7 @@ def _late(t: Tick, conn: Conn, what: str, moment: Instant) -> None:
 def _void(t: Tick, conn: Conn, why: str) -> None:
     a = conn.a
     a.rcd_stage, a.rcd_for, a.rcd_retry_at = RcdStage.WANTED, "", t.now + RETRY
+    a.rcd_settle_at = t.now + ms(conn.ac.rcd.check_normal_ms) + WINDOW
     t.event("rcd.test_void", conn.spec.evse_id, why=why)
 
 

@@ -1,0 +1,447 @@
+"""Plug lock: table, documented recovery, modes, forced unlock, faults; the motor never fights."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from evse.core.ac import lock, proximity
+from evse.core.ac.lock import DRIVEN, TABLE, Signal
+from evse.core.ac.memory import LockStage
+from evse.core.context import Conn, Tick
+from evse.core.inputs import ForceUnlock
+from evse.core.state import AuthState, Stage
+from evse.domain.ac import LockMode, LockMotor, PpState
+from evse.domain.contactor import ContactorFeedback
+from evse.domain.faults import FaultCode
+from evse.domain.session import StopReason
+from evse.domain.signals import LockState
+from evse.domain.station import StationSpec
+from evse.units import NS_PER_MS, NS_PER_S
+from tests.core.ac.bench import Bench, spec_of
+
+MOTOR = LockMotor(name="test", drive_ms=300, pause_ms=500, tries=3)
+
+
+class Locked(Bench):
+    """A bench with a motor that follows the level after its drive time."""
+
+    def __init__(self, spec: StationSpec | None = None) -> None:
+        super().__init__(spec or spec_of(lock_motor=MOTOR))
+        self.wanted = False
+        self.stuck = False  # never moves
+        self.jams = 0  # so many movements do nothing
+        self.levels: list[tuple[int, bool]] = [(0, False)]
+        self.moves_at: tuple[int, bool] | None = None
+
+    def once(self, dt: int = 50 * NS_PER_MS) -> None:
+        self.step(proximity.observe, lock.observe, self._act, dt=dt)
+        level = self.mem().lock_cmd
+        if level is not self.levels[-1][1]:
+            self.levels.append((self.now, level))
+            if self.jams:
+                self.jams -= 1
+                self.moves_at = None
+            else:
+                self.moves_at = (self.now + MOTOR.drive_ms * NS_PER_MS, level)
+        if self.moves_at is not None and self.now >= self.moves_at[0] and not self.stuck:
+            self.board(lock=LockState.LOCKED if self.moves_at[1] else LockState.UNLOCKED)
+            self.moves_at = None
+
+    def _act(self, t: Tick, conn: Conn) -> None:
+        lock.act(t, conn, self.wanted)
+
+    def go(self, seconds: float, dt: int = 50 * NS_PER_MS) -> None:
+        end = self.now + int(seconds * NS_PER_S)
+        while self.now < end:
+            self.once(dt)
+
+    def ready(self) -> bool:
+        return lock.ready(self.tick().conns[0])
+
+    @property
+    def stage(self) -> LockStage:
+        return self.mem().lock_stage
+
+    def locked(self) -> Locked:
+        self.plug()
+        self.go(1)
+        self.wanted = True
+        self.work(tx_open=True, id_token="T", stage=Stage.AUTHORISED)
+        self.go(2)
+        assert self.ready() and self.stage is LockStage.LOCKED and self.causes[1] == {}
+        return self
+
+    def send(self, on: bool, seq: int = 1) -> StopReason | None:
+        t = self.tick()
+        lock.force(t, t.conns[0], ForceUnlock(seq=seq, evse_id=1, on=on))
+        self.keep(t)
+        return t.conns[0].stop_wanted
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_stage_and_signal_has_a_known_answer() -> None:
+    """The product walk: what is not in the table stays; nothing leads to UNKNOWN; each movement can succeed and fail."""
+    for stage, signal in itertools.product(LockStage, Signal):
+        target = TABLE.get((stage, signal), stage)
+        assert (isinstance(target, LockStage) and signal is not Signal.NONE) or target is stage
+        if (stage, signal) in TABLE:
+            assert target is not LockStage.UNKNOWN and target is not stage
+        if signal is Signal.LOCK and (stage, signal) in TABLE:
+            assert target in DRIVEN
+        if signal is Signal.OPEN and (stage, signal) in TABLE:
+            assert target not in DRIVEN
+    reached = {LockStage.UNKNOWN}
+    for _ in LockStage:
+        reached |= {target for (stage, _), target in TABLE.items() if stage in reached}
+    assert reached == set(LockStage)
+
+
+def test_recovery_drives_back_to_the_last_valid_position_and_then_to_the_wanted_one() -> None:
+    assert TABLE[LockStage.LOCKING, Signal.LATE] is LockStage.BACK_TO_OPEN
+    assert TABLE[LockStage.BACK_TO_OPEN, Signal.LATE] is LockStage.LOCKING
+    assert TABLE[LockStage.UNLOCKING, Signal.LATE] is LockStage.BACK_TO_LOCKED
+    assert TABLE[LockStage.BACK_TO_LOCKED, Signal.LATE] is LockStage.UNLOCKING
+
+
+# -- the happy path and modes -------------------------------------------------------------------------------------------
+
+
+def test_locks_for_a_session_and_unlocks_after_it() -> None:
+    b = Locked().locked()
+    b.wanted = False
+    b.go(2)
+    assert b.stage is LockStage.OPEN and not b.mem().lock_cmd and not b.ready()
+    assert [level for _, level in b.levels] == [False, True, False]
+
+
+def test_plugged_mode_locks_with_the_vehicle_and_opens_when_it_leaves() -> None:
+    b = Locked(spec_of(lock_mode=LockMode.PLUGGED, lock_motor=MOTOR))
+    b.board(pp=PpState.A32)
+    b.go(2)
+    assert b.stage is LockStage.OPEN  # a plug without vehicle can be pulled
+    b.plug()
+    b.go(2)
+    assert b.stage is LockStage.LOCKED
+    b.work(plugged=False)
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+
+
+@pytest.mark.parametrize("fields", [{"lock_mode": LockMode.NEVER}, {"socket": False}])
+def test_without_a_lock_energy_needs_none(fields: dict[str, object]) -> None:
+    b = Locked(spec_of(**fields))
+    b.plug()
+    b.wanted = True
+    b.go(2)
+    assert b.ready() and not b.mem().lock_cmd
+    b.send(on=True)
+    assert "no plug lock" in str(b.told("command.refused")[0].data["why"])
+
+
+def test_an_empty_socket_is_never_locked() -> None:
+    b = Locked()
+    b.go(1)
+    b.wanted = True
+    b.go(2)
+    assert b.stage is LockStage.OPEN and len(b.levels) == 1
+
+
+def test_a_motor_without_feedback_is_believed_after_its_drive_time() -> None:
+    b = Locked(spec_of(lock_motor=replace(MOTOR, feedback="none")))
+    b.stuck = True
+    b.board(lock=LockState.UNKNOWN)
+    b.plug()
+    b.go(1)
+    b.wanted = True
+    b.once()
+    assert not b.ready()
+    b.go(2)
+    assert b.ready() and b.causes[1] == {}
+
+
+def test_after_a_restart_in_a_locked_state_the_lock_opens() -> None:
+    b = Locked()
+    b.board(lock=LockState.LOCKED)
+    b.plug()
+    b.moves_at = (b.now + NS_PER_S, False)
+    b.go(2)
+    assert b.stage is LockStage.OPEN and b.causes[1] == {}
+
+
+# -- failures -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_jam_is_overcome_by_driving_back_and_again() -> None:
+    b = Locked()
+    b.plug()
+    b.go(1)
+    b.jams, b.wanted = 1, True
+    b.go(5)
+    assert b.ready() and b.causes[1] == {}
+    assert [level for _, level in b.levels] == [False, True, False, True]
+
+
+def test_cannot_lock_after_all_tries_then_stands_still() -> None:
+    b = Locked()
+    b.plug()
+    b.go(1)
+    b.stuck, b.wanted = True, True
+    b.go(20)
+    assert b.stage is LockStage.CANNOT_LOCK and not b.ready() and not b.mem().lock_cmd
+    assert "after 3 movements of 300 ms" in b.causes[1][FaultCode.PLUG_LOCK_CANNOT_LOCK]
+    assert [level for _, level in b.levels].count(True) == 3
+    count = len(b.levels)
+    b.go(60)
+    assert len(b.levels) == count
+    b.stuck = False
+    b.wanted = False
+    b.unplug()
+    b.go(3)
+    assert b.stage is LockStage.OPEN and b.causes[1] == {}
+
+
+def test_cannot_unlock_and_an_unlock_command_tries_again() -> None:
+    b = Locked().locked()
+    b.stuck, b.wanted = True, False
+    b.go(20)
+    assert b.stage is LockStage.CANNOT_UNLOCK and set(b.causes[1]) == {FaultCode.PLUG_LOCK_CANNOT_UNLOCK}
+    b.stuck = False
+    t = b.tick()
+    lock.retry(t.conns[0])
+    b.keep(t)
+    b.moves_at = (b.now, False)
+    b.go(2)
+    assert b.stage is LockStage.OPEN and b.causes[1] == {}
+
+
+def test_unexpected_open_ends_ready_at_once_and_is_a_fault_after_two_looks() -> None:
+    b = Locked().locked()
+    b.board(lock=LockState.UNLOCKED)
+    assert not b.ready()
+    b.once()
+    assert b.causes[1] == {}
+    b.go(0.3)
+    assert set(b.causes[1]) == {FaultCode.PLUG_LOCK_UNEXPECTED_OPEN}
+    b.go(5)  # back to open, then locked again
+    assert b.ready() and b.causes[1] == {}
+
+
+def test_unexpected_open_is_over_when_the_session_has_ended_because_of_it() -> None:
+    b = Locked().locked()
+    b.stuck = True
+    b.board(lock=LockState.UNLOCKED)
+    b.go(0.3)
+    assert set(b.causes[1]) == {FaultCode.PLUG_LOCK_UNEXPECTED_OPEN}
+    b.wanted = False
+    b.go(3)
+    assert b.stage is LockStage.OPEN and b.causes[1] == {}
+
+
+def test_unexpected_close_is_a_fault_and_is_driven_open() -> None:
+    b = Locked()
+    b.plug()
+    b.go(1)
+    b.board(lock=LockState.LOCKED)
+    b.go(0.3)
+    assert set(b.causes[1]) == {FaultCode.PLUG_LOCK_UNEXPECTED_CLOSE}
+    b.go(5)
+    assert b.stage is LockStage.OPEN and b.causes[1] == {}
+    assert [level for _, level in b.levels] == [False, True, False]
+
+
+def test_no_attempt_with_an_empty_capacitor_and_a_fault_after_its_time() -> None:
+    b = Locked()
+    b.board(lock_charged=False)
+    b.plug()
+    b.wanted = True
+    b.go(29)
+    assert len(b.levels) == 1 and b.causes[1] == {}
+    b.go(2)
+    assert set(b.causes[1]) == {FaultCode.PLUG_LOCK_CAP_NOT_CHARGED} and len(b.levels) == 1
+    b.board(lock_charged=True)
+    b.go(2)
+    assert b.ready() and b.causes[1] == {}
+    b.board(lock_charged=False)
+    b.wanted = False
+    b.go(2)
+    assert b.stage is LockStage.OPEN  # unlocking is always tried
+
+
+# -- faults, force, hold ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", sorted(lock.KEEP, key=lambda c: c.value))
+def test_faults_that_keep_the_lock_until_the_vehicle_has_left(code: FaultCode) -> None:
+    b = Locked().locked()
+    b.fault(code)
+    b.wanted = False
+    b.go(30)
+    assert b.stage is LockStage.LOCKED
+    b.work(plugged=False)
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+    fresh = Locked()
+    fresh.plug()
+    fresh.go(1)
+    fresh.fault(code)
+    fresh.wanted = True
+    fresh.go(5)
+    assert fresh.stage is LockStage.OPEN  # not in charging: stays unlocked
+
+
+@pytest.mark.parametrize("code", [FaultCode.RCD_SPURIOUS, FaultCode.EMERGENCY_SHUTDOWN, FaultCode.PILOT_SHORT])
+def test_other_faults_open_within_5_s_and_prevent_locking(code: FaultCode) -> None:
+    b = Locked(spec_of(lock_mode=LockMode.PLUGGED, lock_motor=MOTOR)).locked()
+    b.fault(code)
+    b.go(4)
+    assert b.stage is LockStage.LOCKED
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+    b.go(10)
+    assert b.stage is LockStage.OPEN
+
+
+def test_nothing_is_unlocked_under_a_closed_contactor_unless_it_is_welded() -> None:
+    b = Locked().locked()
+    b.energise()
+    b.wanted = False
+    b.fault(FaultCode.EMERGENCY_SHUTDOWN)
+    b.go(20)
+    assert b.stage is LockStage.LOCKED
+    b.work(lease=False)
+    b.go(20)
+    assert b.stage is LockStage.LOCKED  # the feedback still says closed
+    b.fault(FaultCode.EMERGENCY_SHUTDOWN, FaultCode.CONTACTOR_WELDED)
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+
+
+def test_forced_unlock_stops_the_session_and_holds_until_the_plug_is_out() -> None:
+    b = Locked().locked()
+    b.energise()
+    assert b.send(on=True) is StopReason.OTHER
+    b.go(2)
+    assert b.stage is LockStage.LOCKED and not b.ready()  # current first
+    b.energise(on=False)
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+    b.go(60)
+    assert b.stage is LockStage.OPEN and not b.ready()  # the session still wants it locked
+    b.unplug()
+    b.wanted = False
+    b.go(1)
+    assert not b.mem().lock_forced and b.told("lock.forced")[-1].data == {"on": False, "why": "the plug is out"}
+    b.locked()
+
+
+def test_forced_unlock_can_be_taken_back() -> None:
+    b = Locked().locked()
+    b.send(on=True)
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+    b.send(on=False, seq=2)
+    b.go(2)
+    assert b.ready()
+
+
+def test_the_cable_is_kept_when_the_vehicle_side_is_unplugged_until_its_owner_comes() -> None:
+    b = Locked(spec_of(unlock_on_ev_disconnect=False, lock_motor=MOTOR)).locked()
+    b.work(plugged=False, tx_open=False, session_id="")
+    b.wanted = False
+    b.go(30)
+    assert b.stage is LockStage.LOCKED
+    b.work(auth=AuthState.GRANTED, auth_token="other")
+    b.go(5)
+    assert b.stage is LockStage.LOCKED
+    b.work(auth=AuthState.GRANTED, auth_token="T")
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+
+
+def test_an_unlock_command_ends_the_hold() -> None:
+    b = Locked(spec_of(unlock_on_ev_disconnect=False, lock_motor=MOTOR)).locked()
+    b.work(plugged=False, tx_open=False, session_id="")
+    b.wanted = False
+    b.go(5)
+    t = b.tick()
+    lock.retry(t.conns[0])
+    b.keep(t)
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+
+
+def test_an_event_action_moves_the_lock_but_not_out_of_a_session() -> None:
+    b = Locked()
+    b.plug()
+    b.go(1)
+    b.memory(lock_rule=True)
+    b.go(2)
+    assert b.stage is LockStage.LOCKED
+    b.memory(lock_rule=False)
+    b.wanted = True
+    b.go(2)
+    assert b.stage is LockStage.LOCKED
+    b.wanted = False
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+
+
+# -- laws ---------------------------------------------------------------------------------------------------------------
+
+KNOBS = st.one_of(
+    st.tuples(st.just("wanted"), st.booleans()),
+    st.tuples(st.just("lock"), st.sampled_from(LockState)),
+    st.tuples(st.just("stuck"), st.booleans()),
+    st.tuples(st.just("charged"), st.booleans()),
+    st.tuples(st.just("pp"), st.sampled_from(PpState)),
+    st.tuples(st.just("plugged"), st.booleans()),
+    st.tuples(st.just("contactor"), st.sampled_from(ContactorFeedback)),
+    st.tuples(st.just("lease"), st.booleans()),
+    st.tuples(st.just("fault"), st.sampled_from([None, *sorted(lock.KEEP, key=str), FaultCode.RCD_SPURIOUS])),
+    st.tuples(st.just("silent"), st.booleans()),
+    st.tuples(st.just("force"), st.booleans()),
+)
+
+
+def _turn(b: Locked, knob: str, value: object) -> None:
+    if knob in ("wanted", "stuck"):
+        setattr(b, knob, value)
+    elif knob == "charged":
+        b.board(lock_charged=value)
+    elif knob in ("lock", "pp", "contactor"):
+        b.board(**{knob: value})
+    elif knob in ("plugged", "lease"):
+        b.work(**{knob: value})
+    elif knob == "fault":
+        b.fault(*([value] if isinstance(value, FaultCode) else []))
+    elif knob == "silent":
+        b.silent = {1} if value else set()
+    else:
+        b.send(on=bool(value))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(KNOBS, st.integers(1, 10_000)), max_size=60))
+def test_the_motor_never_fights(steps: list[tuple[tuple[str, object], int]]) -> None:
+    """Any readings, wishes and tick spacing: levels apart, no opening under a closed contactor, ready only when locked."""
+    b = Locked()
+    for (knob, value), dt in steps:
+        _turn(b, knob, value)
+        was = b.mem().lock_cmd
+        b.once(dt * NS_PER_MS)
+        m, w = b.mem(), b.evse()
+        closed = b.boards[1].contactor is ContactorFeedback.CLOSED and not b.silent
+        if was and not m.lock_cmd and not b.silent:
+            recovering = m.lock_stage in (LockStage.BACK_TO_OPEN, LockStage.CANNOT_LOCK)
+            assert recovering or not (closed or w.lease)
+        assert m.lock_cmd is (m.lock_stage in DRIVEN)
+        assert m.lock_tries <= MOTOR.tries
+    for (a, _), (c, _) in itertools.pairwise(b.levels[1:]):
+        assert c - a >= 800 * NS_PER_MS
