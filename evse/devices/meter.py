@@ -1,8 +1,8 @@
 """A Modbus meter: a profile, a unit address and a place on a bus.
 
-A reading is replaced only by a complete new one. When answers stay away it turns into `NoData` that names meter, bus,
-address and register; a value is never shown older than ``STALE_AFTER_NS``. Attempts on a silent meter grow apart up to
-``RETRY_MAX_NS``, each costing the bus one timeout.
+A reading is replaced only by a complete new one. When answers stay away for the time that the profile grants
+(``bus.unavailable_ms``) it turns into `NoData` that names meter, bus, address and register; a value is never shown older
+than ``stale_after_ns``. Attempts on a silent meter grow apart up to ``RETRY_MAX_NS``, each costing the bus one timeout.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from evse.domain.clock import Clock
 from evse.domain.meter_profile import MeterProfile, Register
 from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
 from evse.protocols.errors import ProtocolError
-from evse.protocols.meter_map import Field, MeterDecoder, Raw, Request, exponent_of, split, words
+from evse.protocols.meter_map import Field, MeterDecoder, Raw, Request, exponent_of, import_only, split, words
 from evse.protocols.modbus import ILLEGAL_ADDRESS, ILLEGAL_VALUE, ModbusException, read_answer, read_request
 from evse.units import NS_PER_MS, Instant, ms, s
 
-ATTEMPTS = 3
-"""Failed attempts in a row after which the reading is given up."""
+ATTEMPTS_MIN = 2
+"""A reading is never given up because of one lost answer, however long the model may think about it."""
 
 QUICK_RETRY_NS = ms(250)
 """Distance of the attempts until then."""
@@ -33,7 +33,8 @@ RETRY_MAX_NS = s(10)
 """Afterwards the distance doubles from one to the other."""
 
 STALE_AFTER_NS = ms(4_500)
-"""Oldest value that is shown while the meter is polled faster than that (a dead meter is named within 5 s)."""
+"""Oldest value that is shown of a model with the usual patience that is polled every second or faster (a dead meter is
+named within 5 s)."""
 
 ANSWER_OVERHEAD_BYTES = 5
 
@@ -42,15 +43,27 @@ ProbeRow: TypeAlias = tuple[str, int, str, str, str]
 
 
 class ModbusMeter:
-    """`evse.devices.interfaces.Meter` on a `ModbusBus`; adds itself to the bus. ``poll_ms`` 100..60000."""
+    """`evse.devices.interfaces.Meter` on a `ModbusBus`; adds itself to the bus. ``poll_ms`` 100..60000.
+
+    ``import_only``: what the meter counts the other way reads as zero (an EVSE that cannot be fed from a vehicle).
+    """
 
     def __init__(
-        self, name: str, profile: MeterProfile, address: int, bus: ModbusBus, poll_ms: int, clock: Clock
+        self,
+        name: str,
+        profile: MeterProfile,
+        address: int,
+        bus: ModbusBus,
+        poll_ms: int,
+        clock: Clock,
+        *,
+        import_only: bool = False,
     ) -> None:
         self.name = name
         self.profile = profile
         self.address = address
         self.poll_ms = poll_ms
+        self.import_only = import_only
         self.where = f"meter[{profile.name.rpartition('/')[2]}@{bus.where}#{address}]"
         self._bus = bus
         self._clock = clock
@@ -62,10 +75,13 @@ class ModbusMeter:
         self._due: Instant = clock.now()
         self._retry_ns = RETRY_MIN_NS
         self._failures = 0
+        self._failing_since: Instant = 0  # begin of the first of `_failures`
+        self._unavailable_ns = ms(profile.bus.unavailable_ms)
         self._reading: Sample[MeterValues] | NoData = NoData(
             reason=NoDataReason.NEVER, since=clock.now(), detail=f"{self.where}: nothing read yet"
         )
-        self.stale_after_ns = max(STALE_AFTER_NS, 3 * poll_ms * NS_PER_MS, ms(profile.bus.timeout_ms) + s(1))
+        patience = max(self._unavailable_ns, ms(profile.bus.timeout_ms)) + ms(profile.bus.timeout_ms)
+        self.stale_after_ns = max(STALE_AFTER_NS, 3 * poll_ms * NS_PER_MS, poll_ms * NS_PER_MS + patience + s(1))
         self.polls = 0
         self.errors = 0
         self.detail = ""
@@ -126,13 +142,13 @@ class ModbusMeter:
         try:
             values = await self._read_values()
         except NoAnswer as error:
-            self._failed(NoDataReason.TIMEOUT, str(error), "check termination and unit id")
+            self._failed(began, NoDataReason.TIMEOUT, str(error), "check termination and unit id")
         except ModbusException as error:
-            self._failed(NoDataReason.ERROR, str(error), f"check that the meter is a {self.profile.model}")
+            self._failed(began, NoDataReason.ERROR, str(error), f"check that the meter is a {self.profile.model}")
         except ProtocolError as error:
-            self._failed(NoDataReason.ERROR, str(error), "check baud rate, parity and shielding")
+            self._failed(began, NoDataReason.ERROR, str(error), "check baud rate, parity and shielding")
         else:
-            self._reading = Sample(value=values, at=self._clock.now())
+            self._reading = Sample(value=import_only(values) if self.import_only else values, at=self._clock.now())
             self._failures = 0
             self._retry_ns = RETRY_MIN_NS
             self.detail = ""
@@ -181,12 +197,14 @@ class ModbusMeter:
         )
         return read_answer(pdu, function, count)
 
-    def _failed(self, reason: NoDataReason, what: str, remedy: str) -> None:
+    def _failed(self, began: Instant, reason: NoDataReason, what: str, remedy: str) -> None:
         self.errors += 1
+        if self._failures == 0:
+            self._failing_since = began
         self._failures += 1
         self.detail = f"{self.where}: register {self._current}: {what} x{self._failures}; {remedy}"
         now = self._clock.now()
-        if self._failures < ATTEMPTS:
+        if self._failures < ATTEMPTS_MIN or now - self._failing_since < self._unavailable_ns:
             self._due = now + min(QUICK_RETRY_NS, self.poll_ms * NS_PER_MS)
             return
         self._lose(reason, self.detail)

@@ -94,6 +94,8 @@ class BusDefaults(Frozen, frozen=True, kw_only=True):
     stop_bits: Annotated[int, Meta(ge=1, le=2)] = 1
     unit: Annotated[int, Meta(ge=0, le=255)] = 1
     timeout_ms: Annotated[int, Meta(ge=20, le=15_000)] = 200  # silence before the first byte of an answer
+    # How long answers may stay away before the meter counts as lost (Charge Control C user guide 7.3.6.2: 2 s, Klefr 10 s).
+    unavailable_ms: Annotated[int, Meta(ge=0, le=60_000)] = 2000
     max_registers: Annotated[int, Meta(ge=2, le=REGISTERS_PER_REQUEST_MAX)] = 50
     gap_registers: Annotated[int, Meta(ge=0, le=64)] = 4  # unmapped registers in a row that a request may cross
     even_addresses: bool = False

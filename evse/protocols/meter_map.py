@@ -349,6 +349,29 @@ class MeterDecoder:
         return total
 
 
+def import_only(values: MeterValues) -> MeterValues:
+    """Return ``values`` of which all that flows out of the vehicle is zero.
+
+    Charge Control C user guide 7.3.3: meters that count both ways are read for consumption only, exported current and
+    power read as zero. A phase whose current has no sign of its own counts by the sign of its power.
+    """
+    power_l, current_l = values.power_l_w, values.current_l_ma
+    if current_l is not None:
+        signs = power_l or (0, 0, 0)
+        current_l = tuple(0 if p < 0 else max(c, 0) for c, p in zip(current_l, signs, strict=True))  # type: ignore[assignment]
+    backwards = values.power_w is not None and values.power_w < 0
+    if power_l is not None:
+        backwards = power_l[0] < 0
+    return msgspec.structs.replace(
+        values,
+        power_w=None if values.power_w is None else max(values.power_w, 0),
+        power_l_w=None if power_l is None else tuple(max(p, 0) for p in power_l),
+        current_l_ma=current_l,
+        current_ma=None if values.current_ma is None else 0 if backwards else max(values.current_ma, 0),
+        energy_export_wh=None,
+    )
+
+
 def exponent_of(register: Register, raws: dict[str, Raw]) -> int | None:
     """Return the power of ten of ``register``; None when its exponent register has no value."""
     if not register.exponent:

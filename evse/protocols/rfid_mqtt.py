@@ -16,7 +16,7 @@ from evse.protocols.errors import ProtocolError
 TOPIC: Final = "port0/rfid/authorization_request"
 
 Standard = Literal["ISO14443", "ISO15693", "UNKNOWN"]
-STANDARDS: Final = get_args(Standard)
+STANDARDS: Final[tuple[Standard, ...]] = get_args(Standard)
 
 PAYLOAD_MAX: Final = 256
 """Longest payload that is looked at, bytes; the longest valid one has 37."""
@@ -42,11 +42,11 @@ def parse_request(payload: bytes) -> MqttCard:
         raise ProtocolError(f"MQTT card: payload of {len(payload)} bytes, at most {PAYLOAD_MAX}")
     shown = payload[:40].decode("ascii", "backslashreplace")
     try:
-        row = msgspec.json.decode(payload, type=tuple[str, str])
+        standard, text = msgspec.json.decode(payload, type=tuple[str, str])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f'MQTT card: {shown!r} is not ["<standard>", "<UID>"]: {error}') from error
-    standard, text = row
-    if standard not in STANDARDS:
+    known = next((one for one in STANDARDS if one == standard), None)
+    if known is None:
         raise ProtocolError(f"MQTT card: standard {standard[:20]!r} must be one of {', '.join(STANDARDS)}")
     if len(text) % 2 or not text.isascii() or not text.isalnum():
         raise ProtocolError(f"MQTT card: UID {text[:40]!r} must be hex with two digits for each byte, no delimiter")
@@ -54,10 +54,10 @@ def parse_request(payload: bytes) -> MqttCard:
         uid = bytes.fromhex(text)
     except ValueError:
         raise ProtocolError(f"MQTT card: UID {text[:40]!r} has characters that are no hex digits") from None
-    if len(uid) not in UID_SIZES[standard]:
-        sizes = " or ".join(map(str, UID_SIZES[standard]))
-        raise ProtocolError(f"MQTT card: UID {text[:40]!r} has {len(uid)} bytes, {standard} has {sizes}")
-    return MqttCard(standard=standard, uid=uid)
+    if len(uid) not in UID_SIZES[known]:
+        sizes = " or ".join(map(str, UID_SIZES[known]))
+        raise ProtocolError(f"MQTT card: UID {text[:40]!r} has {len(uid)} bytes, {known} has {sizes}")
+    return MqttCard(standard=known, uid=uid)
 
 
 def request_payload(card: MqttCard) -> bytes:

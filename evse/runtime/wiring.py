@@ -80,6 +80,7 @@ def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Ra
     meters: dict[int, ModbusMeter] = {}
     sections: dict[int, MeterSection] = {}
     wanted = [(0, config.site.meter), *((evse.id, evse.meter) for evse in config.evse)]
+    one_way = {evse.id for evse in config.evse if evse.kind == "ac"}  # nothing comes back from the vehicle
     for evse_id, section in wanted:
         if section is None:
             continue
@@ -88,7 +89,9 @@ def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Ra
         if bus is None:
             bus = buses[section.port] = _bus(section, profile, openers, clock, rng)
         name = f"meter {evse_id}" if evse_id else "site meter"
-        meters[evse_id] = ModbusMeter(name, profile, section.address, bus, section.poll_ms, clock)
+        meters[evse_id] = ModbusMeter(
+            name, profile, section.address, bus, section.poll_ms, clock, import_only=evse_id in one_way
+        )
         sections[evse_id] = section
     modules = None
     if config.modules is not None:

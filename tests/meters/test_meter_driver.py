@@ -69,7 +69,7 @@ def test_a_dead_meter_is_named_within_5_s_and_recovers() -> None:
         reading = bench.meters[1].reading()
         assert isinstance(reading, NoData)
         assert reading.reason is NoDataReason.TIMEOUT
-        expected = "meter[sdm630@/dev/ttyX#1]: register 0: no answer in 200 ms x3; check termination and unit id"
+        expected = "meter[sdm630@/dev/ttyX#1]: register 0: no answer in 200 ms x4; check termination and unit id"
         assert reading.detail == expected
         since = reading.since
         await asyncio.sleep(30)
