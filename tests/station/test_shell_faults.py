@@ -34,7 +34,7 @@ def _raise(*_: object, **__: object) -> NoReturn:
 
 def _break_disk(lab: Lab) -> None:
     def refuse(work: Any) -> NoReturn:
-        raise StorageError("storage: disk is full")
+        raise StorageError("storage: disk is full", "PersistenceInsertFailed")
 
     lab.store._in_transaction = refuse  # type: ignore[method-assign]
 
@@ -115,6 +115,8 @@ def test_disk_that_fails_for_a_minute_loses_no_event_and_no_transaction(tmp_path
         await lab.do(cmd="set_ev", connector=1, stop=True)
         await lab.forward(60)
         assert lab.station.effects.waiting or lab.station.effects.busy
+        (storage,) = (r for r in lab.view().faults if r.code is FaultCode.STORAGE)
+        assert storage.detail.startswith("PersistenceInsertFailed: ")
         assert not lab.evse(1).contactor_closed
         await lab.do(cmd="plug_out", connector=1)
         await lab.forward(1)

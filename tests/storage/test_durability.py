@@ -105,6 +105,7 @@ def test_any_failing_write_leaves_whole_steps_and_all_acknowledged_ones(tmp_path
                     await step(store)
                 except StorageError as error:
                     assert "disk I/O error" in str(error)
+                    assert error.code in ("PersistenceTransactionFailed", "PersistenceInsertFailed")
                     failed = True
                     break
                 acknowledged += 1
