@@ -21,9 +21,10 @@ def draw_fault(rng: random.Random) -> str:
     return fault if rng.random() < FAULTY else ""
 
 
-async def visit(lab: Lab, rng: random.Random, connector: int, number: int, fault: str, stay_s: float = 0.0) -> None:
+async def visit(
+    lab: Lab, api: Api, rng: random.Random, connector: int, number: int, fault: str, stay_s: float = 0.0
+) -> None:
     """One car: arrives, is authorised, charges, perhaps meets a fault, leaves; with ``stay_s`` not before that time."""
-    api = Api(lab)
     came = lab.clock.now()
     energy_wh = rng.randint(60, 160) if not stay_s else 100_000
     await lab.do(cmd="plug_in", connector=connector, soc_pct=rng.randint(10, 60), stop_energy_wh=energy_wh)

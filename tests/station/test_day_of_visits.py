@@ -14,7 +14,7 @@ import pytest
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
 from evse.units import NS_PER_S
-from tests._support.lab_world import run_lab
+from tests._support.lab_world import Api, run_lab
 from tests._support.visits import draw_fault, visit
 
 SESSIONS = 100
@@ -26,14 +26,14 @@ def test_a_hundred_visits_with_faults_and_a_jumping_calendar_lose_nothing(tmp_pa
     seed = 20261121
 
     async def scenario(lab: Lab) -> None:
-        rng = random.Random(seed)
+        api, rng = Api(lab), random.Random(seed)
         morning = lab.clock.wall()
         for number in range(1, SESSIONS + 1):
             due = morning + DAY_S * NS_PER_S * number // SESSIONS
             if due > lab.clock.wall():
                 lab.clock.jump_wall(due)
             fault = draw_fault(rng)
-            await visit(lab, rng, rng.choice((1, 2)), number, fault)
+            await visit(lab, api, rng, rng.choice((1, 2)), number, fault)
         assert lab.clock.wall() - morning >= DAY_S * NS_PER_S
         await lab.until(lambda: lab.station.ocpp is not None and lab.station.ocpp.summary().queued == 0, "queue", 300)
         sessions, total, _ = await lab.store.sessions(limit=1000)
