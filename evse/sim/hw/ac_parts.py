@@ -20,7 +20,7 @@ CHARGE_FULL: Final = ms(4_000)
 """The capacitor is full after so long on mains."""
 CHARGE_ENOUGH: Final = 600
 """Permille of a full capacitor that move the motor once."""
-MOVE_COST: Final = 350
+MOVE_COST: Final = 150
 TRAVEL_PERMILLE: Final = 600
 """A sound motor needs this part of the longest time that its data sheet gives it."""
 CAP_LIMIT: Final = ms(30_000)
