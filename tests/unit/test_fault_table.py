@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evse.domain.fault_table import FAULTS, PERSISTENCE_CODES, vendor_code
-from evse.domain.fault_tables.persistence import persistence_code
-from evse.domain.faults import FaultCode, FaultKinds, FaultRecord, LatchRule, Reaction, Severity
+from evse.domain.fault_tables.persistence import PersistenceText, persistence_code
+from evse.domain.faults import FaultCode, FaultKinds, FaultRecord, FaultSpec, LatchRule, Reaction, Severity
 from evse.domain.session import StopReason
 
 CATALOGUE = """
@@ -106,7 +106,7 @@ def test_table_is_complete_and_unambiguous() -> None:
 
 
 def test_texts_are_sentences_that_name_commands_which_a_screen_can_show() -> None:
-    rows = [*FAULTS.values(), *PERSISTENCE_CODES.values()]
+    rows: list[FaultSpec | PersistenceText] = [*FAULTS.values(), *PERSISTENCE_CODES.values()]
     for row in rows:
         for text in (row.description, row.cause, row.impact, row.remedy_remote, row.remedy_on_site):
             assert 20 < len(text) < 260 and text.endswith(".") and text[0].isupper(), (row.name, text)

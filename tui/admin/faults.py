@@ -29,6 +29,10 @@ COLUMNS = (
     Column(title="Now", width=7),
     Column(title="Detail", width=10, priority=4, grow=True),
 )
+USEFUL: Final = (5, 4, 2, 3, 0, 1)
+"""Which texts of a fault get more rows first: on site, remote, cause, impact, what, detail."""
+
+TEXT_ROWS: Final = 6
 HISTORY = (
     Column(title="Time", width=19),
     Column(title="Event", width=22),
@@ -204,10 +208,22 @@ def paint_faults(frame: Frame, faults: Faults, table: TableState, glyphs: Glyphs
         ("Reaction", f"{chosen.reaction}; goes away: {chosen.latch}"),
         ("Clear", clear),
     )
-    for label, words in texts:
+    rows_of = _rows([words for _, words in texts], frame.width - 12, frame.height - y)
+    for (label, words), most in zip(texts, rows_of, strict=True):
         if y < frame.height:
             frame.put(1, y, label, "dim")
-            y = frame.wrap(11, y, words or fmt.NONE, frame.width - 12, "value" if label == "Clear" else "", rows=2)
+            y = frame.wrap(11, y, words or fmt.NONE, frame.width - 12, "value" if label == "Clear" else "", rows=most)
+
+
+def _rows(texts: list[str], width: int, room: int) -> list[int]:
+    """Rows for each text: up to two, and what is left of ``room`` for the longer ones, remedies first."""
+    need = [max(1, Frame(width, TEXT_ROWS).wrap(0, 0, words, width, rows=TEXT_ROWS)) for words in texts]
+    rows = [min(2, n) for n in need]
+    spare = max(0, room - sum(rows))
+    for i in USEFUL:
+        more = min(need[i] - rows[i], spare)
+        rows[i], spare = rows[i] + more, spare - more
+    return rows
 
 
 def paint_history(frame: Frame, events: Events, table: TableState, skip: int, kind: str, glyphs: Glyphs) -> None:
