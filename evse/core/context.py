@@ -135,6 +135,7 @@ class Tick:
         "site_at",
         "site_dc_w",
         "site_source",
+        "site_w",
         "spec",
         "state",
         "ties",
@@ -161,7 +162,8 @@ class Tick:
         self.causes: list[tuple[FaultCode, str]] = []
         self.groups: list[GroupStatus | None] = []
         self.site_at = state.site_meter_at
-        self.site_dc_w: int | None = None  # smallest site cap in force, at the DC side
+        self.site_w: int | None = None  # smallest site cap in force
+        self.site_dc_w: int | None = None  # the same at the DC side
         self.site_source = LimitSource.SITE
 
     def event(self, kind: str, evse_id: int, **data: str | int | bool | None) -> None:

@@ -41,6 +41,7 @@ def site_caps(t: Tick) -> None:
                 best, source = max(0, limit.power_w), limit.source
     if t.spec.site_limit_w > 0 and not override and (best is None or t.spec.site_limit_w < best):
         best, source = t.spec.site_limit_w, LimitSource.SITE
+    t.site_w = best
     t.site_dc_w = None if best is None else best * t.spec.efficiency_permille // 1000
     t.site_source = source
 
@@ -122,20 +123,18 @@ def _power(cap: tuple[int, LimitSource]) -> int:
     return cap[0]
 
 
-def _site_side_w(t: Tick, conn: Conn) -> int:
-    """Offer of an EVSE in the unit of `Tick.site_dc_w`, rounded up."""
-    if conn.spec.kind is EvseKind.DC:
-        return conn.w.offered_w
-    return -(-conn.w.offered_w * t.spec.efficiency_permille // 1000)
-
-
 def _share_power(t: Tick) -> None:
-    """Scale all offers to the smallest site cap. A promise on an AC pilot counts before the contactor is closed."""
-    cap = t.site_dc_w
-    if cap is None:
+    """Scale all offers to the smallest site cap. A promise on an AC pilot counts before the contactor is closed.
+
+    Both sides are compared in W times permille of the AC side, so that nothing is lost by rounding.
+    """
+    if t.site_w is None or t.site_dc_w is None:
         return
+    efficiency = t.spec.efficiency_permille
     members = [c for c in t.conns if (c.w.lease if c.spec.kind is EvseKind.DC else c.w.offered_ma)]
-    while (total := sum(_site_side_w(t, c) for c in members)) > cap:
+    shared = any(c.spec.kind is EvseKind.AC for c in members)
+    cap = t.site_w * efficiency if shared else t.site_dc_w * 1000
+    while (total := sum(c.w.offered_w * (1000 if c.spec.kind is EvseKind.DC else efficiency) for c in members)) > cap:
         weak = [c for c in members if c.spec.kind is EvseKind.AC and c.w.offered_ma * cap < MIN_MA * total]
         if weak:
             members.remove(_last_come(weak, t.site_source))

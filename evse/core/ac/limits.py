@@ -194,9 +194,8 @@ def rows(t: Tick, conn: Conn) -> list[Row]:
         result.append(Row(spec.failsafe_ma, LimitSource.FAILSAFE, "no limit received since start"))
     result += _dynamic(t, conn)
     result += [_of_power(t, conn, x) for x in _live(t, conn) if x.evse_id]
-    if t.site_dc_w is not None:
-        site_w = t.site_dc_w * 1000 // t.spec.efficiency_permille
-        result.append(Row(current_ma(conn, site_w), t.site_source, f"site {site_w} W"))
+    if t.site_w is not None:
+        result.append(Row(current_ma(conn, t.site_w), t.site_source, f"site {t.site_w} W"))
     site_ma = site_current_ma(t)
     if site_ma is not None:
         result.append(Row(site_ma, LimitSource.CSMS, "whole station, per phase"))

@@ -164,7 +164,7 @@ class Bench:
         self.causes = {c.spec.evse_id: dict(reversed([*c.causes, *c.pulses])) for c in t.conns}
         evses = []
         for conn, before in zip(t.conns, self.state.evses, strict=True):
-            conn.w.ac = freeze(conn.a, before.ac)
+            conn.w.ac = freeze(conn.a, before.ac) if before.ac is not None else None
             evses.append(freeze_evse(conn.w, before))
         self.state = replace(self.state, evses=tuple(evses), last_tick=self.now, event_seq=t.seq)
 

@@ -1,0 +1,549 @@
+"""AC limits: the minimum rule with its sources, five names, fallback and failsafe, heat, balance, and the shared site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from evse.core import limits
+from evse.core.ac import limits as ac
+from evse.core.ac import over_current, proximity
+from evse.core.context import Conn, Tick
+from evse.core.inputs import SetDynamicLimit
+from evse.core.state import Stage
+from evse.domain.ac import PhaseSwitchSpec, PpState, RotaryPosition
+from evse.domain.faults import FaultCode
+from evse.domain.limits import Allocation, LimitEntry, LimitSource, Plan, PowerLimit
+from evse.domain.readings import MeterValues
+from evse.domain.station import EvseKind, EvseSpec, StationSpec
+from evse.units import NS_PER_MS, NS_PER_S
+from tests.core.ac.bench import Bench, spec_of
+
+
+class Offer(Bench):
+    """A bench with offers; ``mixed`` adds DC EVSEs behind the AC ones."""
+
+    def once(self, dt: int = 50 * NS_PER_MS) -> Tick:
+        return self.step(self._observe, station=limits.apply, dt=dt)
+
+    def _observe(self, t: Tick, conn: Conn) -> None:
+        if conn.spec.kind is EvseKind.AC:
+            proximity.observe(t, conn)
+            over_current.observe(t, conn)
+            ac.observe(t, conn)
+
+    def go(self, seconds: float, dt: int = 50 * NS_PER_MS) -> None:
+        end = self.now + int(seconds * NS_PER_S)
+        while self.now < end:
+            self.once(dt)
+
+    def charge(self, pp: PpState = PpState.A32, evse_id: int = 1, *, settle: bool = True) -> Offer:
+        self.plug(pp, evse_id)
+        self.energise(evse_id)
+        if settle:
+            self.go(1)
+        return self
+
+    def set(self, name: str, ma: int | None, evse_id: int = 1) -> str:
+        t = self.tick()
+        ac.set_dynamic(t, SetDynamicLimit(seq=1, evse_id=evse_id, name=name, current_ma=ma))
+        self.keep(t)
+        self.once()
+        return str(t.events[0].data["why"]) if t.events else ""
+
+    def rows(self, evse_id: int = 1) -> tuple[LimitEntry, ...]:
+        t = self.tick()
+        limits.site_caps(t)
+        return limits.explain(t, t.conns[evse_id - 1])
+
+    def binding(self) -> tuple[int, LimitSource]:
+        self.once()
+        row = self.rows()[0]
+        assert row.binds and row.source is self.evse().limit_source and row.current_ma is not None
+        return self.evse().offered_ma, row.source
+
+
+def currents(*ma: int) -> MeterValues:
+    return MeterValues(energy_import_wh=0, current_l_ma=(ma[0], ma[1], ma[2]))
+
+
+def site(power_w: int, source: LimitSource = LimitSource.SITE, **fields: Any) -> PowerLimit:
+    return PowerLimit(**{"source": source, "evse_id": 0, "power_w": power_w, "set_at": 0} | fields)
+
+
+# -- the minimum rule ------------------------------------------------------------------------------------------------------
+
+
+def test_the_smallest_of_wiring_cable_and_grid_binds_and_is_the_physical_limit() -> None:
+    b = Offer(spec_of(evse_ma=32_000, grid_ma=25_000)).charge(PpState.A63)
+    assert b.binding() == (25_000, LimitSource.GRID)
+    b.unplug()
+    b.go(1)
+    b.charge(PpState.A20)
+    assert b.binding() == (20_000, LimitSource.CABLE)
+    b.set("x", 10_000)
+    assert b.binding() == (10_000, LimitSource.DYNAMIC)
+    assert ac.physical_ma(b.tick().conns[0]) == 20_000  # whatever is set from outside
+    assert [r.source for r in b.rows()] == [LimitSource.DYNAMIC, LimitSource.CABLE, LimitSource.GRID, LimitSource.EVSE]
+
+
+def test_minus_one_is_no_limit_and_below_6_a_is_nothing() -> None:
+    b = Offer().charge()
+    b.set("x", -1)
+    assert b.binding() == (32_000, LimitSource.EVSE)
+    for ma, offered in ((6_000, 6_000), (5_999, 0), (0, 0), (6_190, 6_100), (20_250, 20_200)):
+        b.set("x", ma)
+        assert b.binding() == (offered, LimitSource.DYNAMIC)
+        assert b.rows()[0].current_ma == ma  # the row says what was set
+
+
+def test_no_offer_without_a_transaction_and_none_while_it_ends() -> None:
+    b = Offer().charge()
+    for stage, offers in ((Stage.AUTHORISED, True), (Stage.CURRENT, True), (Stage.RAMP_DOWN, False)):
+        b.work(stage=stage)
+        b.once()
+        assert (b.evse().offered_ma > 0) is offers
+    for stage in (Stage.EMPTY, Stage.PLUGGED, Stage.DISCHARGE, Stage.FINISHED):
+        b.work(stage=stage)
+        b.once()
+        assert b.evse().offered_ma == b.evse().offered_w == 0
+
+
+def test_no_valid_cable_no_offer() -> None:
+    b = Offer().charge()
+    b.board(pp=PpState.INVALID)
+    b.go(1)
+    assert b.binding() == (0, LimitSource.CABLE) and "no valid cable: invalid" in b.rows()[0].detail
+
+
+def test_a_silent_board_gets_no_offer() -> None:
+    b = Offer().charge()
+    b.silent = {1}
+    b.once()
+    assert b.evse().offered_ma == 0
+
+
+@pytest.mark.parametrize("position", range(16))
+def test_the_rotary_switch_has_the_factory_table(position: int) -> None:
+    amps = (6, 10, 13, 16, 20, 32, 40, 63)[position % 8]
+    b = Offer(spec_of(evse_ma=80_000, rotary=True))
+    b.board(rotary=position)
+    b.charge(PpState.A63)
+    assert b.evse().offered_ma == amps * 1000
+    assert b.evse().offered_w == amps * 230 * (1 if position < 8 else 3)
+    assert any(r.source is LimitSource.GRID and r.detail == f"rotary switch at {position:X}" for r in b.rows())
+
+
+def test_the_rotary_table_can_be_edited_is_read_once_and_unread_is_nothing() -> None:
+    table = tuple(RotaryPosition(current_a=25, phases=3) for _ in range(16))
+    b = Offer(spec_of(rotary=True, rotary_table=table)).charge()
+    assert b.binding() == (0, LimitSource.GRID)
+    b.board(rotary=3)
+    assert b.binding() == (25_000, LimitSource.GRID)
+    fresh = Offer(spec_of(rotary=True))
+    fresh.board(rotary=0xB)
+    fresh.charge()
+    fresh.board(rotary=0xD)
+    assert fresh.binding() == (16_000, LimitSource.GRID)
+    fresh.board(rotary=99)
+    assert fresh.binding() == (16_000, LimitSource.GRID)
+
+
+# -- dynamic limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_manual() -> None:
+    """Charge Control C, 15.16.1: five names, the sixth is ignored, a name is overwritten."""
+    b = Offer(spec_of(evse_ma=63_000)).charge(PpState.A63)
+    for name, amps in (("internal", 6), ("ocpp", 13), ("special", 20), ("custom_1", 32), ("custom_2", 63)):
+        assert b.set(name, amps * 1000) == ""
+    why = b.set("ignored", 1_000)
+    assert "'ignored' is the sixth name and is ignored" in why and "internal, ocpp" in why
+    assert b.binding() == (6_000, LimitSource.DYNAMIC)
+    b.once()
+    assert "'ignored'" in b.causes[1][FaultCode.DYNAMIC_LIMIT_IGNORED]
+    b.set("internal", 20_000)
+    assert b.binding() == (13_000, LimitSource.DYNAMIC)
+    b.set("special", None)
+    b.once()
+    assert b.causes[1] == {}
+    assert b.set("ignored", 7_000) == ""
+    assert b.binding() == (7_000, LimitSource.DYNAMIC)
+
+
+@pytest.mark.parametrize(
+    ("evse_id", "name", "ma", "words"),
+    [(7, "x", 0, "no AC EVSE 7"), (1, "", 0, "1 to 40 characters"), (1, "y" * 41, 0, "characters"), (1, "x", -2, "-1 (no limit)"),
+     (1, "x", 10_000_001, "10000000 mA")],
+)  # fmt: skip
+def test_nonsense_is_refused_by_value(evse_id: int, name: str, ma: int, words: str) -> None:
+    b = Offer()
+    assert words in b.set(name, ma, evse_id) and b.mem().lim_dynamic == () and not b.mem().lim_contact
+
+
+def test_evse_0_means_every_ac_evse() -> None:
+    b = Offer(spec_of(n=2))
+    b.set("x", 8_000, evse_id=0)
+    assert [b.mem(i).lim_dynamic[0].current_ma for i in (1, 2)] == [8_000, 8_000]
+
+
+def test_a_limit_tells_its_age() -> None:
+    b = Offer().charge()
+    b.set("house", 10_000)
+    b.go(42, dt=NS_PER_S)
+    row = b.rows()[0]
+    assert (row.source, row.detail, row.age_s, row.current_ma, row.power_w) == (
+        LimitSource.DYNAMIC, "house", 42, 10_000, 6_900,
+    )  # fmt: skip
+
+
+def test_failsafe_until_the_first_contact() -> None:
+    b = Offer(spec_of(failsafe_ma=8_000)).charge()
+    assert b.binding() == (8_000, LimitSource.FAILSAFE)
+    b.set("x", 20_000)
+    assert b.binding() == (20_000, LimitSource.DYNAMIC)
+    b.set("x", None)
+    assert b.binding() == (32_000, LimitSource.EVSE)
+
+
+def test_a_stored_profile_is_no_contact_before_the_back_end_is_there() -> None:
+    b = Offer(spec_of(failsafe_ma=8_000)).charge()
+    b.limits = (PowerLimit(source=LimitSource.CSMS, evse_id=1, power_w=11_040, set_at=b.now),)
+    assert b.binding() == (8_000, LimitSource.FAILSAFE)
+    b.backend_online = True
+    b.once()
+    assert b.binding() == (16_000, LimitSource.CSMS)
+    b.backend_online = False
+    assert b.binding() == (16_000, LimitSource.CSMS)
+
+
+def test_a_failsafe_of_0_pauses() -> None:
+    assert Offer(spec_of(failsafe_ma=0)).charge().binding() == (0, LimitSource.FAILSAFE)
+
+
+def test_fallback_replaces_limits_that_are_too_old() -> None:
+    b = Offer(spec_of(fallback_ma=10_000, fallback_s=60)).charge()
+    b.set("x", 20_000)
+    b.go(59, dt=NS_PER_S)
+    assert b.binding() == (20_000, LimitSource.DYNAMIC)
+    b.go(3, dt=NS_PER_S)
+    assert b.binding() == (10_000, LimitSource.FALLBACK)
+    b.set("x", 0)
+    assert b.binding() == (0, LimitSource.DYNAMIC)
+    b.go(62, dt=NS_PER_S)
+    assert b.binding() == (10_000, LimitSource.FALLBACK)
+
+
+def test_fallback_when_nobody_ever_spoke_and_when_one_of_two_falls_silent() -> None:
+    b = Offer(spec_of(fallback_ma=10_000, fallback_s=60)).charge()
+    assert b.binding() == (32_000, LimitSource.EVSE)
+    b.go(62, dt=NS_PER_S)
+    assert b.binding() == (10_000, LimitSource.FALLBACK)
+    b.set("a", 16_000)
+    b.set("b", 20_000)
+    b.go(40, dt=NS_PER_S)
+    b.set("b", 20_000)
+    b.go(40, dt=NS_PER_S)
+    assert b.binding() == (10_000, LimitSource.FALLBACK)
+
+
+def test_without_a_fallback_current_old_limits_stay() -> None:
+    b = Offer(spec_of(fallback_s=60)).charge()
+    b.set("x", 9_000)
+    b.go(3_600, dt=10 * NS_PER_S)
+    assert b.binding() == (9_000, LimitSource.DYNAMIC)
+
+
+# -- other sources -----------------------------------------------------------------------------------------------------------
+
+
+def test_power_becomes_current_by_the_phases_in_use() -> None:
+    b = Offer().charge()
+    b.limits = (PowerLimit(source=LimitSource.USER, evse_id=1, power_w=11_040, set_at=0, detail="me"),)
+    assert b.binding() == (16_000, LimitSource.USER) and b.evse().offered_w == 11_040
+    one = Offer(spec_of(phases=1)).charge()
+    one.limits = (PowerLimit(source=LimitSource.USER, evse_id=1, power_w=3_680, set_at=0),)
+    assert one.binding() == (16_000, LimitSource.USER)
+
+
+def test_a_profile_in_ampere_keeps_its_ampere() -> None:
+    b = Offer(spec_of(phases=1)).charge()
+    b.limits = (PowerLimit(source=LimitSource.CSMS, evse_id=1, power_w=11_040, current_ma=16_000, set_at=0),)
+    assert b.binding() == (16_000, LimitSource.CSMS)
+
+
+def test_an_expired_limit_is_ignored_and_a_plan_is_not() -> None:
+    b = Offer().charge()
+    b.limits = (PowerLimit(source=LimitSource.CSMS, evse_id=1, power_w=0, set_at=0, expires_at=b.now + NS_PER_MS),)
+    assert b.binding() == (32_000, LimitSource.EVSE)
+    b.plan = Plan(
+        version=1,
+        allocations=(
+            Allocation(evse_id=1, requested_w=0, offered_w=0, allowed_w=0, assigned_w=6_900, chain=(), detail="share"),
+        ),
+        groups=(),
+        site_limit_w=0,
+    )
+    t = b.tick()
+    t.conns[0].allocation = b.plan.allocations[0]  # Tick.read does this for EVSEs in `by_id`
+    limits.apply(t)
+    assert (t.conns[0].w.offered_ma, t.conns[0].w.limit_source) == (10_000, LimitSource.PLAN)
+
+
+def test_an_event_action_limits() -> None:
+    b = Offer().charge()
+    b.memory(lim_rule_ma=7_000)
+    assert b.binding() == (7_000, LimitSource.RULE)
+    b.memory(lim_rule_ma=0)
+    assert b.binding() == (0, LimitSource.RULE)
+
+
+@pytest.mark.parametrize(
+    ("heat_dc", "offered"),
+    [(600, 32_000), (800, 32_000), (801, 31_700), (850, 19_000), (899, 6_200), (900, 0), (950, 0)],
+)
+def test_pt1000_falls_in_a_straight_line_from_start_to_stop(heat_dc: int, offered: int) -> None:
+    b = Offer().charge()
+    b.board(temperature_dc=heat_dc)
+    b.once()
+    assert b.evse().offered_ma == offered
+    assert (FaultCode.STATION_OVER_TEMPERATURE in b.causes[1]) is (heat_dc >= 900)
+
+
+def test_the_hotter_of_two_sensors_counts_and_a_stop_lasts_until_the_start_temperature() -> None:
+    b = Offer().charge()
+    b.board(board_temperature_dc=905)
+    b.once()
+    assert b.binding() == (0, LimitSource.THERMAL)
+    b.board(board_temperature_dc=810)
+    assert b.binding() == (0, LimitSource.THERMAL)
+    b.board(board_temperature_dc=790)
+    assert b.binding() == (32_000, LimitSource.EVSE)
+
+
+@pytest.mark.parametrize(("ptc_ma", "offered", "fault"), [(0, 0, True), (10_000, 10_000, False)])
+def test_a_ptc_is_a_step(ptc_ma: int, offered: int, fault: bool) -> None:
+    b = Offer(spec_of(ptc_ma=ptc_ma)).charge()
+    b.board(ptc_hot=True)
+    b.once()
+    assert b.binding() == (offered, LimitSource.THERMAL)
+    assert (FaultCode.STATION_OVER_TEMPERATURE in b.causes[1]) is fault
+
+
+def test_one_phase_of_three_gets_20_a() -> None:
+    b = Offer(spec_of(out_of_balance_ma=20_000)).charge()
+    b.meters[1] = currents(31_000, 31_000, 31_000)
+    assert b.binding() == (32_000, LimitSource.EVSE)
+    b.meters[1] = currents(31_000, 100, 0)
+    b.once()
+    assert b.binding() == (20_000, LimitSource.OUT_OF_BALANCE)
+    b.meters[1] = None
+    assert b.binding() == (20_000, LimitSource.OUT_OF_BALANCE)
+    b.meters[1] = currents(20_000, 20_000, 19_000)
+    b.once()
+    assert b.binding() == (32_000, LimitSource.EVSE)
+    single = Offer(spec_of(out_of_balance_ma=20_000, phases=1)).charge()
+    single.meters[1] = currents(31_000, 0, 0)
+    single.once()
+    assert single.binding() == (32_000, LimitSource.EVSE)  # the connection has one phase only
+    switch = PhaseSwitchSpec(enabled=True, default_phases=1)
+    assert Offer(spec_of(out_of_balance_ma=20_000, phase_switch=switch)).charge().evse().offered_ma == 20_000
+
+
+def test_an_imbalance_that_stays_is_reported() -> None:
+    b = Offer(spec_of(out_of_balance_ma=20_000)).charge()
+    b.meters[1] = currents(27_000, 0, 0)
+    b.go(9)
+    assert FaultCode.OUT_OF_BALANCE not in b.causes[1]
+    b.go(2)
+    assert FaultCode.OUT_OF_BALANCE in b.causes[1]
+    b.meters[1] = currents(20_300, 0, 0)
+    b.go(1)
+    assert FaultCode.OUT_OF_BALANCE not in b.causes[1]
+
+
+# -- the shared site -----------------------------------------------------------------------------------------------------------
+
+
+def mixed(site_limit_w: int = 0, ac_evses: int = 2) -> StationSpec:
+    alone = spec_of(n=ac_evses)
+    dc = EvseSpec(evse_id=ac_evses + 1, has_meter=False)
+    return replace(alone, evses=(*alone.evses, dc), site_limit_w=site_limit_w)
+
+
+def feed_dc(b: Offer, evse_id: int, power_w: int) -> None:
+    """A DC EVSE in the charge loop that is offered ``power_w`` when nothing else binds."""
+    b.work(evse_id, stage=Stage.CURRENT, session_id="dc", lease=True, plugged=True, tx_open=True)
+    b.limits = (*b.limits, PowerLimit(source=LimitSource.USER, evse_id=evse_id, power_w=power_w, set_at=0))
+
+
+def apply(b: Offer, dc_w: int = 0) -> list[tuple[int, int]]:
+    """Offers (W, mA) of one tick; the DC EVSE has modules and a plan for ``dc_w``."""
+
+    def station(t: Tick) -> None:
+        for conn in t.conns:
+            if conn.spec.kind is EvseKind.DC:
+                conn.modules_w = dc_w
+                conn.allocation = Allocation(
+                    evse_id=conn.spec.evse_id, requested_w=dc_w, offered_w=dc_w, allowed_w=dc_w, assigned_w=dc_w, chain=()
+                )
+        limits.apply(t)
+
+    b.step(b._observe, station=station)
+    return [(e.offered_w, e.offered_ma) for e in b.state.evses]
+
+
+def test_ac_and_dc_share_one_site_cap_on_the_same_tick() -> None:
+    b = Offer(mixed())
+    b.charge(PpState.A32, 1).charge(PpState.A32, 2)
+    feed_dc(b, 3, 50_000)
+    assert apply(b, 50_000) == [(22_080, 32_000), (22_080, 32_000), (50_000, 250_000)]
+    b.limits = (*b.limits, site(60_000))
+    (a, a_ma), (c, _), (dc, _) = apply(b, 50_000)
+    assert a == c == 13_662 and a_ma == 19_800 and dc == 30_994  # all to 62 % of what they had
+    assert a + c + dc * 1000 // 950 <= 60_000
+    assert b.evse(1).limit_source is LimitSource.SITE
+
+
+def test_who_came_last_waits_when_there_is_not_6_a_for_everybody_and_nothing_is_wasted() -> None:
+    b = Offer(spec_of(n=3))
+    for i in (1, 2, 3):
+        b.charge(PpState.A32, i)
+    b.limits = (site(3 * 230 * 13),)
+    assert apply(b) == [(4_485, 6_500), (4_485, 6_500), (0, 0)]
+    b.limits = (site(3 * 230 * 11),)
+    assert [ma for _, ma in apply(b)] == [11_000, 0, 0]
+    b.limits = (site(3 * 230 * 5),)
+    assert [ma for _, ma in apply(b)] == [0, 0, 0]
+    b.limits = ()
+    assert [ma for _, ma in apply(b)] == [32_000] * 3
+
+
+def test_a_station_profile_in_ampere_holds_for_the_sum_of_each_phase() -> None:
+    b = Offer(spec_of(n=2, phases=1))
+    b.charge(PpState.A32, 1).charge(PpState.A32, 2)
+    b.limits = (site(32 * 690, LimitSource.CSMS, current_ma=32_000, detail="ChargePointMaxProfile"),)
+    assert [ma for _, ma in apply(b)] == [16_000, 16_000]
+    b.limits = (site(16 * 690, LimitSource.CSMS, current_ma=10_000),)
+    assert [ma for _, ma in apply(b)] == [10_000, 0]
+
+
+def test_a_lost_site_meter_stops_every_increase() -> None:
+    b = Offer(spec_of(n=2, station={"has_site_meter": True}))
+    b.charge(PpState.A32, 1)
+    b.set("x", 13_000)
+    b.fault()
+    faults = [replace(f, code=FaultCode.SITE_METER_LOST) for f in _records(b)]
+    b.state = replace(b.state, faults=tuple(faults))
+    b.once()
+    b.set("x", 32_000)
+    assert b.binding() == (13_000, LimitSource.FAILSAFE)
+    b.charge(PpState.A32, 2)
+    assert b.evse(2).offered_ma == 6_000
+    b.state = replace(b.state, faults=())
+    assert b.binding()[0] == 32_000
+
+
+def _records(b: Offer) -> list[Any]:
+    b.fault(FaultCode.OUT_OF_BALANCE)
+    found = list(b.evse().faults)
+    b.fault()
+    return found
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------------------
+
+AMPS = st.integers(-1, 64_000)
+DEEDS = st.one_of(
+    st.tuples(st.just("dynamic"), st.tuples(st.sampled_from("abcdefg"), st.one_of(st.none(), AMPS))),
+    st.tuples(st.just("pp"), st.sampled_from(PpState)),
+    st.tuples(st.just("heat"), st.one_of(st.none(), st.integers(-400, 1_200))),
+    st.tuples(st.just("ptc"), st.booleans()),
+    st.tuples(st.just("rotary"), st.one_of(st.none(), st.integers(-1, 20))),
+    st.tuples(st.just("rule"), AMPS),
+    st.tuples(st.just("stage"), st.sampled_from([Stage.AUTHORISED, Stage.CURRENT, Stage.RAMP_DOWN, Stage.FINISHED])),
+    st.tuples(st.just("csms"), st.tuples(st.integers(0, 30_000), st.one_of(st.none(), st.integers(0, 64_000)))),
+    st.tuples(st.just("site"), st.one_of(st.none(), st.integers(0, 60_000))),
+    st.tuples(st.just("meter"), st.tuples(*[st.integers(0, 50_000)] * 3)),
+    st.tuples(st.just("board"), st.booleans()),
+)
+SPECS = st.fixed_dictionaries(
+    {
+        "evse_ma": st.integers(6_000, 80_000),
+        "grid_ma": st.one_of(st.just(-1), st.integers(0, 80_000)),
+        "rotary": st.booleans(),
+        "phases": st.sampled_from([1, 3]),
+        "failsafe_ma": st.sampled_from([-1, 0, 6_000, 10_000]),
+        "fallback_ma": st.sampled_from([-1, 0, 8_000]),
+        "fallback_s": st.sampled_from([0, 5]),
+        "out_of_balance_ma": st.sampled_from([-1, 20_000]),
+        "ptc_ma": st.sampled_from([0, 10_000]),
+    }
+)
+
+
+def _do(b: Offer, deed: str, value: Any, evse_id: int) -> None:
+    match deed:
+        case "dynamic":
+            b.set(value[0], value[1], evse_id)
+        case "pp":
+            b.board(evse_id, pp=value)
+        case "heat":
+            b.board(evse_id, temperature_dc=value)
+        case "ptc":
+            b.board(evse_id, ptc_hot=value)
+        case "rotary":
+            b.board(evse_id, rotary=value)
+        case "rule":
+            b.memory(evse_id, lim_rule_ma=value)
+        case "stage":
+            b.work(evse_id, stage=value)
+        case "csms":
+            others = tuple(x for x in b.limits if x.evse_id != evse_id)
+            power, ma = value
+            b.limits = (*others, PowerLimit(source=LimitSource.CSMS, evse_id=evse_id, power_w=power, current_ma=ma, set_at=0))
+        case "site":
+            others = tuple(x for x in b.limits if x.evse_id)
+            b.limits = others if value is None else (*others, site(value))
+        case "meter":
+            b.meters[evse_id] = MeterValues(current_l_ma=value, energy_import_wh=0)
+        case _:
+            b.silent = b.silent - {evse_id} if value else b.silent | {evse_id}
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    SPECS,
+    st.lists(st.tuples(DEEDS, st.integers(1, 2), st.integers(1, 10_000)), min_size=1, max_size=40),
+)
+def test_offered_is_never_above_any_cap_on_any_tick(
+    fields: dict[str, Any], steps: list[tuple[tuple[str, Any], int, int]]
+) -> None:
+    """Any limits, readings and tick spacing: offers keep to every row, to wiring and cable, and to the site together."""
+    b = Offer(spec_of(n=2, **fields))
+    for i in (1, 2):
+        b.charge(PpState.A32, i, settle=False)
+    for (deed, value), evse_id, dt in steps:
+        _do(b, deed, value, evse_id)
+        t = b.once(dt * NS_PER_MS)
+        total = 0
+        for conn in t.conns:
+            w, i = conn.w, conn.spec.evse_id
+            total += w.offered_w
+            assert w.offered_ma == 0 or (w.offered_ma >= 6_000 and w.offered_ma % 100 == 0)
+            assert all(w.offered_ma <= max(0, ma) for ma, _, _ in conn.capped_ma)
+            assert w.offered_ma <= fields["evse_ma"] and (w.offered_ma == 0 or w.stage in ac.OFFER_STAGES)
+            assert all(w.offered_ma <= max(x.current_ma, 0) or x.current_ma < 0 or fields["fallback_s"] for x in conn.a.lim_dynamic)
+            cable = proximity.cable_ma(conn)
+            assert w.offered_ma == 0 or (cable is not None and w.offered_ma <= cable and i not in b.silent)
+            assert w.offered_w >= w.offered_ma * fields["phases"] * 230 // 1000 or fields["rotary"]
+            rows = ac.explain(t, conn)
+            assert [r.binds for r in rows] == [True] + [False] * (len(rows) - 1)
+            assert [r.current_ma for r in rows] == sorted(r.current_ma or 0 for r in rows)
+        if t.site_dc_w is not None:
+            cap = next(x.power_w for x in b.limits if x.evse_id == 0)
+            assert total <= cap
