@@ -222,7 +222,7 @@ class AcEv:
         waited = now - self._seen_at
         if pilot in (PilotMode.E, PilotMode.F):
             if not spec.ignore_pwm:
-                self._offer, self.s2 = 0, False
+                self._offer, self.s2 = 0, self._early
             return
         if offer >= MIN_MA:
             self._idle_since = now
