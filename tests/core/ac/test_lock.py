@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from evse.config.lock_profiles import list_locks, load_lock
 from evse.core.ac import lock, proximity
 from evse.core.ac.lock import DRIVEN, TABLE, Signal
 from evse.core.ac.memory import LockStage
@@ -32,6 +33,8 @@ class Locked(Bench):
 
     def __init__(self, spec: StationSpec | None = None) -> None:
         super().__init__(spec or spec_of(lock_motor=MOTOR))
+        ac = self.spec.evses[0].ac
+        self.motor = ac.lock_motor if ac is not None else MOTOR
         self.wanted = False
         self.stuck = False  # never moves
         self.jams = 0  # so many movements do nothing
@@ -47,7 +50,7 @@ class Locked(Bench):
                 self.jams -= 1
                 self.moves_at = None
             else:
-                self.moves_at = (self.now + MOTOR.drive_ms * NS_PER_MS, level)
+                self.moves_at = (self.now + self.motor.drive_ms * NS_PER_MS, level)
         if self.moves_at is not None and self.now >= self.moves_at[0] and not self.stuck:
             self.board(lock=LockState.LOCKED if self.moves_at[1] else LockState.UNLOCKED)
             self.moves_at = None
@@ -173,6 +176,39 @@ def test_after_a_restart_in_a_locked_state_the_lock_opens() -> None:
     b.moves_at = (b.now + NS_PER_S, False)
     b.go(2)
     assert b.stage is LockStage.OPEN and b.causes[1] == {}
+
+
+NAMES = (
+    "kuester-02s", "kuester-04s", "ev-t2m3s-e-lock12v", "ev-t2m3sm-e-lock12v", "hella-micro-actuator-1",
+    "walther-werke-9798999009", "intramco-603205", "scame-200.23260bs", "scame-200.23261bs", "scame-200.23261bp",
+    "scame-200.23261bl",
+)  # fmt: skip
+"""Charge Control C user guide, table 47, plug_lock/type."""
+
+
+def test_every_motor_of_the_manual_has_a_profile() -> None:
+    assert set(list_locks()) == {*NAMES, "generic"}
+    for name in NAMES:
+        assert load_lock(name).name == name
+
+
+@pytest.mark.parametrize("name", [*NAMES, "generic"])
+def test_every_profile_locks_and_unlocks_and_overcomes_a_jam(name: str) -> None:
+    motor = load_lock(name)
+    b = Locked(spec_of(lock_motor=motor))
+    if motor.feedback == "none":
+        b.board(lock=LockState.UNKNOWN)
+        b.stuck = True  # nobody sees where it is
+    b.plug()
+    b.go(6)
+    b.wanted, b.jams = True, motor.feedback != "none"
+    b.go(20)
+    assert b.ready() and b.causes[1] == {}
+    b.wanted = False
+    b.go(10)
+    assert b.stage is LockStage.OPEN
+    for (a, _), (c, _) in itertools.pairwise(b.levels[1:]):
+        assert c - a >= (motor.drive_ms + motor.pause_ms) * NS_PER_MS
 
 
 # -- failures -----------------------------------------------------------------------------------------------------------
