@@ -180,7 +180,7 @@ def _target(t: Tick, conn: Conn, wanted: bool) -> bool:
         return live and a.lock_cmd
     target = wanted or a.lock_hold or (conn.ac.lock_mode is LockMode.PLUGGED and w.plugged)
     if a.lock_rule is not None:
-        target = a.lock_rule or wanted
+        target = a.lock_rule or w.tx_open
     plug = proximity.plug_in(conn)
     if plug is False or (plug is None and not a.lock_cmd):
         target = False
@@ -210,8 +210,8 @@ def _faults(t: Tick, conn: Conn) -> tuple[bool, bool, bool]:
 def _signal(t: Tick, conn: Conn) -> Signal:
     """Return the one signal that counts now."""
     a, motor, found = conn.a, conn.ac.lock_motor, reading(conn)
-    stage = a.lock_stage
-    want = a.lock_wanted and (a.lock_cmd or not a.lock_empty_at)  # no attempt to lock without its charge
+    stage, want = a.lock_stage, a.lock_wanted
+    lock = want and (a.lock_cmd or not a.lock_empty_at)  # no attempt to lock without the charge to unlock
     due = t.now >= a.lock_deadline
     blind = motor.feedback == "none"
     late = Signal.NONE
@@ -219,8 +219,8 @@ def _signal(t: Tick, conn: Conn) -> Signal:
         late = Signal.SPENT if a.lock_tries + 1 >= motor.tries else Signal.LATE
     match stage:
         case LockStage.UNKNOWN:
-            return Signal.LOCK if want else Signal.OPEN
-        case LockStage.OPEN if want:
+            return Signal.LOCK if lock else Signal.OPEN
+        case LockStage.OPEN if lock:
             return Signal.LOCK
         case LockStage.OPEN | LockStage.LOCKED if a.lock_broken:
             return Signal.OPEN if stage is LockStage.LOCKED and not want else Signal.ODD
@@ -230,7 +230,7 @@ def _signal(t: Tick, conn: Conn) -> Signal:
             return Signal.OPEN
         case LockStage.LOCKING:
             return Signal.AT_LOCKED if found is LockState.LOCKED or (blind and due) else late
-        case LockStage.UNLOCKING if want:
+        case LockStage.UNLOCKING if lock:
             return Signal.LOCK
         case LockStage.UNLOCKING:
             return Signal.AT_OPEN if found is LockState.UNLOCKED or (blind and due) else late
@@ -238,6 +238,8 @@ def _signal(t: Tick, conn: Conn) -> Signal:
             return Signal.OPEN
         case LockStage.BACK_TO_LOCKED if want:
             return Signal.LOCK
+        case LockStage.BACK_TO_OPEN if not lock:
+            return Signal.NONE
         case LockStage.BACK_TO_OPEN | LockStage.BACK_TO_LOCKED:
             return Signal.LATE if due else Signal.NONE
         case LockStage.CANNOT_LOCK:
@@ -245,7 +247,7 @@ def _signal(t: Tick, conn: Conn) -> Signal:
         case LockStage.CANNOT_UNLOCK if found is LockState.UNLOCKED:
             return Signal.AT_OPEN
         case LockStage.CANNOT_UNLOCK:
-            return Signal.LOCK if want else Signal.NONE
+            return Signal.LOCK if lock else Signal.NONE
         case _:
             return Signal.NONE
 

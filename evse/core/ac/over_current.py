@@ -99,8 +99,12 @@ def _react(t: Tick, conn: Conn, over: str) -> None:
 
 def cap_ma(conn: Conn) -> int:
     """Return the limit because of over-current in mA per phase; -1 = none."""
-    a = conn.a
-    return 0 if a.oc_pause_until or a.oc_trips >= TRIPS_MAX else a.oc_cap_ma
+    return 0 if pause(conn) else conn.a.oc_cap_ma
+
+
+def pause(conn: Conn) -> str:
+    """Return why a vehicle that goes on without PWM must be cut off, "" when nothing is wrong."""
+    return "the pause after over-current" if conn.a.oc_pause_until or conn.a.oc_trips >= TRIPS_MAX else ""
 
 
 def text(conn: Conn) -> str:

@@ -310,6 +310,22 @@ def test_no_attempt_with_an_empty_capacitor_and_a_fault_after_its_time() -> None
     assert b.stage is LockStage.OPEN  # unlocking is always tried
 
 
+def test_a_slow_capacitor_delays_the_next_try_and_tries_are_still_counted() -> None:
+    """Each movement takes its charge: the lock waits for it and gives up after three movements all the same."""
+    b = Locked()
+    b.plug()
+    b.go(1)
+    b.stuck, b.wanted = True, True
+    moves = 0
+    for _ in range(60):
+        before = len(b.levels)
+        b.go(0.5)
+        moved = len(b.levels) > before
+        moves += moved
+        b.board(lock_charged=not moved)
+    assert b.stage is LockStage.CANNOT_LOCK and [level for _, level in b.levels].count(True) == 3
+
+
 # -- faults, force, hold ------------------------------------------------------------------------------------------------
 
 
@@ -421,10 +437,10 @@ def test_an_event_action_moves_the_lock_but_not_out_of_a_session() -> None:
     b.go(2)
     assert b.stage is LockStage.LOCKED
     b.memory(lock_rule=False)
-    b.wanted = True
+    b.work(tx_open=True)
     b.go(2)
     assert b.stage is LockStage.LOCKED
-    b.wanted = False
+    b.work(tx_open=False)
     b.go(2)
     assert b.stage is LockStage.OPEN
 
