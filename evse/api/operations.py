@@ -2,79 +2,13 @@
 
 from __future__ import annotations
 
-import enum
-
-import msgspec
-
 from evse.access.roles import Role as Role  # re-exported: part of the registry
 from evse.api import models as m
-
-
-class Risk(enum.Enum):
-    """What an operation can do to people; the CLI asks ``--accept-risk`` by this name."""
-
-    NONE = "none"
-    STOP_CHARGING = "stop-charging"
-    ENERGISE = "energise"
-
-
-class Empty(m.Model, frozen=True, kw_only=True):
-    """No request fields."""
-
-
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation. GET operations take their request as query parameters, POST as JSON body."""
-
-    name: str
-    method: str
-    path: str
-    request: type[m.Model] = Empty
-    response: type[m.Model]
-    role: Role
-    help: str
-    risk: Risk = Risk.NONE
-    stream: bool = False
-    audit: bool = False
-
-
-def _get(
-    name: str,
-    path: str,
-    response: type[m.Model],
-    help_: str,
-    request: type[m.Model] = Empty,
-    role: Role = Role.GUEST,
-    *,
-    stream: bool = False,
-) -> Operation:
-    return Operation(
-        name=name, method="GET", path=path, request=request, response=response, role=role, help=help_, stream=stream
-    )
-
-
-def _post(
-    name: str,
-    path: str,
-    request: type[m.Model],
-    response: type[m.Model],
-    help_: str,
-    role: Role = Role.OPERATOR,
-    risk: Risk = Risk.NONE,
-    *,
-    audit: bool = True,
-) -> Operation:
-    return Operation(
-        name=name,
-        method="POST",
-        path=path,
-        request=request,
-        response=response,
-        role=role,
-        help=help_,
-        risk=risk,
-        audit=audit,
-    )
-
+from evse.api.operation import Empty as Empty
+from evse.api.operation import Operation as Operation
+from evse.api.operation import Risk as Risk
+from evse.api.operation import get as _get
+from evse.api.operation import post as _post
 
 OPERATIONS: tuple[Operation, ...] = (
     _get("version.get", "/v1/version", m.Version, "Version of the daemon and of the API"),
