@@ -48,8 +48,7 @@ def _part(act: Callable[[AcConnectorWorld, bool], None], what: str, needs: Calla
         lacking = {point.evse_id: needs(point) for point in points}
         able = [point for point in points if not lacking[point.evse_id]]
         if not able:
-            reasons = "; ".join(f"connector {number} {why}" for number, why in lacking.items())
-            raise ConfigError([f"connector = {args.connector}: {reasons or 'the station has no AC connector'}"])
+            raise ConfigError([f"connector = {number}: {why}" for number, why in lacking.items()])
         for point in able:
             act(point, on)
         return f"{where(able)}: {what}" + ("" if on else " ended")
