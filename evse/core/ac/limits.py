@@ -273,16 +273,21 @@ def _thermal(conn: Conn) -> list[Row]:
 
 
 def offer(t: Tick, conn: Conn) -> None:
-    """Set what is offered before the site is shared out: `capped_ma`, and of the EVSE mA, W and the source that binds."""
+    """Set what is offered before the site is shared out: `capped_ma`, and of the EVSE mA, W and the source that binds.
+
+    Without a transaction or a board there is nothing to offer and there are no rows; `explain` has them at any time.
+    """
     w, a = conn.w, conn.a
+    if w.stage not in OFFER_STAGES or conn.b is None:
+        a.lim_free_ma = 0
+        put(conn, 0)
+        return
     found = rows(t, conn)
     conn.capped_ma = [(row.current_ma, row.source, row.detail) for row in found]
     binding = min(found, key=_current)
     w.limit_source = binding.source
-    offers = w.stage in OFFER_STAGES and conn.b is not None
-    put(conn, usable_ma(binding.current_ma) if offers else 0)
-    free = min(row.current_ma for row in found if row.source is not LimitSource.OVER_CURRENT)
-    a.lim_free_ma = usable_ma(free) if offers else 0
+    put(conn, usable_ma(binding.current_ma))
+    a.lim_free_ma = usable_ma(min(row.current_ma for row in found if row.source is not LimitSource.OVER_CURRENT))
 
 
 def put(conn: Conn, offered_ma: int) -> None:
