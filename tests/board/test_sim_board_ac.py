@@ -62,8 +62,8 @@ class Host:
     """The host's end of an AC board and the parts below it, with a clock; parts step every 10 ms."""
 
     def __init__(self, spec: AcSpec = SPEC) -> None:
-        self.plant = AcPlant(spec)
-        self.board = SimAcBoard(self.plant, random.Random(1))
+        self.plant: Any = AcPlant(spec)  # Any: what it says changes between two looks
+        self.board: Any = SimAcBoard(self.plant, random.Random(1))
         self.now = START
         self.deframer = link.deframer()
         self.counter = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from evse.domain.ac import AcSpec, HlcMode, PilotMode, V2gPhase
 from evse.domain.signals import Authorization, CpState
 from evse.sim.ev_ac import AC_FAST, AcEv, AcEvSpec
@@ -22,8 +24,8 @@ class AcRig:
 
     def __init__(self, spec: AcSpec = SPEC) -> None:
         self.mains = Mains()
-        self.plant = AcPlant(spec)
-        self.point = AcConnectorWorld(1, self.plant, self.mains, AC_FAST)
+        self.plant: Any = AcPlant(spec)  # Any: what it says changes between two looks
+        self.point: Any = AcConnectorWorld(1, self.plant, self.mains, AC_FAST)
         self.now: Instant = 0
         self.offer_ma = 16_000
         self.phases = 3
@@ -35,12 +37,14 @@ class AcRig:
         out.authorization = Authorization.GRANTED
 
     def plug(self, spec: AcEvSpec) -> AcEv:
-        return self.point.plug_in(spec, self.now)
+        self.point.plug_in(spec, self.now)
+        return self.ev
 
     @property
     def ev(self) -> AcEv:
-        assert self.point.ev is not None
-        return self.point.ev
+        ev = self.point.ev
+        assert isinstance(ev, AcEv)
+        return ev
 
     def control(self) -> None:
         """React to what the plant says now."""

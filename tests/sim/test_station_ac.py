@@ -273,21 +273,22 @@ def test_every_ac_fault_can_be_raised_and_cleared_with_and_without_a_car() -> No
             for name in names("ac"):
                 if name in CATALOGUE and name not in CATALOGUE_AC:
                     continue
-                place = {"fault": name, "connector": HOME.get(name, 2)}
+                number = HOME.get(name, 2)
+                place = {"fault": name, "connector": number}
                 if plugged:
-                    await desk.done(cmd="plug_in", connector=place["connector"], hlc="ac")
-                    desk.charge(place["connector"])
+                    await desk.done(cmd="plug_in", connector=number, hlc="ac")
+                    desk.charge(number)
                 await desk.done(cmd="fault", action="raise", **place)
                 assert len(station.active_faults) == 1
                 await desk.run(0.5)
                 cleared = await desk.done(cmd="fault", action="clear", **place)
                 assert cleared["happened"] and not station.active_faults, name
-                assert not station.manners[place["connector"]]
+                assert not station.manners[number]
                 if plugged:
-                    await desk.done(cmd="plug_out", connector=place["connector"], force=True)
+                    await desk.done(cmd="plug_out", connector=number, force=True)
                 desk.levels.clear()
                 await desk.run(0.3)
-                assert not _faulty(station, place["connector"]), name
+                assert not _faulty(station, number), name
         await desk.run(10)
         desk.charge(2)
         await desk.done(cmd="plug_in", connector=2)
