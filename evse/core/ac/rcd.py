@@ -70,7 +70,11 @@ def observe(t: Tick, conn: Conn) -> None:
     elif conn.b is not None:
         _monitor(t, conn)
         if a.rcd_stage is RcdStage.IDLE and _due(t, conn):
-            a.rcd_stage = RcdStage.WANTED
+            wrong = problems(conn.ac.rcd)
+            if wrong:
+                _end(t, conn, wrong[0])
+            else:
+                a.rcd_stage = RcdStage.WANTED
 
 
 def tripped(t: Tick, conn: Conn) -> bool:
@@ -222,6 +226,8 @@ def request_test(t: Tick, conn: Conn, c: TestRcd) -> None:
     spec, why = conn.ac.rcd, ""
     if not spec.fitted or not spec.test:
         why = f"EVSE {c.evse_id} has no residual current monitor with a test output"
+    elif problems(spec):
+        why = problems(spec)[0]
     elif conn.w.lease:
         why = "energy flows; stop the session first"
     elif busy(conn):

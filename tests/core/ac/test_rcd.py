@@ -103,6 +103,16 @@ def test_the_order_constraint_is_exactly_that_of_the_manual(trigger: int, trippe
     assert (rcd.problems(spec) == []) is (tripped < trigger + normal)
 
 
+def test_times_that_cannot_work_fail_the_test_without_running_it() -> None:
+    b = Monitor(RcdSpec(fitted=True, test=True, trigger_ms=50, check_tripped_ms=750, check_normal_ms=700))
+    b.once()
+    assert "less than trigger_ms" in b.causes[1][FaultCode.RCD_TEST] and b.tests() == [False]
+    assert "less than trigger_ms" in b.ask()
+    b.fault(FaultCode.RCD_TEST)
+    b.go(5)
+    assert b.tests() == [False] and [level for _, level in b.edges] == [False] and not b.passed()
+
+
 # -- the test -----------------------------------------------------------------------------------------------------------
 
 
