@@ -15,9 +15,9 @@ import msgspec
 
 from evse.config.paths import profiles_dir
 from evse.domain.base import ConfigError
-from evse.domain.meter_profile import BusDefaults, MeterProfile, Register, ValueMap
+from evse.domain.meter_profile import BusDefaults, Identify, MeterProfile, Register, ValueMap
 
-__all__ = ["BusDefaults", "MeterProfile", "Register", "ValueMap", "list_profiles", "load_profile", "parse_profile"]
+__all__ = ["BusDefaults", "Identify", "MeterProfile", "Register", "ValueMap", "list_profiles", "load_profile", "parse_profile"]
 
 TEXT_TYPES = ("ascii", "ascii_low", "bytes")
 FILE_BYTES_MAX = 512 * 1024
@@ -115,6 +115,23 @@ def _check(profile: MeterProfile, text: str, where: str) -> list[str]:
             ]
             if any(sign not in ("+", "-") for sign in one.split()[1::2]) or (one and len(one.split()) % 2 == 0):
                 problems.append(f'{where}: values.{key}: {one!r} is not "a", "a + b" or "a - b"')
+    return problems + _check_identify(profile, by_name, where)
+
+
+def _check_identify(profile: MeterProfile, by_name: dict[str, Register], where: str) -> list[str]:
+    identify = profile.identify
+    problems = [
+        f"{where}: identify.{key}: {name!r} is not a register of this profile"
+        for key, name in (("quantity", identify.quantity), ("serial", identify.serial))
+        if name and name not in by_name
+    ]
+    register = by_name.get(identify.quantity)
+    if not identify.quantity and (identify.values or identify.texts):
+        problems.append(f"{where}: identify.values and identify.texts need identify.quantity")
+    if register is not None:
+        wanted = "texts" if register.type in TEXT_TYPES else "values"
+        if not getattr(identify, wanted) or (identify.values and identify.texts):
+            problems.append(f"{where}: identify.{wanted}: {register.quantity} has type {register.type}, list its {wanted}")
     return problems
 
 

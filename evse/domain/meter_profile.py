@@ -117,6 +117,19 @@ class ValueMap(Frozen, frozen=True, kw_only=True):
     temperature_dc: str = ""
 
 
+class Identify(Frozen, frozen=True, kw_only=True):
+    """How a device of this model shows that it is one. Empty = it does not; then only its values are plausible or not.
+
+    A number 0 or an empty text in ``quantity`` proves nothing (older firmware), any other value than those listed
+    proves another model.
+    """
+
+    quantity: str = ""  # register that tells the model
+    values: tuple[int, ...] = ()  # numbers that this model has there
+    texts: tuple[str, ...] = ()  # or beginnings of a text
+    serial: str = ""  # quantity that holds the serial number
+
+
 class MeterProfile(Frozen, frozen=True, kw_only=True):
     """A model. ``name`` is "<vendor>/<model>", the path below profiles/meters without ".toml"."""
 
@@ -132,6 +145,7 @@ class MeterProfile(Frozen, frozen=True, kw_only=True):
     sunspec_models: tuple[int, ...] = ()  # not empty: addresses count from the start of the first of these models
     sunspec_bases: tuple[int, ...] = ()  # where the walk over the models may begin
     bus: BusDefaults = field(default_factory=BusDefaults)
+    identify: Identify = field(default_factory=Identify)
     values: ValueMap = field(default_factory=ValueMap)
     notes: tuple[str, ...] = ()
 

@@ -157,6 +157,9 @@ def test_a_good_profile_loads() -> None:
         ('power_w = "w"', 'power_w = "w * v"', "values.power_w: 'w * v' is not"),
         ('confidence = "high"', 'confidence = "sure"', "Invalid enum value 'sure'"),
         ('model = "T"', "model = T", "t.toml: Invalid value"),
+        ("[values]", '[identify]\nserial = "sn"\n[values]', "identify.serial: 'sn' is not a register"),
+        ("[values]", '[identify]\nquantity = "v"\n[values]', "identify.values: v has type float32, list its values"),
+        ("[values]", "[identify]\nvalues = [1]\n[values]", "identify.values and identify.texts need identify.quantity"),
         ("[values]", "[bus]\nbaud = 1\n[values]", "Expected `int` >= 1200 - at `$.bus.baud`"),
     ],
 )
