@@ -62,6 +62,7 @@ class FakeStation:
         self.numbered: dict[str, tuple[int, bool]] = {}
         self.accepts = True
         self.limits: dict[int, int] = {}
+        self.limits_ma: dict[int, int | None] = {}
         self.limit_changes: list[tuple[int, dict[int, int]]] = []
 
     def view(self) -> StationView:
@@ -116,6 +117,7 @@ class FakeStation:
 
     def set_limits(self, limits: Sequence[PowerLimit]) -> None:
         self.limits = {limit.evse_id: limit.power_w for limit in limits}
+        self.limits_ma = {limit.evse_id: limit.current_ma for limit in limits}
         self.limit_changes.append((self.clock.wall(), dict(self.limits)))
 
     def change(self, evse_id: int, **changes: Any) -> None:

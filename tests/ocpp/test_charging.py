@@ -76,9 +76,12 @@ def test_amperes_count_per_phase_at_230_v() -> None:
         profile = body(1, unit="A")
         profile["chargingSchedule"]["chargingSchedulePeriod"] = [{"startPeriod": 0, "limit": 16.3, "numberPhases": 1}]
         assert await put(bench, 1, profile) == OK
-        assert bench.station.limits == {1: 3_749}
+        assert bench.station.limits == {1: 3_749} and bench.station.limits_ma == {1: 16_300}
         assert await put(bench, 2, body(2, (0, 16.3), unit="A", minChargingRate=6.1)) == OK
-        assert bench.station.limits == {1: 3_749, 2: 11_247}
+        assert bench.station.limits == {1: 3_749, 2: 11_247} and bench.station.limits_ma == {1: 16_300, 2: 16_300}
+        assert await put(bench, 2, body(2, (0, 11_247))) == OK  # the same power, set as power
+        assert bench.station.limits_ma == {1: 16_300, 2: None}
+        assert await put(bench, 2, body(2, (0, 16.3), unit="A", minChargingRate=6.1)) == OK
         answer = await ask(bench, 2, 60)
         schedule = answer["chargingSchedule"]
         assert schedule["chargingRateUnit"] == "A"

@@ -19,6 +19,7 @@ from evse.planner.composite import (
     Unit,
     change_after,
     deci,
+    limit_ma,
     limit_w,
     next_change,
     relevant,
@@ -52,6 +53,17 @@ def test_amperes_are_those_of_a_phase_and_come_back_exactly() -> None:
     assert watts(Unit.A, 163, 1) == 3_749
     assert all(deci(Unit.A, watts(Unit.A, tenths, 3)) == tenths for tenths in range(2000))
     assert (watts(Unit.W, 109, 3), deci(Unit.W, 10)) == (10, 100)
+
+
+def test_the_current_of_a_phase_is_kept_beside_the_power() -> None:
+    two = (Period(start_s=0, limit_deci=163, phases=1), Period(start_s=60, limit_deci=60))
+    amps = profile(unit=Unit.A, periods=two, kind=Kind.RELATIVE, start=None)
+    assert limit_ma(profile(), T0, T0) is None  # in W
+    assert (limit_ma(amps, T0, T0), limit_w(amps, T0, T0)) == (16_300, 3_749)
+    assert limit_ma(amps, T0 + 60 * NS_PER_S, T0) == 6_000
+    assert limit_ma(amps, T0, T0, calendar=False) == 16_300  # counts from the transaction: exact without a date
+    dated = profile(unit=Unit.A, periods=two)
+    assert (limit_ma(dated, T0, T0), limit_ma(dated, T0, T0, calendar=False)) == (16_300, 6_000)
 
 
 def test_highest_level_leads_and_lets_the_next_through_when_it_has_run_out() -> None:
