@@ -8,6 +8,7 @@ from evse.domain.faults import FaultRecord
 from evse.domain.limits import LimitEntry
 from evse.domain.session import ChargingState, OperationalStatus, SessionPhase, SessionRecord, StopReason
 from evse.domain.signals import HlcStep
+from evse.domain.view_ac import AcView
 from evse.units import WallNs
 
 
@@ -54,6 +55,7 @@ class EvseView(msgspec.Struct, frozen=True, kw_only=True):
     session: SessionRecord | None  # current session
     faults: tuple[FaultRecord, ...]
     waiting_for: str = ""  # plain words: what must happen next, "" when nothing
+    ac: AcView | None = None  # of AC EVSEs
 
 
 class StationView(msgspec.Struct, frozen=True, kw_only=True):
