@@ -312,8 +312,11 @@ def _current(row: Row) -> int:
 
 
 def explain(t: Tick, conn: Conn) -> tuple[LimitEntry, ...]:
-    """Return all limits with value, source and age, the binding one first."""
+    """Return all limits with value, source and age, the binding one first; with the share of a site, when that binds."""
     found = sorted(rows(t, conn), key=_current)
+    w = conn.w
+    if w.stage in OFFER_STAGES and conn.b is not None and w.offered_ma < usable_ma(found[0].current_ma):
+        found.insert(0, Row(w.offered_ma, w.limit_source, "share among the vehicles of the station"))
     return tuple(
         LimitEntry(
             source=row.source, power_w=power_w(conn, row.current_ma), binds=i == 0, age_s=row.age_s, detail=row.detail,

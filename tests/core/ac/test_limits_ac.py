@@ -407,6 +407,9 @@ def test_ac_and_dc_share_one_site_cap_on_the_same_tick() -> None:
     assert a == c == 13_662 and a_ma == 19_800 and dc == 30_994  # all to 62 % of what they had
     assert a + c + dc * 1000 // 950 <= 60_000
     assert b.evse(1).limit_source is LimitSource.SITE
+    first, second, *_ = b.rows(1)
+    assert first.binds and (first.source, first.current_ma) == (LimitSource.SITE, 19_800) and "share" in first.detail
+    assert (second.source, second.current_ma, second.binds) == (LimitSource.EVSE, 32_000, False)
 
 
 def test_who_came_last_waits_when_there_is_not_6_a_for_everybody_and_nothing_is_wasted() -> None:
@@ -543,6 +546,7 @@ def test_offered_is_never_above_any_cap_on_any_tick(
             assert w.offered_w >= w.offered_ma * fields["phases"] * 230 // 1000 or fields["rotary"]
             rows = ac.explain(t, conn)
             assert [r.binds for r in rows] == [True] + [False] * (len(rows) - 1)
+            assert w.stage not in ac.OFFER_STAGES or i in b.silent or w.offered_ma == ac.usable_ma(rows[0].current_ma or 0)
             assert [r.current_ma for r in rows] == sorted(r.current_ma or 0 for r in rows)
         if t.site_dc_w is not None:
             cap = next(x.power_w for x in b.limits if x.evse_id == 0)
