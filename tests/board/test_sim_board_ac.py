@@ -254,6 +254,18 @@ def test_phases_change_only_with_the_main_contactor_open() -> None:
     assert host.out.relay2_closed, "not opened under load"
 
 
+def test_one_phase_leaves_relay_2_open_and_a_changed_meaning_of_it_waits() -> None:
+    host = Host()
+    host.plant.vehicle = CpState.C
+    host.pass_ms(300, levels(AcCommand(pilot=PilotMode.PWM, duty_bp=2667, phases=1, relay2=True)))
+    assert host.out.contactor_closed and not host.out.relay2_closed
+    free = AcCommand(pilot=PilotMode.PWM, duty_bp=2667, phases=1, relay2=True, relay2_free=True)
+    host.pass_ms(300, levels(free))
+    assert not host.out.relay2_closed, "what relay 2 is does not change under load"
+    host.pass_ms(300, levels(free, lease=False))
+    assert host.out.relay2_closed
+
+
 def test_ventilation_needs_no_lease_but_a_host() -> None:
     host = Host(AcSpec(ventilation=VentilationSpec(enabled=True)))
     free = AcCommand(pilot=PilotMode.PWM, duty_bp=2667, relay2=True, relay2_free=True)
