@@ -129,9 +129,10 @@ class SimAcBoard(SimBoard):
             out.main_ready = out.contactor_wanted
             self._second_at = 0
         elif out.contactor_wanted and not out.main_ready:
-            out.relay2_closed = out.relay2_wanted and out.phases == 3
-            if not self._second_at:
-                self._second_at = now + (SECOND_NS if out.relay2_closed else 0)
+            second = out.relay2_wanted and out.phases == 3
+            if second is not out.relay2_closed or not self._second_at:
+                self._second_at = now + (SECOND_NS if second or out.relay2_closed else 0)
+            out.relay2_closed = second
             if now >= self._second_at:
                 out.main_ready, self._second_at = True, 0
         elif not out.contactor_wanted and (out.main_ready or out.relay2_closed):
