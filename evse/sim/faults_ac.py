@@ -80,7 +80,7 @@ def _lock(act: Callable[[LockDrive, bool], None], what: str) -> Apply:
 
 
 def _forced(locked: bool) -> Callable[[LockDrive, bool], None]:
-    return lambda drive, on: setattr(drive, "forced", locked if on else None)
+    return lambda drive, on: drive.by_hand(locked if on else None)
 
 
 def _cap(point: AcConnectorWorld, on: bool) -> None:

@@ -48,7 +48,7 @@ class LockDrive:
         self.jam_open = False  # a locking movement stays at the open end
         self.jam_closed = False
         self.cap_broken = False
-        self.forced: bool | None = None  # somebody moved the bolt by hand: True = locked
+        self.forced: bool | None = None  # somebody holds the bolt by hand: True = locked
         self._wanted = False
         self._due = False  # a movement waits for the capacitor
         self._until: Instant = 0
@@ -75,6 +75,12 @@ class LockDrive:
         if self.motor.feedback == "none":
             return LockState.UNKNOWN
         return LockState.LOCKED if self.place >= FULL * 9 // 10 else LockState.UNLOCKED
+
+    def by_hand(self, locked: bool | None) -> None:
+        """Somebody holds the bolt locked or open; None = it is let go and put back where the motor had it."""
+        self.forced = locked
+        if locked is None:
+            self.place = FULL if self._wanted else 0
 
     def step(self, now: Instant, dt: DurationNs, wanted: bool, *, mains: bool) -> None:
         """Charge, and move when ``wanted`` (locked) has changed. Without mains the board unlocks with the capacitor."""
