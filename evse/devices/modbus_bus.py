@@ -165,9 +165,11 @@ class ModbusBus:
         self._owned = True
         try:
             while True:
-                if self._loan is not None:
-                    self._loan.free.set_result(None)
-                    await self._loan.returned
+                loan = self._loan
+                if loan is not None:
+                    if not loan.free.done():
+                        loan.free.set_result(None)
+                    await loan.returned
                 try:
                     await self._session()
                 except _Silent as error:

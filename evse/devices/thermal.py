@@ -13,6 +13,7 @@ from evse.devices.polled import LOST_AFTER_NS, Offload, PolledDevice, in_thread
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.domain.readings import NoData, NoDataReason, Sample
+from evse.protocols.w1 import parse_millidegrees, parse_sensor
 from evse.transports.hwmon import HwmonFan, read_hwmon_temperature, read_w1
 from evse.units import Instant, clamp, s
 
@@ -81,9 +82,10 @@ class LinuxTemperatures(PolledDevice[dict[str, int | str]]):
         for name, spec in self._sensors.items():
             try:
                 if spec.bus == "w1":
-                    found[name] = read_w1(spec.device, self._root)
+                    found[name] = parse_sensor(read_w1(spec.device, self._root))
                 else:
-                    found[name] = read_hwmon_temperature(spec.device, spec.channel, self._root)
+                    text = read_hwmon_temperature(spec.device, spec.channel, self._root)
+                    found[name] = parse_millidegrees(text)
             except DeviceError as error:
                 found[name] = str(error)
         return found

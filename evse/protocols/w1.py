@@ -52,6 +52,11 @@ def parse_slave(text: str) -> int:
     return _in_range(value)
 
 
+def parse_sensor(text: str) -> int:
+    """Return the temperature in d°C of either file of a 1-wire sensor: two lines with checksum, or a number of m°C."""
+    return parse_slave(text) if "\n" in text or ":" in text else parse_millidegrees(text)
+
+
 def parse_millidegrees(text: str) -> int:
     """Return the temperature in d°C of an attribute that holds m°C; `ProtocolError` when it is none."""
     if not re.fullmatch(r"-?[0-9]{1,6}", text):

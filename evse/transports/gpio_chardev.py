@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from evse.domain.base import DeviceError
-from evse.protocols import gpio_v2
+from evse.transports import gpio_v2
 from evse.transports.sysfs import file_error
 
 Ioctl = Callable[[int, int, bytearray], object]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from evse.domain.base import DeviceError
-from evse.protocols.w1 import parse_millidegrees, parse_slave
 from evse.transports.sysfs import find_named, read_number, read_text, write_text
 
 PWM_FULL: Final = 255
@@ -75,20 +74,16 @@ def list_w1(root: Path = Path("/")) -> list[str]:
     return sorted(name for name in names if name.startswith(families))[:SENSORS_MAX]
 
 
-def read_w1(sensor: str, root: Path = Path("/")) -> int:
-    """Return the temperature of a 1-wire sensor in d°C. A conversion takes up to 750 ms (DS18B20, 12 bits).
+def read_w1(sensor: str, root: Path = Path("/")) -> str:
+    """Return what a 1-wire sensor shows: the two lines of ``w1_slave``, or where that is missing one number of m°C.
 
-    ``w1_slave`` is preferred, because it shows the checksum; newer kernels may have ``temperature`` only.
-    `DeviceError` when the sensor is gone, `ProtocolError` when what it says is damaged.
+    A conversion takes up to 750 ms (DS18B20, 12 bits). `DeviceError` when the sensor is gone.
     """
     directory = root / W1_DEVICES / sensor
-    slave = directory / "w1_slave"
-    if slave.exists():
-        return parse_slave(read_text(slave))
-    return parse_millidegrees(read_text(directory / "temperature"))
+    slave = directory / "w1_slave"  # preferred, because it shows the checksum
+    return read_text(slave if slave.exists() else directory / "temperature")
 
 
-def read_hwmon_temperature(device: str, number: int = 1, root: Path = Path("/")) -> int:
-    """Return the temperature ``number`` of the hwmon device called ``device`` in d°C."""
-    directory = find_named(root / "sys/class/hwmon", "hwmon*", device)
-    return parse_millidegrees(read_text(directory / f"temp{number}_input"))
+def read_hwmon_temperature(device: str, number: int = 1, root: Path = Path("/")) -> str:
+    """Return the temperature ``number`` of the hwmon device called ``device``, a number of m°C."""
+    return read_text(find_named(root / "sys/class/hwmon", "hwmon*", device) / f"temp{number}_input")

@@ -6,8 +6,8 @@ import errno
 import os
 from pathlib import Path
 
-from evse.protocols import gpio_v2
 from evse.protocols.w1 import slave_text
+from evse.transports import gpio_v2
 
 
 class FakeSysfs:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evse.protocols.errors import ProtocolError
-from evse.protocols.w1 import crc8, parse_millidegrees, parse_slave, slave_text
+from evse.protocols.w1 import crc8, parse_millidegrees, parse_sensor, parse_slave, slave_text
 
 # As the kernel document w1_therm and field logs show it.
 REAL = "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n72 01 4b 46 7f ff 0e 10 57 t=23125\n"
@@ -45,11 +45,12 @@ def test_the_85_degrees_of_power_on_are_no_reading_but_measured_ones_are() -> No
 @given(st.integers(-55_000, 125_000))
 def test_every_temperature_comes_back_rounded(value: int) -> None:
     assert parse_slave(slave_text(value)) == (value + 50) // 100 == parse_millidegrees(str(value))
+    assert parse_sensor(slave_text(value)) == parse_sensor(str(value)) == (value + 50) // 100
 
 
 @given(st.text(max_size=120) | st.text("0123456789abcdef :crc=YESNO\nt-", max_size=120))
 def test_any_text_is_a_temperature_or_a_protocol_error(text: str) -> None:
-    for parse in (parse_slave, parse_millidegrees):
+    for parse in (parse_slave, parse_millidegrees, parse_sensor):
         try:
             value = parse(text)
         except ProtocolError:
