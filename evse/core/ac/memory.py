@@ -10,7 +10,7 @@ import enum
 import msgspec
 from msgspec.structs import astuple
 
-from evse.domain.ac import PilotMode, PpState
+from evse.domain.ac import PilotMode, PpState, V2gError, V2gPhase
 from evse.domain.signals import CpState
 from evse.units import Instant, WallNs
 
@@ -36,6 +36,23 @@ class RcdStage(enum.Enum):
     WANTED = "wanted"  # starts as soon as nothing flows and the monitor reads normal
     TRIGGERED = "triggered"  # test output driven
     RELEASED = "released"  # test output off, the last readings are awaited
+
+
+class HlcStage(enum.Enum):
+    """Where digital communication stands; `evse.core.ac.hlc.TABLE` connects the stages."""
+
+    IDLE = "idle"  # no vehicle
+    WAIT = "wait"  # 5 % on the pilot, the vehicle may begin
+    SESSION = "session"  # from the first SLAC frame to the end of the session
+    CLOSING = "closing"  # the station ends or pauses the session in order, the pilot stays at 5 %
+    RESTING = "resting"  # 5 % on the pilot, no session; the vehicle may begin another one
+    PAUSED = "paused"  # SessionStop with Pause
+    RESET = "reset"  # x1 before another session
+    SWITCH = "switch"  # x1 before the duty cycle tells the current
+    BASIC = "basic"  # the duty cycle tells the current until the vehicle leaves
+    REFUSED = "refused"  # digital communication is required and does not work
+
+    __hash__ = object.__hash__
 
 
 class DynamicLimit(msgspec.Struct, frozen=True):
@@ -142,8 +159,35 @@ class AcWork(msgspec.Struct):
     oc_trips: int = 0  # since the vehicle came
     oc_pause_until: Instant = 0  # nothing offered before
     oc_cap_ma: int = -1  # staged derating
-    # release (release.py)
+    # release (release_ac.py)
+    rel_hold: bool = False  # another program gives permission until it takes it back
+    rel_token: str = ""  # identifier of that permission
+    rel_level: bool = False  # key switch, held permission or event action on the last tick
+    rel_rule: bool | None = None  # event actions: permission given, forbidden; None = they say nothing
     # ISO 15118 (hlc.py)
+    hlc_stage: HlcStage = HlcStage.IDLE
+    hlc_deadline: Instant = 0  # of the stage
+    hlc_phase: V2gPhase = V2gPhase.NONE  # last told
+    hlc_finished: bool = False  # last told
+    hlc_last: V2gPhase = V2gPhase.NONE  # furthest phase of this session
+    hlc_begun: bool = False  # messages were exchanged in this session
+    hlc_param: bool = False  # this session has reached the charge parameters
+    hlc_read: bool = False  # this session has told what it can about the state of charge
+    hlc_stale: V2gError = V2gError.NONE  # of a session before; boards show it until SLAC is restarted
+    hlc_fault: str = ""  # why digital communication failed
+    hlc_tries: int = 0  # new sessions after a failure, where digital communication is required
+    hlc_restart_until: Instant = 0  # SLAC restart is driven
+    hlc_param_at: Instant = 0  # start of the parameter phase
+    hlc_told_ma: int = -1  # offer in the schedule that the vehicle has, -1 = none yet
+    hlc_ask_until: Instant = 0  # the vehicle is asked to renegotiate
+    hlc_pause: bool = False  # somebody wants the session paused
+    hlc_again: bool = False  # another session shall begin as soon as possible
+    hlc_tx: bool = False  # transaction open on the last tick
+    hlc_soc: int = -1  # percent, -1 = not known yet, -2 = not to be known (Charge Control C, 15.21)
+    hlc_soc_at: WallNs | None = None
+    hlc_vendor: str = ""  # entry of the table of makers that fits the MAC
+    hlc_departure_at: WallNs | None = None
+    hlc_energy_wh: int | None = None  # what the vehicle wants
     # outputs and lamps (outputs.py)
 
 
