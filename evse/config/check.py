@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 from evse.config.check_ac import check_ac
 from evse.config.check_access import check_access
+from evse.config.check_io import check_io, recloser_bus
 from evse.config.meter_profiles import list_profiles, load_profile
 from evse.config.options import Table, tree
 from evse.config.profiles import nearest
 from evse.config.source import Problems, Source, key_text
 from evse.config.toml_lines import Path
 from evse.domain.base import ConfigError
-from evse.domain.meter_profile import MeterProfile
+from evse.domain.meter_profile import BusDefaults
 
 MODULE_ADDRESS_MAX = 60
 """Infypower: single modules have the addresses 0..60 (reference: power-modules)."""
@@ -66,6 +67,7 @@ def check_all(source: Source, problems: Problems, *, files: bool = True) -> None
     _readers(view, problems)
     _ports(view, problems)
     _site(view, problems)
+    check_io(view.table("io"), {row.get("id") for _, row in view.rows("evse")}, problems)
     check_access(view.table("access"), problems)
     _ocpp(view, problems)
     if files:
@@ -189,13 +191,20 @@ def _readers(view: _View, problems: Problems) -> None:
                 problems.add((*path, "evses"), f"there is no EVSE {evse}; EVSEs: {have}", evses)
 
 
-def _meters(view: _View) -> Iterator[tuple[Path, dict[str, Any]]]:
+_BusRow = tuple[Path, dict[str, Any], BusDefaults | None]
+"""A device on a Modbus line: where it stands, its table, and how its model leaves the factory if that is known."""
+
+
+def _bus_rows(view: _View, problems: Problems) -> Iterator[_BusRow]:
+    """Meters and reclosers."""
     site = view.table("site", "meter")
     if site is not None:
-        yield ("site", "meter"), site
+        yield ("site", "meter"), site, _meter_bus(("site", "meter"), site, problems)
     for path, row in view.rows("evse"):
         if isinstance(row.get("meter"), dict):
-            yield (*path, "meter"), row["meter"]
+            yield (*path, "meter"), row["meter"], _meter_bus((*path, "meter"), row["meter"], problems)
+        if isinstance(row.get("recloser"), dict):
+            yield (*path, "recloser"), row["recloser"], recloser_bus((*path, "recloser"), row["recloser"], problems)
 
 
 def _ports(view: _View, problems: Problems) -> None:
@@ -218,9 +227,8 @@ def _ports(view: _View, problems: Problems) -> None:
             )
         elif port:
             owners[port] = path
-    buses: dict[str, list[tuple[Path, dict[str, Any], MeterProfile | None]]] = {}
-    for path, row in _meters(view):
-        profile = _meter_profile(path, row, problems)
+    buses: dict[str, list[_BusRow]] = {}
+    for path, row, defaults in _bus_rows(view, problems):
         port = _port(text(row, "port"))
         if not port:
             continue
@@ -231,11 +239,11 @@ def _ports(view: _View, problems: Problems) -> None:
             other = key_text(data, owners[port])
             problems.add(
                 (*path, "port"),
-                f"port is used twice, {other} has it in {line}; only meters may share a port",
+                f"port is used twice, {other} has it in {line}; only meters and reclosers may share a port",
                 row["port"],
             )
             continue
-        buses.setdefault(port, []).append((path, row, profile))
+        buses.setdefault(port, []).append((path, row, defaults))
     for members in buses.values():
         _bus(members, problems)
 
@@ -255,7 +263,7 @@ def _tcp(path: Path, row: dict[str, Any], problems: Problems) -> None:
         problems.add((*path, "port"), "must be tcp://host:port; for example tcp://192.168.1.20:502", row["port"])
 
 
-def _meter_profile(path: Path, row: dict[str, Any], problems: Problems) -> MeterProfile | None:
+def _meter_bus(path: Path, row: dict[str, Any], problems: Problems) -> BusDefaults | None:
     name = row.get("profile")
     if not isinstance(name, str) or not name:
         return None
@@ -264,34 +272,36 @@ def _meter_profile(path: Path, row: dict[str, Any], problems: Problems) -> Meter
         problems.add((*path, "profile"), f"no such file profiles/meters/{name}.toml; {nearest(name, known)}", name)
         return None
     try:
-        return load_profile(name)
+        return load_profile(name).bus
     except ConfigError as error:
         problems.add((*path, "profile"), f"the meter profile cannot be used: {error.problems[0]}", name)
         return None
 
 
-def _bus(members: list[tuple[Path, dict[str, Any], MeterProfile | None]], problems: Problems) -> None:
+def _bus(members: list[_BusRow], problems: Problems) -> None:
     """Addresses differ, line settings are equal."""
     data = problems.source.data
     table = tree().tables["site"].tables["meter"]
-    first_path, first, first_profile = members[0]
+    first_path, first, first_bus = members[0]
     addresses: dict[int, Path] = {}
     serial = not text(first, "port").startswith("tcp:")
-    for path, row, profile in members:
+    for path, row, bus in members:
         address = number(row, table, "address")
+        if path[-1] == "recloser" and "address" not in row:
+            address = None if bus is None else bus.unit
         if address is not None and address in addresses:
             other = key_text(data, addresses[address])
             key: Path = (*path, "address") if "address" in row else (*path, "port")
             problems.add(
                 key,
-                f"Modbus unit {address} on {row['port']} is used twice, {other} has it; give each meter its own "
-                "address",
+                f"Modbus unit {address} on {row['port']} is used twice, {other} has it; give each device its "
+                "own address",
                 row.get(str(key[-1])),
             )
         elif address is not None:
             addresses[address] = path
         for setting in ("baud", "parity", "echo") if serial else ():
-            mine, theirs = _line_setting(row, profile, setting), _line_setting(first, first_profile, setting)
+            mine, theirs = _line_setting(row, bus, setting), _line_setting(first, first_bus, setting)
             if mine is not None and theirs is not None and mine != theirs:
                 other = key_text(data, first_path)
                 problems.add(
@@ -301,12 +311,12 @@ def _bus(members: list[tuple[Path, dict[str, Any], MeterProfile | None]], proble
                 )
 
 
-def _line_setting(row: dict[str, Any], profile: MeterProfile | None, setting: str) -> object:
+def _line_setting(row: dict[str, Any], bus: BusDefaults | None, setting: str) -> object:
     if setting in row:
         return row[setting]
     if setting == "echo":
         return False
-    return None if profile is None else getattr(profile.bus, setting)
+    return None if bus is None else getattr(bus, setting)
 
 
 def _site(view: _View, problems: Problems) -> None:

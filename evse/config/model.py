@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from evse.config.model_ac import AcSection
 from evse.config.model_access import AccessSection
+from evse.config.model_io import IoSection, RecloserSection
 from evse.domain.base import Frozen
 
 Live = {"x-apply": "live"}
@@ -78,14 +79,17 @@ class ReaderSection(Frozen, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(title="Name of the reader", min_length=1, extra_json_schema=Restart)]
     driver: Annotated[
-        Literal["sl032", "pn532", "twn4", "line"],
+        Literal["sl032", "pn532", "twn4", "line", "hid"],
         Meta(
             title="Reader family: sl032 = StrongLink, pn532 = PN532 on a UART, twn4 = ELATEC with the simple protocol, "
-            "line = any that says a card as a line of 8, 14 or 20 hex or 10 decimal digits",
+            "line = any that says a card as a line of 8, 14 or 20 hex or 10 decimal digits, hid = one that types like a "
+            "keyboard (port = a path below /dev/input, or input:<name>)",
             extra_json_schema=Restart,
         ),
     ] = "sl032"
-    port: Annotated[str, Meta(title="Serial port", min_length=1, extra_json_schema=Restart)]
+    port: Annotated[
+        str, Meta(title="Serial port; of a hid reader its input device", min_length=1, extra_json_schema=Restart)
+    ]
     baud: (
         Annotated[
             int,
@@ -148,6 +152,7 @@ class EvseSection(Frozen, frozen=True, kw_only=True):
     ] = 90
     board: BoardSection
     meter: MeterSection | None = None
+    recloser: RecloserSection | None = None
     ac: AcSection | None = None
 
 
@@ -297,6 +302,7 @@ class StationConfig(Frozen, frozen=True, kw_only=True):
     modules: ModulesSection | None = None
     site: SiteSection = field(default_factory=SiteSection)
     reader: tuple[ReaderSection, ...] = ()
+    io: IoSection | None = None
     access: AccessSection = field(default_factory=AccessSection)
     ocpp: OcppSection = field(default_factory=OcppSection)
     api: ApiSection = field(default_factory=ApiSection)

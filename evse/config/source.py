@@ -47,7 +47,9 @@ def read_toml(text: str, file: str) -> Source:
     return Source(data, file, key_lines(text))
 
 
-MERGE_BY: dict[str, str] = {"evse": "id", "groups": "id", "reader": "name"}
+MERGE_BY: dict[str, str] = {
+    "evse": "id", "groups": "id", "reader": "name", "input": "name", "output": "name", "sensor": "name",
+}  # fmt: skip
 """Arrays of tables whose elements meet by a key; the others are replaced as a whole."""
 
 

@@ -171,7 +171,7 @@ CASES = [
         '"/dev/ttyUSB9", address = 2, baud = 19200',
         "19200 differs from evse[1].meter on the same bus",
     ),
-    ('"/dev/ttyUSB9", address = 2', '"/dev/ttyUSB1", address = 2', "only meters may share a port"),
+    ('"/dev/ttyUSB9", address = 2', '"/dev/ttyUSB1", address = 2', "only meters and reclosers may share a port"),
     ('"/dev/ttyUSB9", address = 2', '"tcp://meter", address = 2', "must be tcp://host:port"),
     ('[station]\nid = "CP1"', "[station]", "station.id: is missing; add it"),
     ('id = "CP1"', f'id = "{"x" * 49}"', "has 49 characters, at most 48"),
