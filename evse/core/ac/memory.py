@@ -135,7 +135,8 @@ class AcWork(msgspec.Struct):
     rcd_retry_at: Instant = 0  # no new attempt before
     rcd_settle_at: Instant = 0  # after a void test: until then "tripped" is the answer to our own trigger
     rcd_passed: bool = False  # the last test
-    rcd_failed: str = ""  # why the last test failed, until the monitor reads normal
+    rcd_failed: str = ""  # why the last test failed; "" = it did not
+    rcd_stuck: bool = False  # it failed, and the monitor has not read normal since
     rcd_tested_at: Instant = 0  # end of the last test
     rcd_tested_wall: WallNs | None = None
     rcd_for: str = ""  # session that the last passed test belongs to
@@ -188,7 +189,22 @@ class AcWork(msgspec.Struct):
     hlc_vendor: str = ""  # entry of the table of makers that fits the MAC
     hlc_departure_at: WallNs | None = None
     hlc_energy_wh: int | None = None  # what the vehicle wants
-    # outputs and lamps (outputs.py)
+    # outputs and lamps (outputs.py; rules.py and leds.py set them)
+    out_outputs: int = 0  # digital outputs that are high, bit 0 = output 1
+    out_floating: int = 0
+    out_pulsing: int = 0
+    out_hand: int = 0  # set by hand: the rules have no say
+    out_hand_high: int = 0
+    out_hand_floating: int = 0
+    # event actions (rules.py)
+    rule_version: int = 0  # of the rules that the rest belongs to
+    rule_marks: int = -1  # levels of the last tick, for edges
+    rule_runs: tuple[RuleRun, ...] = ()
+    rule_by: tuple[tuple[int, int], ...] = ()  # (slot, number of the rule that decides)
+    rule_token_invalid: bool = False  # the last card
+    rule_release: bool | None = None  # charging release; None = not by a rule
+    rule_allowed: bool | None = None  # external release; None = as other programs say
+    rule_message: str = ""  # with an external release that is withdrawn
 
 
 class AcState(AcWork, frozen=True):  # type: ignore[misc]  # mypy cannot know that msgspec allows this

@@ -89,7 +89,7 @@ def _monitor(t: Tick, conn: Conn) -> None:
     """Outside a test: whose error is it?"""
     a = conn.a
     if conn.ab.rcd is RcdState.NORMAL:
-        a.rcd_odd_at, a.rcd_settle_at, a.rcd_spurious, a.rcd_failed = 0, 0, False, ""
+        a.rcd_odd_at, a.rcd_settle_at, a.rcd_spurious, a.rcd_stuck = 0, 0, False, False
         return
     a.rcd_odd_at = a.rcd_odd_at or t.now
     if a.rcd_settle_at:
@@ -97,7 +97,7 @@ def _monitor(t: Tick, conn: Conn) -> None:
             a.rcd_settle_at = 0
             _end(t, conn, f"not normal after a test that was broken off: {conn.ab.rcd.value}")
         return
-    if a.rcd_failed:
+    if a.rcd_stuck:
         conn.causes.append((FaultCode.RCD_TEST, a.rcd_failed))
         return
     if not tripped(t, conn):
@@ -122,7 +122,7 @@ def _monitor(t: Tick, conn: Conn) -> None:
 def _due(t: Tick, conn: Conn) -> bool:
     """At start, before each session, after ``period_h``; not while a failed test waits for a person."""
     a, w, spec = conn.a, conn.w, conn.ac.rcd
-    if not spec.test or a.rcd_failed or any(r.code is FaultCode.RCD_TEST for r in w.faults):
+    if not spec.test or a.rcd_stuck or any(r.code is FaultCode.RCD_TEST for r in w.faults):
         return False
     if not a.rcd_passed or (w.plugged and w.session_id and a.rcd_for != w.session_id):
         return not w.lease
@@ -213,7 +213,7 @@ def _void(t: Tick, conn: Conn, why: str) -> None:
 
 def _end(t: Tick, conn: Conn, failed: str) -> None:
     a = conn.a
-    a.rcd_stage, a.rcd_passed, a.rcd_failed = RcdStage.IDLE, not failed, failed[:TEXT_MAX]
+    a.rcd_stage, a.rcd_passed, a.rcd_failed, a.rcd_stuck = RcdStage.IDLE, not failed, failed[:TEXT_MAX], bool(failed)
     a.rcd_tested_at, a.rcd_tested_wall = t.now, t.wall
     t.event("rcd.tested", conn.spec.evse_id, passed=not failed, detail=failed)
     if failed:

@@ -149,11 +149,12 @@ def test_a_failed_step_is_an_error_that_a_person_clears(spec: RcdSpec, knob: str
     assert b.tests() == [False] and not b.passed()  # not tried again while the error waits for a person
     stands = set(b.causes[1])
     assert stands == ({FaultCode.RCD_TEST} if knob == "sticks" else set())  # nobody can clear it while it sticks
+    assert words in b.mem().rcd_failed  # people can read why until the next test
     setattr(b, knob, False)
     b.once()
     b.fault()
     b.go(5)
-    assert b.tests() == [False, True]
+    assert b.tests() == [False, True] and b.mem().rcd_failed == ""
 
 
 def test_tests_at_start_before_each_session_and_for_each_transaction() -> None:
