@@ -199,6 +199,15 @@ def test_car_that_leaves_c_under_load_draws_until_the_contactor_opens() -> None:
     assert rig.point.current_ma == 0, "the hardware chain opened in the same step"
 
 
+def test_current_of_a_car_that_left_c_goes_on_behind_a_welded_contactor() -> None:
+    rig = AcRig()
+    rig.plug(car(drop_c_after_s=4))
+    rig.run(4)
+    rig.plant.main.welded = True
+    rig.run(10)
+    assert rig.plant.vehicle is CpState.B and rig.point.current_ma > 15_000
+
+
 def test_leak_trips_the_monitor_only_while_current_may_flow() -> None:
     rig = AcRig(AcSpec(evse_ma=32_000, rcd=RcdSpec(fitted=True)))
     rig.close = False
@@ -292,6 +301,14 @@ def test_renegotiation_goes_back_to_parameter_through_b(by: str) -> None:
     rig.plant.out.parameter_finished = True
     rig.run(5)
     assert rig.plant.v2g.ready and not rig.plant.v2g.renegotiating and rig.plant.cp is CpState.C
+    if by == "station":
+        rig.run(10)
+        assert rig.plant.v2g.ready, "one wish, one renegotiation"
+        rig.plant.out.renegotiate = rig.plant.out.parameter_finished = False
+        rig.run(0.2)
+        rig.plant.out.renegotiate = True
+        rig.run(4)
+        assert rig.plant.v2g.renegotiating
 
 
 @pytest.mark.parametrize("by", ["station", "vehicle"])
@@ -301,7 +318,9 @@ def test_pause_ends_the_session_and_resumes_it(by: str) -> None:
     rig.run(3)
     assert rig.plant.v2g.paused and rig.plant.cp is CpState.B
     rig.ev.change({"pause_after_s": 0})
-    rig.run(5)
+    for _ in range(100):
+        rig.run(0.1)
+        assert by == "vehicle" or rig.plant.slac is SlacState.UNMATCHED
     assert rig.plant.v2g.paused is (by == "station")
     rig.plant.out.pause = False
     rig.run(8)

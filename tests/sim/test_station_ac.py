@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from evse.config.meter_profiles import load_profile
@@ -15,13 +16,14 @@ from evse.devices.board_link import BoardLinkDriver
 from evse.devices.meter import ModbusMeter
 from evse.devices.modbus_bus import ModbusBus
 from evse.domain.ac import AcCommand, PilotMode, PpState, RcdState
+from evse.domain.base import ConfigError
 from evse.domain.readings import NoData, Sample
 from evse.domain.signals import BoardCommand, BoardStatus, CpState
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.protocols.board_link_messages import Capability
 from evse.sim.control import answer_line
-from evse.sim.fault_catalogue import all_names, kinds_of, names, rows
-from evse.sim.faults import CATALOGUE
+from evse.sim.fault_catalogue import all_names, apply_fault, kinds_of, names, rows
+from evse.sim.faults import CATALOGUE, FaultArgs
 from evse.sim.faults_ac import CATALOGUE_AC
 from evse.sim.station import SimStation
 from evse.transports.base import SerialSettings
@@ -257,6 +259,17 @@ def test_a_fault_at_all_connectors_reaches_both_kinds() -> None:
         assert answer["happened"] == "connector 2: monitor says tripped", "only where a monitor is fitted"
 
     with_station(body)
+
+
+def test_an_ac_station_has_no_dc_faults() -> None:
+    config = mixed()
+    loop = VirtualLoop()
+    alone = msgspec.structs.replace(config, evse=config.evse[1:], modules=None)
+    station = SimStation(alone, VirtualClock(loop))
+    with pytest.raises(ConfigError, match="fault = 'insulation': the station has no DC connector"):
+        apply_fault(station, "insulation", FaultArgs(), True)
+    assert apply_fault(station, "emergency_stop", FaultArgs(), True)[1].startswith("connector 2, 3, 4:")
+    loop.close()
 
 
 HOME = {"ventilation_fail": 3}
