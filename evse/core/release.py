@@ -1,12 +1,17 @@
 """Who may charge: cards, remote starts, the API, free charging; reservation; the same card stops.
 
-Plug first or card first; a permission without a vehicle ends after ``connection_timeout_s``. One reader may serve
-several EVSEs: a card goes to the vehicle that was plugged in last, and without a vehicle to whichever is plugged in
-first. A refused card keeps the board at "ongoing", so that the driver may try another one.
+Plug first or card first; a permission without a vehicle ends after ``connection_timeout_s``: this one deadline is the "RFID
+timeout" of the CHARX web management, the "vehicle connection timeout" of the Juice web interface and OCPP's
+ConnectionTimeOut. A refused card keeps the board at "ongoing", so that the driver may try another one.
+
+One reader may serve several EVSEs. With DC only, a card goes to the vehicle that was plugged in last, and without a vehicle to
+whichever is plugged in first; with an AC EVSE among them `evse.core.shared_reader` decides. The release mode of an AC EVSE
+says who may give permission at all (`GIVERS`); levels such as a key switch are in `evse.core.ac.release_ac`.
 """
 
 from __future__ import annotations
 
+from evse.core import shared_reader
 from evse.core.context import TEXT_MAX, Conn, Tick
 from evse.core.inputs import (
     AuthorizeResult,
@@ -18,7 +23,9 @@ from evse.core.inputs import (
 )
 from evse.core.outputs import RequestAuthorization, SaveSession
 from evse.core.state import AuthState, Stage, session_record
+from evse.domain.ac import ReleaseMode
 from evse.domain.session import AuthSource, StopReason
+from evse.domain.station import EvseKind
 from evse.units import Instant, s
 
 AUTH_ANSWER_LIMIT = s(60)
@@ -32,7 +39,59 @@ TOKEN_MAX = 64
 
 RESERVED = "the EVSE is reserved for another card"
 
+FORBIDDEN = "an event action forbids charging"
+NO_STOP = "the card that started does not stop this session (same_card_stops)"
+PLUG_FIRST = "plug the vehicle in first; here a card counts only with a vehicle (rfid_needs_vehicle)"
+
 FREE_STAGES = frozenset({Stage.PLUGGED, Stage.FINISHED})
+ASKED = (AuthState.WAITING, AuthState.GRANTED)
+
+GIVERS: dict[ReleaseMode, frozenset[AuthSource]] = {
+    ReleaseMode.FREE: frozenset({AuthSource.FREE, AuthSource.API}),
+    ReleaseMode.LIST: frozenset({AuthSource.FREE, AuthSource.RFID, AuthSource.AUTOCHARGE, AuthSource.API}),
+    ReleaseMode.OCPP: frozenset(
+        {AuthSource.FREE, AuthSource.RFID, AuthSource.AUTOCHARGE, AuthSource.REMOTE, AuthSource.API}
+    ),
+    ReleaseMode.REMOTE: frozenset({AuthSource.API, AuthSource.RULE}),
+    ReleaseMode.MODBUS: frozenset({AuthSource.MODBUS}),
+    ReleaseMode.MQTT: frozenset({AuthSource.MQTT}),
+    ReleaseMode.KEY_SWITCH: frozenset({AuthSource.KEY_SWITCH}),
+    ReleaseMode.DASHBOARD: frozenset({AuthSource.API}),
+}
+"""Who may give permission in each release mode. Sources: CHARX web management, "Allow Charging"; Charge Control C, 14.1,
+user_authentication. ``API`` = an operator of this station, who may also start a free EVSE again without replugging."""
+
+MISSING: dict[ReleaseMode, str] = {
+    ReleaseMode.FREE: "a new vehicle or a start by the operator",
+    ReleaseMode.LIST: "a card or vehicle of the whitelist",
+    ReleaseMode.OCPP: "a card or a start from the app",
+    ReleaseMode.REMOTE: "the permission of another program",
+    ReleaseMode.MODBUS: "the permission over Modbus",
+    ReleaseMode.MQTT: "the permission over MQTT",
+    ReleaseMode.KEY_SWITCH: "the key switch",
+    ReleaseMode.DASHBOARD: "the permission of the operator",
+}
+"""What a vehicle without permission waits for, in each release mode."""
+
+
+def mode_of(conn: Conn) -> ReleaseMode:
+    """Return who gives permission at this EVSE; DC EVSEs take cards, the back end and the operator."""
+    return conn.ac.release if conn.spec.kind is EvseKind.AC else ReleaseMode.OCPP
+
+
+def missing(conn: Conn) -> str:
+    """Return in plain words what a vehicle without permission waits for."""
+    return f"the end of: {FORBIDDEN}" if conn.a.rel_rule is False else MISSING[mode_of(conn)]
+
+
+def may_give(conn: Conn, source: AuthSource) -> str:
+    """Return why ``source`` gives no permission at this EVSE, "" when it may."""
+    if conn.a.rel_rule is False:
+        return FORBIDDEN
+    mode = mode_of(conn)
+    if source in GIVERS[mode]:
+        return ""
+    return f"{source.value} gives no permission here: the release mode is {mode.value}, which waits for {MISSING[mode]}"
 
 
 def refuse(t: Tick, evse_id: int, command: str, seq: int, why: str) -> None:
@@ -42,42 +101,51 @@ def refuse(t: Tick, evse_id: int, command: str, seq: int, why: str) -> None:
 
 def token_presented(t: Tick, c: TokenPresented) -> None:
     """A card: stop its own session, or ask for permission for the EVSE it most likely means."""
-    token = c.id_token[:TOKEN_MAX]
+    token, reader = c.id_token[:TOKEN_MAX], c.reader[:TEXT_MAX]
     served = [t.by_id[i] for i in c.evse_ids if i in t.by_id]
     if not token or not served:
-        refuse(
-            t,
-            0,
-            "token",
-            c.seq,
-            f"reader {c.reader[:TEXT_MAX]!r} serves no EVSE of this station" if token else "empty token",
-        )
+        refuse(t, 0, "token", c.seq, f"reader {reader!r} serves no EVSE of this station" if token else "empty token")
         return
-    for conn in served:
-        if conn.w.tx_open and conn.w.id_token == token:
-            t.event("token.presented", conn.spec.evse_id, reader=c.reader[:TEXT_MAX], id_token=token, purpose="stop")
+    own = [x for x in served if x.w.tx_open and x.w.id_token == token]
+    for conn in own:
+        if conn.ac.same_token_stops:
+            t.event("token.presented", conn.spec.evse_id, reader=reader, id_token=token, purpose="stop")
             conn.stop_wanted = StopReason.LOCAL
             return
     for conn in served:
         if conn.w.auth in (AuthState.WAITING, AuthState.GRANTED) and conn.w.auth_token == token and not conn.w.tx_open:
             refuse(t, conn.spec.evse_id, "token", c.seq, "this card is already being asked about or has permission")
             return
-    plugged = [x for x in served if _free_for(x, token) and x.w.stage in FREE_STAGES and x.w.plugged]
-    empty = [x for x in served if _free_for(x, token) and x.w.stage is Stage.EMPTY]
-    if plugged:
-        conn = max(plugged, key=lambda x: (not _reserved_for_other(x, token), x.w.plugged_since))
-        group: tuple[int, ...] = ()
-    elif empty:
-        conn = min(empty, key=lambda x: _reserved_for_other(x, token))
-        group = tuple(x.spec.evse_id for x in empty)
-    else:
-        refuse(t, served[0].spec.evse_id, "token", c.seq, "no EVSE of this reader is free for this card")
+    chosen, group, why = _choose(t, served, token)
+    if chosen is None:
+        first = own[0] if own else served[0]
+        refuse(t, first.spec.evse_id, "token", c.seq, NO_STOP if own else why)
         return
-    w = conn.w
+    w = chosen.w
     w.auth, w.auth_token, w.auth_source, w.auth_reason = AuthState.WAITING, token, AuthSource.RFID, ""
     w.auth_deadline, w.auth_evses = t.now + AUTH_ANSWER_LIMIT, group
-    t.event("token.presented", conn.spec.evse_id, reader=c.reader[:TEXT_MAX], id_token=token, purpose="start")
-    t.effects.append(RequestAuthorization(evse_id=conn.spec.evse_id, id_token=token))
+    t.event("token.presented", chosen.spec.evse_id, reader=reader, id_token=token, purpose="start")
+    t.effects.append(RequestAuthorization(evse_id=chosen.spec.evse_id, id_token=token))
+
+
+def _choose(t: Tick, served: list[Conn], token: str) -> tuple[Conn | None, tuple[int, ...], str]:
+    """Return the EVSE that a card means, the EVSEs that may take its permission instead, and why there is none."""
+    takers = [x for x in served if not may_give(x, AuthSource.RFID)]
+    if not takers:
+        return None, (), may_give(served[0], AuthSource.RFID)
+    plugged = [x for x in takers if _free_for(x, token) and x.w.stage in FREE_STAGES and x.w.plugged]
+    if len(served) > 1 and any(x.spec.kind is EvseKind.AC for x in served):
+        charging = any(x.w.plugged and (x.w.tx_open or x.w.auth in ASKED) for x in served)
+        conn, why = shared_reader.choose(t, plugged, charging=charging)
+        return conn, (), why
+    if plugged:
+        return max(plugged, key=lambda x: (not _reserved_for_other(x, token), x.w.plugged_since)), (), ""
+    empty = [x for x in takers if _free_for(x, token) and x.w.stage is Stage.EMPTY]
+    early = [x for x in empty if not x.ac.token_required_plugged]
+    if early:
+        conn = min(early, key=lambda x: _reserved_for_other(x, token))
+        return conn, tuple(x.spec.evse_id for x in early), ""
+    return None, (), PLUG_FIRST if empty else "no EVSE of this reader is free for this card"
 
 
 def _free_for(conn: Conn, token: str) -> bool:
@@ -104,6 +172,8 @@ def authorize_result(t: Tick, c: AuthorizeResult) -> None:
     conn = t.by_id.get(c.evse_id)
     if conn is None or conn.w.auth is not AuthState.WAITING or conn.w.auth_token != c.id_token[:TOKEN_MAX]:
         refuse(t, c.evse_id, "authorize_result", c.seq, "nobody waits for this answer (any more)")
+    elif c.accepted and may_give(conn, conn.w.auth_source):
+        deny(t, conn, may_give(conn, conn.w.auth_source))
     elif c.accepted and _reserved_for_other(conn, conn.w.auth_token, c.parent_id):
         deny(t, conn, RESERVED)
     elif c.accepted:
@@ -131,6 +201,8 @@ def start_session(t: Tick, c: StartSession) -> None:
         why = RESERVED
     elif not token:
         why = "the identifier is empty"
+    else:
+        why = may_give(conn, c.source)
     if why or conn is None:
         refuse(t, c.evse_id, "start", c.seq, why)
         return
@@ -248,9 +320,9 @@ def _hand_over(t: Tick, conn: Conn) -> None:
 
 def free(t: Tick, conn: Conn) -> None:
     """Free charging: a vehicle that has just been plugged in gets permission by itself, unless somebody has reserved."""
-    if conn.w.reserved_deadline:
+    if not (conn.spec.free_charging or mode_of(conn) is ReleaseMode.FREE) or may_give(conn, AuthSource.FREE):
         return
-    if conn.spec.free_charging and conn.w.auth is AuthState.NONE and conn.operative and not conn.blocked:
+    if conn.w.auth is AuthState.NONE and conn.operative and not conn.blocked and not conn.w.reserved_deadline:
         grant(t, conn, conn.spec.free_id_token or "FREE", AuthSource.FREE)
 
 
