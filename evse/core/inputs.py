@@ -191,6 +191,13 @@ class SetOutput(Command, frozen=True, kw_only=True):
     level: str
 
 
+class NoteTeaching(Command, frozen=True, kw_only=True):
+    """A card was learned ("in"), removed from the local list at a reader ("out"), or could not be learned ("failed")."""
+
+    evse_id: int  # 0 = every EVSE
+    what: str
+
+
 AnyCommand: TypeAlias = (
     TokenPresented
     | AuthorizeResult
@@ -211,6 +218,7 @@ AnyCommand: TypeAlias = (
     | TestRcd
     | HlcRequest
     | SetOutput
+    | NoteTeaching
 )
 
 MAX_COMMANDS_PER_TICK = 16
@@ -257,6 +265,7 @@ __all__ = [
     "Instant",
     "LostDevice",
     "MeterReading",
+    "NoteTeaching",
     "ReserveEvse",
     "SetAvailability",
     "SetChargingAllowed",

@@ -65,6 +65,7 @@ class FaultCode(enum.Enum):
     HLC_ERROR = "F48"  # AC high-level session failed; the detail is the error's name
     IO_LOST = "F49"
     DYNAMIC_LIMIT_IGNORED = "F50"  # a sixth name
+    EVENT_ACTION = "F51"  # text of an event action for the back end
 
 
 class Severity(enum.Enum):

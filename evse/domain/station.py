@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from evse.domain.ac import AcSpec
+from evse.domain.rules import Rule
 
 
 class EvseKind(enum.Enum):
@@ -76,3 +77,5 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     bms_max_age_ms: int = 2_000
     board_max_age_ms: int = 300  # three heartbeats of 100 ms
     charge_without_storage: bool = False  # policy while the database refuses writes
+    rules: tuple[Rule, ...] = ()  # event actions, in their order
+    rules_version: int = 0  # `evse.domain.rules.rules_version`

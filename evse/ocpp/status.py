@@ -58,8 +58,13 @@ def _with_fault(status: str, faults: tuple[FaultRecord, ...], specs: Mapping[Fau
     faulted = status == "Faulted" or any(specs[f.code].faulted for f in faults)
     return Status(
         status="Faulted" if faulted else status, error_code=spec.ocpp16,
-        info=f"{spec.code.value} {spec.name}"[:INFO_MAX], vendor_error=vendor_code(spec, fault)[:VENDOR_ERROR_MAX],
+        info=_info(spec, fault)[:INFO_MAX], vendor_error=vendor_code(spec, fault)[:VENDOR_ERROR_MAX],
     )
+
+
+def _info(spec: FaultSpec, fault: FaultRecord) -> str:
+    """Number and name of the fault; of an event action the installer's own text."""
+    return fault.detail if fault.code is FaultCode.EVENT_ACTION else f"{spec.code.value} {spec.name}"
 
 
 def connector_status(evse: EvseView, specs: Mapping[FaultCode, FaultSpec]) -> Status:

@@ -32,7 +32,7 @@ from tests.sim.bench import BY_ID, config
 NOT_OF_THE_WORLD = {
     FaultCode.STORAGE, FaultCode.INTERNAL,  # of the controller
     FaultCode.METER_COMMUNICATION, FaultCode.METER_INTERNAL, FaultCode.METER_IDLE_ERROR, FaultCode.METER_ACTIVE_ERROR,
-    FaultCode.LOCAL_LIST_CONFLICT, FaultCode.DYNAMIC_LIMIT_IGNORED,  # of the back end and of programs
+    FaultCode.LOCAL_LIST_CONFLICT, FaultCode.DYNAMIC_LIMIT_IGNORED, FaultCode.EVENT_ACTION,  # of the back end and of programs
     FaultCode.RCD_RECLOSER_FAILURE, FaultCode.IO_LOST,  # devices beside the boards
     FaultCode.OUT_OF_BALANCE,  # an ordinary vehicle with one phase
 }  # fmt: skip

@@ -269,6 +269,11 @@ def _thermal(conn: Conn) -> list[Row]:
     return result
 
 
+def derating(conn: Conn) -> bool:
+    """Return True while heat limits what could be offered."""
+    return bool(_thermal(conn))
+
+
 # -- the offer ------------------------------------------------------------------------------------------------------
 
 

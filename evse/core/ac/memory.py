@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from evse.domain.ac import PilotMode, PpState, V2gError, V2gPhase
+from evse.domain.rules import RuleRun
 from evse.domain.signals import CpState
 from evse.units import Instant, WallNs
 

@@ -1,4 +1,4 @@
-"""F29, F35, F48 to F50: reader, lists, high-level communication, inputs and limits.
+"""F29, F35, F48 to F51: reader, lists, high-level communication, inputs and limits.
 
 Source of what the manual's rows do: Charge Control C user guide 3.3.4.11, 3.3.4.33 and 15.16.
 """
@@ -94,5 +94,22 @@ ROWS: tuple[FaultSpec, ...] = (
         impact="The limit that is named in the fault text does not act. The five others do.",
         remedy_remote="List the limits with `evsectl limits explain`, remove names that nobody uses any more.",
         remedy_on_site="None: it is a matter of the programs that send limits.",
+    ),
+    FaultSpec(
+        code=FaultCode.EVENT_ACTION,
+        name="EventAction",
+        scope="evse",
+        kinds=FaultKinds.AC,
+        priority=1775,
+        severity=Severity.WARNING,
+        reaction=Reaction.NONE,
+        latch=LatchRule.AUTO,
+        ocpp16="OtherError",
+        stop_reason="Other",
+        description="An event action has withdrawn the external release and says why; the text is the installer's own.",
+        cause="What the rule waits for has happened, for example a contact at a digital input.",
+        impact="The connector offers nothing until the rule, or another one, gives the release back.",
+        remedy_remote="See `evsectl rule list` for the rule that acts, and `evsectl rule trace` for when it fired.",
+        remedy_on_site="Look at what is wired to the input that the rule asks for.",
     ),
 )
