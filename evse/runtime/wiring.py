@@ -11,18 +11,23 @@ from msgspec import UnsetType
 
 from evse.config.meter_profiles import load_profile
 from evse.config.model import MeterSection, ReaderSection, StationConfig
+from evse.config.model_io import RecloserSection
+from evse.core.inputs import LostDevice
 from evse.devices.board_link import BoardLinkDriver
 from evse.devices.infypower import InfypowerGroup, InfypowerModules
 from evse.devices.interfaces import Driver, LinkHealth
 from evse.devices.meter import ModbusMeter
 from evse.devices.modbus_bus import ModbusBus, endpoint_of
+from evse.devices.polled import Offload
 from evse.devices.rfid_base import CardReader
+from evse.devices.rfid_hid import HidDriver
 from evse.devices.rfid_line import LineDriver
 from evse.devices.rfid_pn532 import Pn532Driver
 from evse.devices.rfid_sl032 import Sl032Driver
 from evse.devices.rfid_twn4 import Twn4Driver
 from evse.domain.clock import Clock
-from evse.domain.meter_profile import MeterProfile
+from evse.domain.meter_profile import BusDefaults
+from evse.runtime.field import FieldDevices
 from evse.transports.base import Openers, SerialSettings
 
 READERS: Final[dict[str, type[CardReader]]] = {
@@ -30,6 +35,7 @@ READERS: Final[dict[str, type[CardReader]]] = {
     "pn532": Pn532Driver,
     "twn4": Twn4Driver,
     "line": LineDriver,
+    "hid": HidDriver,
 }
 READER_BAUD: Final = {"pn532": 115_200}
 """Default of a family; 9600 for all others."""
@@ -42,8 +48,10 @@ class Devices(msgspec.Struct, kw_only=True):
     meters: dict[int, ModbusMeter]
     modules: InfypowerModules | None
     readers: dict[str, CardReader]
-    buses: list[ModbusBus]
+    buses: dict[str, ModbusBus]  # by port
     sections: dict[int, MeterSection]
+    field: FieldDevices
+    served: dict[str, tuple[int, ...]]  # EVSEs of each reader
 
     def drivers(self) -> Iterator[tuple[str, Driver]]:
         """Name and owner task of every driver."""
@@ -51,14 +59,24 @@ class Devices(msgspec.Struct, kw_only=True):
             yield f"board {evse_id}", board
         if self.modules is not None:
             yield "modules", self.modules
-        for bus in self.buses:
+        for bus in self.buses.values():
             yield f"bus {bus.where}", bus
         for name, reader in self.readers.items():
             yield f"reader {name}", reader
+        yield from self.field.drivers()
 
     def health(self) -> tuple[LinkHealth, ...]:
         """State of every link."""
         return tuple(link for _, driver in self.drivers() for link in driver.health())
+
+    def lost(self) -> tuple[LostDevice, ...]:
+        """Field devices that do not answer, after their own patience."""
+        lost = list(self.field.lost())
+        for name, reader in self.readers.items():
+            text = reader.lost()
+            if text:
+                lost.append(LostDevice(kind="reader", name=name, evse_ids=self.served[name], detail=text))
+        return tuple(lost)
 
     def apply_live(self, config: StationConfig) -> None:
         """Put the options of ``config`` in force that need no restart; devices it does not name stay as they are."""
@@ -66,10 +84,16 @@ class Devices(msgspec.Struct, kw_only=True):
             reader = self.readers.get(section.name)
             if reader is not None:
                 reader.turn(section.byte_order, section.character_order)
+        self.field.apply_live(config.io)
 
 
-def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Random) -> Devices:
-    """Create all drivers that ``config`` names; nothing is opened before their tasks run."""
+def build_devices(
+    config: StationConfig, openers: Openers, clock: Clock, rng: Random, *, offload: Offload | None = None
+) -> Devices:
+    """Create all drivers that ``config`` names; nothing is opened before their tasks run.
+
+    ``offload`` runs what blocks on kernel files (None = worker threads).
+    """
     boards = {
         evse.id: BoardLinkDriver(
             evse.id, SerialSettings(port=evse.board.port, baud=evse.board.baud), openers, clock, rng
@@ -77,6 +101,14 @@ def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Ra
         for evse in config.evse
     }
     buses: dict[str, ModbusBus] = {}
+
+    def bus_of(section: MeterSection | RecloserSection, defaults: BusDefaults) -> ModbusBus:
+        """One owner per line."""
+        if section.port not in buses:
+            endpoint = endpoint_of(section.port)
+            buses[section.port] = ModbusBus(endpoint or serial_settings(section, defaults), openers, clock, rng)
+        return buses[section.port]
+
     meters: dict[int, ModbusMeter] = {}
     sections: dict[int, MeterSection] = {}
     wanted = [(0, config.site.meter), *((evse.id, evse.meter) for evse in config.evse)]
@@ -85,9 +117,7 @@ def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Ra
         if section is None:
             continue
         profile = load_profile(section.profile)
-        bus = buses.get(section.port)
-        if bus is None:
-            bus = buses[section.port] = _bus(section, profile, openers, clock, rng)
+        bus = bus_of(section, profile.bus)
         name = f"meter {evse_id}" if evse_id else "site meter"
         meters[evse_id] = ModbusMeter(
             name, profile, section.address, bus, section.poll_ms, clock, import_only=evse_id in one_way
@@ -106,15 +136,15 @@ def build_devices(config: StationConfig, openers: Openers, clock: Clock, rng: Ra
         )
     readers = {section.name: _reader(section, openers, clock, rng) for section in config.reader}
     return Devices(
-        boards=boards, meters=meters, modules=modules, readers=readers, buses=list(buses.values()), sections=sections
+        boards=boards,
+        meters=meters,
+        modules=modules,
+        readers=readers,
+        buses=buses,
+        sections=sections,
+        field=FieldDevices(config, clock, rng, bus_of, offload),
+        served={section.name: section.evses for section in config.reader},
     )
-
-
-def _bus(section: MeterSection, profile: MeterProfile, openers: Openers, clock: Clock, rng: Random) -> ModbusBus:
-    endpoint = endpoint_of(section.port)
-    if endpoint is not None:
-        return ModbusBus(endpoint, openers, clock, rng)
-    return ModbusBus(serial_settings(section, profile), openers, clock, rng)
 
 
 def _reader(section: ReaderSection, openers: Openers, clock: Clock, rng: Random) -> CardReader:
@@ -135,13 +165,13 @@ def reader_settings(section: ReaderSection) -> SerialSettings:
     return SerialSettings(port=section.port, baud=default if isinstance(section.baud, UnsetType) else section.baud)
 
 
-def serial_settings(section: MeterSection, profile: MeterProfile) -> SerialSettings:
-    """Serial settings of a meter bus: what the section names, else the defaults of the profile."""
+def serial_settings(section: MeterSection | RecloserSection, defaults: BusDefaults) -> SerialSettings:
+    """Serial settings of a Modbus line: what the section names, else the defaults of the profile."""
     return SerialSettings(
         port=section.port,
-        baud=profile.bus.baud if isinstance(section.baud, UnsetType) else section.baud,
-        parity=profile.bus.parity if isinstance(section.parity, UnsetType) else section.parity,
-        stop_bits=profile.bus.stop_bits,
+        baud=defaults.baud if isinstance(section.baud, UnsetType) else section.baud,
+        parity=defaults.parity if isinstance(section.parity, UnsetType) else section.parity,
+        stop_bits=defaults.stop_bits,
         echo=section.echo,
     )
 
