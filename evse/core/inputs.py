@@ -131,12 +131,17 @@ class SetDynamicLimit(Command, frozen=True, kw_only=True):
 
 
 class SetPermission(Command, frozen=True, kw_only=True):
-    """Release of an AC EVSE by another program or a person on site. Refused unless the release mode is ``mode``."""
+    """Release of an AC EVSE by another program or a person on site. Refused unless the release mode is ``mode``.
+
+    ``hold`` = it stands for every vehicle until it is taken back (a retained MQTT topic, a Modbus register); else it is for
+    the vehicle that is there, or that comes within the connection timeout.
+    """
 
     evse_id: int
     mode: ReleaseMode  # REMOTE, MODBUS, MQTT or DASHBOARD
     allowed: bool
     id_token: str = ""
+    hold: bool = False
 
 
 class SetChargingAllowed(Command, frozen=True, kw_only=True):

@@ -81,12 +81,12 @@ def mode_of(conn: Conn) -> ReleaseMode:
 
 def missing(conn: Conn) -> str:
     """Return in plain words what a vehicle without permission waits for."""
-    return f"the end of: {FORBIDDEN}" if conn.a.rel_rule is False else MISSING[mode_of(conn)]
+    return f"the end of: {FORBIDDEN}" if conn.a.rule_release is False else MISSING[mode_of(conn)]
 
 
 def may_give(conn: Conn, source: AuthSource) -> str:
     """Return why ``source`` gives no permission at this EVSE, "" when it may."""
-    if conn.a.rel_rule is False:
+    if conn.a.rule_release is False:
         return FORBIDDEN
     mode = mode_of(conn)
     if source in GIVERS[mode]:

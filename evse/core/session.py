@@ -9,7 +9,7 @@ from __future__ import annotations
 from evse.core import faults
 from evse.core.context import START_GRACE, Conn, Tick
 from evse.core.outputs import CloseTransaction, OpenTransaction, SaveSession
-from evse.core.release import forget
+from evse.core.release import forget, missing
 from evse.core.state import AuthState, session_record
 from evse.domain.session import AuthSource, StopReason
 from evse.domain.signals import HLC_STEPS, HlcStep
@@ -102,7 +102,7 @@ def obstacle(t: Tick, conn: Conn) -> str:
     if w.auth is AuthState.WAITING:
         return "the answer to the card"
     if w.auth is not AuthState.GRANTED:
-        return "a card or a start from the app"
+        return missing(conn)
     if conn.spec.has_meter and conn.m is None:
         return "the energy meter"
     if not t.inputs.storage_ok and not t.spec.charge_without_storage:

@@ -164,8 +164,7 @@ class AcWork(msgspec.Struct):
     # release (release_ac.py)
     rel_hold: bool = False  # another program gives permission until it takes it back
     rel_token: str = ""  # identifier of that permission
-    rel_level: bool = False  # key switch, held permission or event action on the last tick
-    rel_rule: bool | None = None  # event actions: permission given, forbidden; None = they say nothing
+    rel_level: bool = False  # key switch or held permission on the last tick
     # ISO 15118 (hlc.py)
     hlc_stage: HlcStage = HlcStage.IDLE
     hlc_deadline: Instant = 0  # of the stage
