@@ -25,7 +25,7 @@ def section(**fields: object) -> ReaderSection:
 
 
 def test_every_family_of_the_configuration_has_a_driver_and_a_simulated_reader() -> None:
-    assert {"sl032", "pn532", "twn4", "line"} == set(FAMILIES) == set(DRIVERS) == set(SIMULATED)
+    assert {"sl032", "pn532", "twn4", "line", "hid"} == set(FAMILIES) == set(DRIVERS) == set(SIMULATED)
 
 
 @pytest.mark.parametrize(("family", "baud"), [("sl032", 9600), ("pn532", 115_200), ("twn4", 9600), ("line", 9600)])
