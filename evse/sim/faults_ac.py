@@ -29,6 +29,7 @@ from evse.sim.faults import (
 
 if TYPE_CHECKING:
     from evse.sim.hw.ac_parts import LockDrive
+    from evse.sim.hw.recloser import SimRecloser
     from evse.sim.station import SimStation
     from evse.sim.world_ac import AcConnectorWorld
 
@@ -153,6 +154,22 @@ def _meter(fault: str, what: str) -> Apply:
     return apply
 
 
+def _recloser(act: Callable[[SimRecloser, bool], None], what: str) -> Apply:
+    def apply(station: SimStation, args: FaultArgs, on: bool) -> str:
+        chosen = [point for point in _points(station, args) if point.evse_id in station.reclosers]
+        if not chosen:
+            raise ConfigError([f"connector = {args.connector}: has no recloser in the configuration (evse.recloser)"])
+        for point in chosen:
+            act(station.reclosers[point.evse_id], on)
+        return f"breaker of {where(chosen)}: {what}" + ("" if on else " ended")
+
+    return apply
+
+
+def _trip(recloser: SimRecloser, on: bool) -> None:
+    recloser.trip() if on else recloser.by_hand()
+
+
 def _rotary(point: AcConnectorWorld, on: bool) -> None:
     point.plant.rotary = None if on else point.plant.rotary_at
 
@@ -230,6 +247,12 @@ _ROWS: Final = (
     ("meter_crc", C.METER_LOST, "Every answer of the meter has a broken CRC", _meter("crc", "broken CRC"), "", 0),
     ("meter_internal", C.METER_LOST, "The meter answers every request with an exception",
      _meter("exception", "answers with an exception"), "", 0),
+    ("breaker_trip", None, "The residual current breaker before the connector trips; cleared: closed by hand",
+     _recloser(_trip, "tripped"), "", 0),
+    ("recloser_lost", C.RCD_RECLOSER_FAILURE, "The recloser does not answer",
+     _recloser(lambda r, on: r.fault("mute", on=on), "does not answer"), "", 0),
+    ("recloser_jam", C.RCD_RECLOSER_FAILURE, "The motor of the recloser never arrives",
+     _recloser(lambda r, on: r.fault("jam", on=on), "motor jammed"), "", 0),
     ("rotary_between", None, "The rotary switch stands between two positions",
      _part(_rotary, "rotary switch between positions",
            lambda p: "" if p.spec.rotary else "has no rotary switch (ac.rotary_switch)"), "", 0),

@@ -20,9 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from evse.config.meter_profiles import load_profile
-from evse.config.model import EvseSection, MeterSection, StationConfig
-from evse.config.model_ac import AcSection
-from evse.config.spec_ac import ac_spec
+from evse.config.model import MeterSection, StationConfig
 from evse.domain.ac import PpState
 from evse.domain.base import ConfigError
 from evse.domain.clock import Clock
@@ -31,13 +29,15 @@ from evse.sim.csms import SimCsms
 from evse.sim.curves import find_car, load_cars
 from evse.sim.ev import CHANGEABLE, FAST, NORMAL, EvSpec, spec_of
 from evse.sim.ev_ac import AC_CHANGEABLE, AC_FAST, AC_NORMAL, AcEvSpec, ac_spec_of
+from evse.sim.field import ac_plant, ac_values, make_recloser, site_values
 from evse.sim.hw.board import SimBoard
 from evse.sim.hw.board_ac import SimAcBoard
-from evse.sim.hw.board_ac_plant import AcPlant
 from evse.sim.hw.board_plant import BoardPlant
 from evse.sim.hw.infypower import SimInfypower, SimModule
-from evse.sim.hw.modbus_meter import SimModbusBus, SimModbusMeter
+from evse.sim.hw.modbus_meter import SimModbusBus, SimModbusMeter, SimUnit
+from evse.sim.hw.recloser import SimRecloser
 from evse.sim.hw.rfid_base import SimReader
+from evse.sim.hw.rfid_hid import SimHid
 from evse.sim.hw.rfid_line import SimLine
 from evse.sim.hw.rfid_pn532 import SimPn532
 from evse.sim.hw.rfid_sl032 import SimSl032
@@ -55,8 +55,9 @@ MODULE_FAULT: Final = "fan fault"
 LATER_MAX: Final = 256
 HAPPENED_MAX: Final = 1_000
 MODBUS_TCP_PORT: Final = 502
-MAINS_MV: Final = 230_000
-READERS: Final[dict[str, type[SimReader]]] = {"sl032": SimSl032, "pn532": SimPn532, "twn4": SimTwn4, "line": SimLine}
+READERS: Final[dict[str, type[SimReader]]] = {
+    "sl032": SimSl032, "pn532": SimPn532, "twn4": SimTwn4, "line": SimLine, "hid": SimHid,
+}  # fmt: skip
 CARD_MS: Final = 700
 """How long a card lies on a reader unless told otherwise."""
 DEFAULT_CARS: Final = ("Chevrolet Bolt", "Hyundai Ioniq 5")
@@ -85,6 +86,7 @@ class SimStation:
         self.modules: SimInfypower | None = None
         self.dc_meters: dict[int, SimModbusMeter] = {}
         self.ac_meters: dict[int, SimModbusMeter] = {}
+        self.reclosers: dict[int, SimRecloser] = {}
         self.site_meter: SimModbusMeter | None = None
         self.manners: dict[int, dict[str, Any]] = {evse.id: {} for evse in config.evse}
         self.active_faults: dict[str, dict[str, Any]] = {}
@@ -112,9 +114,9 @@ class SimStation:
             rng, name = random.Random(self.rng.getrandbits(32)), f"SIM{evse.id:07d}"
             board: SimBoard
             if evse.kind == "ac":
-                ac_plant = _ac_plant(evse)
-                board = SimAcBoard(ac_plant, rng, board_id=name)
-                points.append(AcConnectorWorld(evse.id, ac_plant, mains, self.ac_pace))
+                point = AcConnectorWorld(evse.id, ac_plant(evse), mains, self.ac_pace)
+                board = SimAcBoard(point.plant, rng, board_id=name)
+                points.append(point)
             else:
                 plant = BoardPlant()
                 board = SimBoard(plant, rng, board_id=name)
@@ -140,6 +142,8 @@ class SimStation:
             ac=points,
             mains=mains,
         )
+        for point in points:
+            point.breaker = self.reclosers.get(point.evse_id)
 
     def _port(self, name: str, what: str, serve: Any) -> Port:
         return Port(name, what, serve, self.clock, random.Random(self.rng.getrandbits(32)), self.tasks)
@@ -158,7 +162,7 @@ class SimStation:
         self.can.append(CanPort(modules.interface, modules.channel, self.clock, rng, self.tasks))
 
     def _build_meters(self) -> None:
-        lines: dict[str, list[SimModbusMeter]] = {}
+        lines: dict[str, list[SimUnit]] = {}
 
         def add(section: MeterSection) -> SimModbusMeter:
             meter = SimModbusMeter(load_profile(section.profile), section.address)
@@ -169,10 +173,14 @@ class SimStation:
             if evse.meter is not None:
                 mine = self.ac_meters if evse.kind == "ac" else self.dc_meters
                 mine[evse.id] = add(evse.meter)
+            if evse.recloser is not None:
+                rng = random.Random(self.rng.getrandbits(32))
+                recloser = self.reclosers[evse.id] = make_recloser(evse.recloser, self.clock, rng)
+                lines.setdefault(evse.recloser.port, []).append(recloser)
         if self.config.site.meter is not None:
             self.site_meter = add(self.config.site.meter)
-        for name, meters in lines.items():
-            bus = SimModbusBus(meters)
+        for name, units in lines.items():
+            bus = SimModbusBus(units)
             if name.startswith("tcp://"):
                 parts = urlsplit(name)
                 key = (parts.hostname or "", parts.port or MODBUS_TCP_PORT)
@@ -277,33 +285,9 @@ class SimStation:
         for point in world.ac:
             meter = self.ac_meters.get(point.evse_id)
             if meter is not None:
-                self._show(meter, _ac_values(point))
+                self._show(meter, ac_values(point))
         if self.site_meter is not None:
-            self._show(self.site_meter, self._site_values())
-
-    def _site_values(self) -> MeterValues:
-        world = self.world
-        power_w = round(world.site_power_w)
-        volts = [round(world.mains.voltage_mv(phase)) for phase in range(3)]
-        if world.ac:
-            watts = [round(value) for value in world.site_l_w()]
-        else:
-            third = power_w // 3
-            watts = [third, third, power_w - 2 * third]
-        amps = [w * 1_000_000 // v if v else 0 for w, v in zip(watts, volts, strict=True)]
-        if not world.ac:
-            amps[2] = amps[0]
-        return MeterValues(
-            power_w=power_w,
-            energy_import_wh=int(world.site_energy_wh),
-            energy_export_wh=0,
-            voltage_mv=volts[0],
-            current_ma=amps[0],
-            voltage_l_mv=(volts[0], volts[1], volts[2]),
-            current_l_ma=(amps[0], amps[1], amps[2]),
-            power_l_w=(watts[0], watts[1], watts[2]),
-            frequency_mhz=50_000,
-        )
+            self._show(self.site_meter, site_values(world))
 
     def _show(self, meter: SimModbusMeter, values: MeterValues) -> None:
         if self._shown.get(id(meter)) != values:
@@ -450,34 +434,13 @@ class SimStation:
         for board in self.boards.values():
             board.reboot(now, 1_500)
         site = [self.site_meter] if self.site_meter else []
+        for recloser in self.reclosers.values():
+            recloser.fault("mute", on=on)
         for meter in [*self.dc_meters.values(), *self.ac_meters.values(), *site]:
             meter.fault("mute", on=on)
         if self.modules is not None:
             for address in self.modules.outputs:
                 self.modules.kill(address, on=on)
-
-
-def _ac_plant(evse: EvseSection) -> AcPlant:
-    """Return the plant of an AC EVSE; its emergency contact is at rest."""
-    plant = AcPlant(ac_spec(evse.ac if evse.ac is not None else AcSection()))
-    plant.set_input(plant.spec.emergency_input, not plant.spec.emergency_active_high)
-    return plant
-
-
-def _ac_values(point: AcConnectorWorld) -> MeterValues:
-    """Return the registers of the meter of an AC connector."""
-    v, i, p = point.voltage_l_mv, point.current_l_ma, point.power_l_w
-    return MeterValues(
-        power_w=round(point.power_w),
-        energy_import_wh=int(point.energy_wh),
-        energy_export_wh=0,
-        voltage_mv=round(v[0]),
-        current_ma=round(i[0]),
-        voltage_l_mv=(round(v[0]), round(v[1]), round(v[2])),
-        current_l_ma=(round(i[0]), round(i[1]), round(i[2])),
-        power_l_w=(round(p[0]), round(p[1]), round(p[2])),
-        frequency_mhz=50_000,
-    )
 
 
 async def _serve_board(board: SimBoard, clock: Clock, stream: Any) -> None:

@@ -83,6 +83,7 @@ def _ac_row(point: AcConnectorWorld) -> dict[str, Any]:
         "lock": "none" if drive is None else "locked" if drive.locked else "unlocked",
         "lock_charged": drive is not None and drive.charged,
         "rcd": plant.rcd.state.value,
+        "breaker": "closed" if point.breaker is None or point.breaker.closed else "open",
         "rotary": plant.rotary,
         "inputs": plant.inputs(),
         "outputs": out.outputs,

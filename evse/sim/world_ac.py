@@ -8,7 +8,7 @@ meter's energy times the efficiency of the on-board charger.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from evse.domain.ac import AcSpec, PpState, RcdState
 from evse.domain.base import ConfigError
@@ -46,6 +46,19 @@ class Mains:
         return MAINS_MV * (1000 - self.sag_permille) / 1000
 
 
+class Breaker(Protocol):
+    """The residual current breaker before an AC point, with or without a recloser."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it conducts."""
+        ...
+
+    def trip(self) -> None:
+        """Open at once."""
+        ...
+
+
 class AcConnectorWorld:
     """One AC connector: plant, vehicle, currents and meter registers. `evse.sim.faults_ac` sets the fault fields."""
 
@@ -56,6 +69,7 @@ class AcConnectorWorld:
         self.plant = plant
         self.mains = mains
         self.pace = pace
+        self.breaker: Breaker | None = None  # None = one that stays closed
         self.ev: AcEv | None = None
         self.leaving = False
         self.visits = 0
@@ -204,8 +218,9 @@ class AcConnectorWorld:
 
     def _currents(self, ev: AcEv | None, dt_ns: DurationNs) -> None:
         mains, grid = self.mains, self.grid
+        fed = self.breaker is None or self.breaker.closed
         for index in range(3):
-            there = index == 0 or self.spec.phases == 3
+            there = fed and (index == 0 or self.spec.phases == 3)
             self.voltage_l_mv[index] = mains.voltage_mv(grid[index]) if there else 0.0
         switched = self._phases()
         self.live = 0

@@ -40,6 +40,9 @@ board.port = "/dev/b2"
 profile = "eastron/sdm630"
 port = "/dev/ttyM1"
 address = 2
+[evse.recloser]
+port = "/dev/ttyM1"
+registers = { state_address = 1, command_address = 2 }
 [evse.ac]
 current_max_a = 32
 grid_a = 32
@@ -82,7 +85,8 @@ evses = [1, 2]
 
 [[reader]]
 name = "side"
-port = "/dev/ttyR1"
+driver = "hid"
+port = "/dev/input/side"
 evses = [3, 4]
 """
 

@@ -15,9 +15,12 @@ from evse.config.meter_profiles import load_profile
 from evse.devices.board_link import BoardLinkDriver
 from evse.devices.meter import ModbusMeter
 from evse.devices.modbus_bus import ModbusBus
+from evse.devices.recloser import ModbusRecloser
+from evse.devices.rfid_hid import HidDriver
 from evse.domain.ac import AcCommand, PilotMode, PpState, RcdState
 from evse.domain.base import ConfigError
 from evse.domain.readings import NoData, Sample
+from evse.domain.recloser import RecloserOutcome, RecloserState
 from evse.domain.signals import BoardCommand, BoardStatus, CpState
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.protocols.board_link_messages import Capability
@@ -257,6 +260,47 @@ def test_a_fault_at_all_connectors_reaches_both_kinds() -> None:
         assert not station.world.by_id[1].welded and not any(p.plant.main.welded for p in station.world.ac)
         answer = await desk.done(cmd="fault raise", fault="rcd_spurious")
         assert answer["happened"] == "connector 2: monitor says tripped", "only where a monitor is fitted"
+
+    with_station(body)
+
+
+def test_breaker_and_recloser_take_the_supply_away_and_give_it_back() -> None:
+    """Trip, voltage gone at meter and vehicle; the real driver closes it again through its registers."""
+
+    async def body(station: SimStation, desk: Desk) -> None:
+        section = station.config.evse[1].recloser
+        assert section is not None
+        bus = ModbusBus(SerialSettings(port="/dev/ttyM1"), station.openers(), desk.clock, random.Random(1))
+        recloser = ModbusRecloser("2", station.reclosers[2].profile, 3, bus, desk.clock, 200)
+        tasks = [asyncio.create_task(recloser.run()), asyncio.create_task(bus.run())]
+        desk.charge(2)
+        await desk.done(cmd="plug_in", connector=2)
+        await desk.run(8)
+        assert (await desk.row(2))["power_w"] > 3_000 and recloser.state() is RecloserState.CLOSED
+        await desk.done(cmd="fault raise", fault="breaker_trip", connector=2)
+        await desk.run(2)
+        row = await desk.row(2)
+        assert (row["breaker"], row["power_w"], row["voltage_mv"], row["contactor"]) == ("open", 0, 0, "closed")
+        assert recloser.state() is RecloserState.OPEN
+        answer = await recloser.request(RecloserState.CLOSED)
+        assert answer.outcome is RecloserOutcome.DONE
+        await desk.run(8)
+        assert (await desk.row(2))["breaker"] == "closed"
+        for task in tasks:
+            task.cancel()
+
+    with_station(body)
+
+
+def test_card_of_a_keyboard_reader() -> None:
+    async def body(station: SimStation, desk: Desk) -> None:
+        driver = HidDriver("side", SerialSettings(port="/dev/input/side"), station.openers(), desk.clock, random.Random(1))
+        task = asyncio.create_task(driver.run())
+        await desk.run(1)
+        assert (await desk.done(cmd="swipe", token="04a1b2c3", connector=3))["reader"] == "side"
+        await desk.run(1)
+        assert driver.take() == ["04A1B2C3"]
+        task.cancel()
 
     with_station(body)
 

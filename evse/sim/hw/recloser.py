@@ -62,6 +62,11 @@ class SimRecloser:
         self._arrives = None
         self._closed = self._target = False
 
+    def by_hand(self) -> None:
+        """Somebody closes the breaker at its lever."""
+        self._arrives = None
+        self._closed = self._target = True
+
     def fault(self, name: str, *, on: bool) -> None:
         """Raise or clear one of `FAULTS`; `ValueError` for another name."""
         if name not in FAULTS:
@@ -130,3 +135,4 @@ class SimRecloser:
         if close is not self._closed:
             self._arrives = self._clock.now() + ms(self._rng.randint(*TRAVEL_MS))
         return pdu[:5]
+
