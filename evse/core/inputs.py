@@ -253,6 +253,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     loop_fault: str = ""  # a BugError of the shell: everything off
     backend_online: bool = False
     lost: tuple[LostDevice, ...] = ()
+    updating: bool = False  # a firmware update is being installed
 
 
 __all__ = [

@@ -18,7 +18,7 @@ from evse.core.inputs import NoteTeaching, SetOutput
 from evse.core.release import refuse
 from evse.core.rule_engine import RuleMemory, evaluate, levels
 from evse.core.state import AuthState, Stage
-from evse.domain.ac import PilotMode, ReleaseMode
+from evse.domain.ac import PilotMode
 from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode
 from evse.domain.limits import LimitSource
@@ -89,7 +89,7 @@ def _grant(t: Tick, conn: Conn) -> None:
     since = next((run.since for run in conn.a.rule_runs if run.number == _writer(conn.a, SLOT_RELEASE)), 0)
     waits = w.stage is Stage.PLUGGED or (w.stage is Stage.FINISHED and since > w.stage_since)
     nobody = w.auth in (AuthState.NONE, AuthState.DENIED) and not w.reserved_deadline
-    if waits and nobody and conn.ac.release is ReleaseMode.REMOTE and conn.operative and not conn.blocked:
+    if waits and nobody and not release.may_give(conn, AuthSource.RULE) and conn.operative and not conn.blocked:
         release.grant(t, conn, TOKEN, AuthSource.RULE)
 
 

@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from evse.domain.ac import AcSpec
+from evse.domain.leds import LedSpec
 from evse.domain.rules import Rule
 
 
@@ -79,3 +80,5 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     charge_without_storage: bool = False  # policy while the database refuses writes
     rules: tuple[Rule, ...] = ()  # event actions, in their order
     rules_version: int = 0  # `evse.domain.rules.rules_version`
+    leds: tuple[LedSpec, ...] = ()
+    light_pct: int = 100  # brightness of all lamps

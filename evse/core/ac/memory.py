@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from evse.domain.ac import PilotMode, PpState, V2gError, V2gPhase
+from evse.domain.leds import LedCondition
 from evse.domain.rules import RuleRun
 from evse.domain.signals import CpState
 from evse.units import Instant, WallNs
@@ -196,6 +197,12 @@ class AcWork(msgspec.Struct):
     out_hand: int = 0  # set by hand: the rules have no say
     out_hand_high: int = 0
     out_hand_floating: int = 0
+    out_marks: tuple[tuple[LedCondition, Instant], ...] = ()  # what lamps can show, and since when
+    out_accepted_at: Instant = 0  # the last card that was
+    out_rejected_at: Instant = 0
+    out_led_rgb: int = 0
+    out_rfid_rgb: int = 0
+    out_buzzer: bool = False
     # event actions (rules.py)
     rule_version: int = 0  # of the rules that the rest belongs to
     rule_marks: int = -1  # levels of the last tick, for edges
