@@ -25,7 +25,7 @@ from evse.core.inputs import TestRcd
 from evse.core.release import refuse
 from evse.domain.ac import RcdSpec, RcdState
 from evse.domain.faults import FaultCode
-from evse.units import NS_PER_S, Instant, ms, s
+from evse.units import Instant, ms, s
 
 TIME_MIN_MS, TIME_MAX_MS = 1, 5_000
 
@@ -238,8 +238,3 @@ def request_test(t: Tick, conn: Conn, c: TestRcd) -> None:
         refuse(t, c.evse_id, "rcd_test", c.seq, why)
         return
     conn.a.rcd_stage = RcdStage.WANTED
-
-
-def age_s(t: Tick, conn: Conn) -> int | None:
-    """Return how long ago the last test ended, in s; None = none since start."""
-    return (t.now - conn.a.rcd_tested_at) // NS_PER_S if conn.a.rcd_tested_wall is not None else None

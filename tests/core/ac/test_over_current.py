@@ -160,6 +160,19 @@ def test_staged_derating_ends_in_the_pause_when_nothing_helps() -> None:
     assert len(b.told("over_current.stopped")) == 1 and b.evse().offered_ma == 0
 
 
+def test_no_stage_below_6_a() -> None:
+    b = Greedy(staged=True)
+    b.limits = (PowerLimit(source=LimitSource.USER, evse_id=1, power_w=5_520, set_at=0),)
+    b.go(6)
+    b.draw(16_000)
+    b.go(32)
+    assert [e.data["offered_ma"] for e in b.told("over_current.derated")] == [7_200, 6_400]
+    assert len(b.told("over_current.stopped")) == 1
+    b.limits = (PowerLimit(source=LimitSource.USER, evse_id=1, power_w=4_600, set_at=0),)
+    assert b.told("over_current.stopped")[0].data["retry_s"] == 60
+    assert over_current.pause(b.tick().conns[0]) == "the pause after over-current"
+
+
 def _rows(b: Greedy) -> tuple[limits.LimitEntry, ...]:
     t = b.tick()
     return ac.explain(t, t.conns[0])

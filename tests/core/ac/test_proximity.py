@@ -49,6 +49,50 @@ def test_a_plug_that_has_just_come_gets_time_before_it_is_an_error() -> None:
     assert b.causes[1] == {} and cable(b) == 20_000
 
 
+def test_a_coding_that_settles_while_the_plug_goes_in_is_no_change() -> None:
+    b = Bench()
+    b.plug(PpState.A13)
+    b.run(0.5, proximity.observe)
+    b.board(pp=PpState.A32)
+    b.run(1, proximity.observe)
+    assert cable(b) == 32_000 and b.causes[1] == {}
+    late = Bench()
+    late.plug(PpState.A13)
+    late.run(2.1, proximity.observe)
+    late.board(pp=PpState.A32)
+    late.run(1, proximity.observe)
+    assert cable(late) == 13_000 and FaultCode.PROXIMITY_CHANGED in late.causes[1]
+    live = Bench()
+    live.plug(PpState.A13)
+    live.run(0.5, proximity.observe)
+    live.energise()
+    live.board(pp=PpState.A32)
+    live.run(1, proximity.observe)
+    assert cable(live) == 13_000 and "13 A before, 32 A now; 13 A until" in live.causes[1][FaultCode.PROXIMITY_CHANGED].replace("cable ", "")
+
+
+def test_a_damaged_socket_is_reported_without_a_vehicle() -> None:
+    b = Bench()
+    for pp, damaged in ((PpState.NONE, False), (PpState.UNKNOWN, False), (PpState.A32, False), (PpState.INVALID, True)):
+        b.board(pp=pp)
+        b.run(1, proximity.observe)
+        assert (set(b.causes[1]) == {FaultCode.PROXIMITY_INVALID}) is damaged
+    b.silent = {1}
+    b.step(proximity.observe)
+    assert b.causes[1] == {}
+
+
+def test_whether_a_plug_is_in_is_known_or_not() -> None:
+    b = Bench()
+    for pp, plug in ((PpState.UNKNOWN, None), (PpState.NONE, False), (PpState.A20, True), (PpState.INVALID, True)):
+        b.board(pp=pp)
+        b.run(1, proximity.observe)
+        assert proximity.plug_in(b.tick().conns[0]) is plug
+    b.silent = {1}
+    assert proximity.plug_in(b.tick().conns[0]) is None
+    assert proximity.plug_in(Bench(spec_of(socket=False)).tick().conns[0]) is False
+
+
 def test_a_fixed_cable_has_its_rating_and_no_errors() -> None:
     b = Bench(spec_of(socket=False, cable_ma=16_000))
     b.plug(PpState.INVALID)

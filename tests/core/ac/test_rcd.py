@@ -135,6 +135,37 @@ def test_bender_order_releases_before_the_check() -> None:
     assert b.mem().rcd_tested_wall is not None
 
 
+def test_every_moment_is_kept_to_the_millisecond_when_ticks_come_so_often() -> None:
+    """Three different times, each on its own: trigger, look at "tripped", look at "normal"."""
+    b = Monitor(RcdSpec(fitted=True, test=True, trigger_ms=500, check_tripped_ms=250, check_normal_ms=200))
+    while not b.tests():
+        b.once(NS_PER_MS)
+        seen, since = b.mem().rcd_tripped_seen, (b.now - b.started) // NS_PER_MS
+        assert not b.mem().rcd_trigger or seen is (since >= 250)
+    (t0, _), (t1, _) = [e for e in b.edges if e[0] >= b.started]
+    assert (t1 - t0) // NS_PER_MS == 500 and (b.mem().rcd_tested_at - t1) // NS_PER_MS == 200 and b.tests() == [True]
+
+
+def test_the_output_is_held_when_both_moments_are_one() -> None:
+    b = Monitor(RcdSpec(fitted=True, test=True, trigger_ms=200, check_tripped_ms=200, check_normal_ms=200))
+    b.started, b.pulse = 0, False
+    b.deaf = True
+    b.go(0.45)
+    assert b.mem().rcd_trigger  # still waits for "tripped" within its window
+    b.deaf = False
+    b.go(1)
+    assert b.tests() == [True]
+
+
+def test_a_bender_that_never_trips_is_not_passed_by_reading_normal() -> None:
+    b = Monitor(RcdSpec(fitted=True, test=True, trigger_ms=50, check_tripped_ms=1000, check_normal_ms=960))
+    b.deaf = True
+    b.go(1.3)
+    assert b.tests() == [] and not b.passed()
+    b.go(0.3)
+    assert b.tests() == [False]
+
+
 @pytest.mark.parametrize("spec", [WESTERN, BENDER])
 @pytest.mark.parametrize(("knob", "words"), [("deaf", "not tripped in time"), ("sticks", "not normal in time")])
 def test_a_failed_step_is_an_error_that_a_person_clears(spec: RcdSpec, knob: str, words: str) -> None:
@@ -231,6 +262,10 @@ def test_no_monitor_no_rules() -> None:
     b.step(rcd.observe, rcd.act)
     assert b.passed() and not b.busy() and b.causes[1] == {}
     assert "no residual current monitor" in b.ask()
+    assert not b.mem().rcd_trigger
+    untested = Monitor(RcdSpec(fitted=True))
+    untested.once()
+    assert "no residual current monitor with a test output" in untested.ask()
 
 
 def test_a_request_runs_a_test_and_is_refused_with_a_reason() -> None:
@@ -354,8 +389,10 @@ def test_a_monitor_that_stays_tripped_after_a_void_test_has_failed() -> None:
     b.go(0.5)
     b.sticks = True
     b.once(3 * NS_PER_S)
-    assert b.told("rcd.test_void") and b.causes[1] == {}
-    b.go(1)
+    assert "2640 ms late" in str(b.told("rcd.test_void")[0].data["why"]) and b.causes[1] == {}
+    b.go(0.65)
+    assert b.tests() == [] and b.causes[1] == {}  # its time to fall back: 410 ms and the window
+    b.go(0.1)
     assert b.tests() == [False] and "broken off" in b.causes[1][FaultCode.RCD_TEST]
 
 
