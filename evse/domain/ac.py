@@ -146,6 +146,7 @@ class AcCommand(msgspec.Struct, frozen=True, kw_only=True):
     parameter_finished: bool = False  # EVSEProcessing Finished in ChargeParameterDiscovery
     renegotiate: bool = False
     pause: bool = False
+    switch_method: int = 0  # 1..4: how the board leaves a fake DC session; 0 = its own way
 
 
 class LockMode(enum.Enum):

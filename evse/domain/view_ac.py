@@ -57,6 +57,19 @@ class DynamicLimitView(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool = False  # older than the fallback time: the fallback current holds instead
 
 
+class HlcView(msgspec.Struct, frozen=True, kw_only=True):
+    """Digital communication with the vehicle that is plugged in."""
+
+    stage: str  # idle, wait, session, closing, resting, paused, reset, switch, basic, refused
+    soc: int = -1  # percent; -1 = not known yet, -2 = not to be known
+    soc_at: WallNs | None = None  # of that reading
+    vendor: str = ""  # entry of the table of makers that fits the vehicle (fake DC)
+    departure_at: WallNs | None = None  # what the vehicle wants
+    energy_request_wh: int | None = None
+    schedule_ma: int | None = None  # offer in the schedule that the vehicle has
+    failed: str = ""  # why the last session failed
+
+
 class AcView(msgspec.Struct, frozen=True, kw_only=True):
     """The AC side of one EVSE."""
 
@@ -84,8 +97,10 @@ class AcView(msgspec.Struct, frozen=True, kw_only=True):
     rotary: int | None = None  # position of the rotary switch, None = there is none or it was not read
     hlc: str = "off"  # off, optional, required, fake_dc
     v2g: V2gStatus | None = None  # None = no digital communication
+    hlc_session: HlcView | None = None  # None = digital communication is switched off
     dynamic: tuple[DynamicLimitView, ...] = ()
     dynamic_ignored: str = ""  # name of a limit for which there is no room
     inputs: tuple[bool, ...] = ()  # digital inputs of the board, the first is input 1
     input_mv: tuple[int, ...] = ()
-    outputs: tuple[bool, ...] = ()  # digital outputs that are commanded high
+    outputs: tuple[str, ...] = ()  # digital outputs as commanded: high, low, floating, pulsing
+    outputs_by_hand: tuple[bool, ...] = ()

@@ -167,7 +167,7 @@ def _encode_v2g(v2g: V2gStatus) -> bytes:
 def encode_command(ac: AcCommand) -> bytes:
     """Return the extension fields of ``ac``; `ProtocolError` when a value does not fit its field."""
     if not (0 <= ac.duty_bp <= 10_000 and 0 <= ac.phases <= 3 and 0 <= ac.led_rgb <= 0xFFFFFF
-            and 0 <= ac.rfid_rgb <= 0xFFFFFF):  # fmt: skip
+            and 0 <= ac.rfid_rgb <= 0xFFFFFF and 0 <= ac.switch_method <= 4):  # fmt: skip
         raise ProtocolError(f"board link: COMMAND: out of range: {ac}")
     try:
         raw = _ext(AcExt.SET_PILOT, _SET_PILOT.pack(_PILOT_NO[ac.pilot], ac.duty_bp, ac.phases))
@@ -181,8 +181,8 @@ def encode_command(ac: AcCommand) -> bytes:
             raw += _ext(AcExt.SET_INPUTS, _U16.pack(ac.input_threshold_mv))
         if ac.led_rgb or ac.rfid_rgb or ac.buzzer:
             raw += _ext(AcExt.SET_LIGHTS, _SET_LIGHTS.pack(ac.led_rgb, ac.rfid_rgb, ac.buzzer))
-        if ac.hlc is not HlcMode.OFF or ac.parameter_finished or ac.renegotiate or ac.pause:
-            flags = ac.parameter_finished | ac.renegotiate << 1 | ac.pause << 2
+        if ac.hlc is not HlcMode.OFF or ac.parameter_finished or ac.renegotiate or ac.pause or ac.switch_method:
+            flags = ac.parameter_finished | ac.renegotiate << 1 | ac.pause << 2 | ac.switch_method << 4
             raw += _ext(AcExt.SET_HLC, _SET_HLC.pack(_HLC_NO[ac.hlc], flags))
     except struct.error as error:
         raise ProtocolError(f"board link: COMMAND: a value does not fit its field ({error}): {ac}") from error
@@ -316,4 +316,5 @@ def decode_command(found: Mapping[int, bytes]) -> AcCommand | None:
         parameter_finished=hlc_flags & 1 != 0,
         renegotiate=hlc_flags & 2 != 0,
         pause=hlc_flags & 4 != 0,
+        switch_method=_of(range(5), hlc_flags >> 4 & 7, AcExt.SET_HLC),
     )

@@ -124,4 +124,5 @@ AC_COMMANDS = st.builds(
     parameter_finished=st.booleans(),
     renegotiate=st.booleans(),
     pause=st.booleans(),
+    switch_method=st.integers(0, 4),
 )
