@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from evse.config.check_ac import check_ac
 from evse.config.check_access import check_access
 from evse.config.check_io import check_io, recloser_bus
+from evse.config.check_rules import check_leds, check_rules
 from evse.config.meter_profiles import list_profiles, load_profile
 from evse.config.options import Table, tree
 from evse.config.profiles import nearest
@@ -69,6 +70,8 @@ def check_all(source: Source, problems: Problems, *, files: bool = True) -> None
     _site(view, problems)
     check_io(view.table("io"), {row.get("id") for _, row in view.rows("evse")}, problems)
     check_access(view.table("access"), problems)
+    check_rules(source.data.get("rule"), view.rows("evse"), problems)
+    check_leds(source.data.get("led"), view.rows("evse"), problems)
     _ocpp(view, problems)
     if files:
         _directories(view, problems)

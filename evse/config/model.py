@@ -15,6 +15,8 @@ from msgspec import UNSET, Meta, UnsetType, field
 from evse.config.model_ac import AcSection
 from evse.config.model_access import AccessSection
 from evse.config.model_io import IoSection, RecloserSection
+from evse.config.model_leds import LedSection
+from evse.config.model_rules import RuleSection
 from evse.domain.base import Frozen
 
 Live = {"x-apply": "live"}
@@ -40,6 +42,15 @@ class StationSection(Frozen, frozen=True, kw_only=True):
     language: Annotated[
         Literal["en", "de", "fr"], Meta(title="First language of the kiosk", extra_json_schema=Live)
     ] = "en"
+    light_intensity_pct: Annotated[
+        int,
+        Meta(
+            title="Brightness of all lamps, %",
+            ge=0,
+            le=100,
+            extra_json_schema={**Live, "x-ocpp": "LightIntensity"},
+        ),
+    ] = 100
     data_dir: Annotated[
         str, Meta(title="Directory for the database and traces; empty = platform default", extra_json_schema=Restart)
     ] = ""
@@ -304,5 +315,7 @@ class StationConfig(Frozen, frozen=True, kw_only=True):
     reader: tuple[ReaderSection, ...] = ()
     io: IoSection | None = None
     access: AccessSection = field(default_factory=AccessSection)
+    rule: Annotated[tuple[RuleSection, ...], Meta(title="Event actions", extra_json_schema=Live)] = ()
+    led: Annotated[tuple[LedSection, ...], Meta(title="Lamps", extra_json_schema=Live)] = ()
     ocpp: OcppSection = field(default_factory=OcppSection)
     api: ApiSection = field(default_factory=ApiSection)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from evse.config.model import EvseSection, GroupSection, StationConfig
 from evse.config.model_ac import AcSection
 from evse.config.spec_ac import ac_spec
+from evse.config.spec_rules import led_specs, rule_specs
 from evse.domain.ac import ReleaseMode
+from evse.domain.rules import rules_version
 from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec, Topology
 
 INSULATION_OHM_PER_V = 100
@@ -66,6 +68,7 @@ def station_spec(config: StationConfig) -> StationSpec:
     homes = {e.home_group: e.id for e in config.evse if e.home_group}
     modules, site = config.modules, config.site
     polls = [m.poll_ms for m in (site.meter, *(e.meter for e in config.evse)) if m is not None]
+    rules = rule_specs(config.rule)
     return StationSpec(
         station_id=config.station.id,
         evses=tuple(_evse(e) for e in config.evse),
@@ -79,5 +82,9 @@ def station_spec(config: StationConfig) -> StationSpec:
         max_groups=site.max_groups,
         group_power_w=site.group_power_w,
         connection_timeout_s=config.ocpp.connection_timeout_s,
+        rules=rules,
+        rules_version=rules_version(rules),
+        leds=led_specs(config.led),
+        light_pct=config.station.light_intensity_pct,
         meter_max_age_ms=max([METER_AGE_MS_MIN, *(METER_AGE_POLLS * p for p in polls)]),
     )

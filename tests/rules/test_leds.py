@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evse.core import leds
 from evse.core.leds import Marks, colour, level_permille, lines, marks, sounds, specs_of, standing
-from evse.core.state import AuthState, Stage
+from evse.core.state import AuthState
 from evse.domain.faults import FaultCode
 from evse.domain.leds import COLOURS, Lamp, LedBehaviour, LedCondition, LedMode, LedSpec
 from evse.domain.rules import SLOT_OUTPUT
