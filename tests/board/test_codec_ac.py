@@ -160,7 +160,7 @@ def test_numbers_outside_the_tables_are_refused_by_name(number: int, value: byte
     ("number", "value"),
     [
         (ac.AcExt.SET_PILOT, b"\4\0\0\3"), (ac.AcExt.SET_PILOT, b"\2\0\0\4"), (ac.AcExt.SET_PILOT, b"\2\xff\xff\1"),
-        (ac.AcExt.SET_LIGHTS, b"\0\0\0\1" + bytes(5)), (ac.AcExt.SET_HLC, b"\4\0"),
+        (ac.AcExt.SET_LIGHTS, b"\0\0\0\1" + bytes(5)), (ac.AcExt.SET_HLC, b"\4\0"), (ac.AcExt.SET_HLC, b"\0\x50"),
     ],
 )  # fmt: skip
 def test_levels_outside_the_tables_discard_the_whole_command(number: int, value: bytes) -> None:
