@@ -9,6 +9,7 @@ from evse.api.operation import Operation as Operation
 from evse.api.operation import Risk as Risk
 from evse.api.operation import get as _get
 from evse.api.operation import post as _post
+from evse.api.operations_ac import OPERATIONS_AC
 
 OPERATIONS: tuple[Operation, ...] = (
     _get("version.get", "/v1/version", m.Version, "Version of the daemon and of the API"),
@@ -132,6 +133,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _get("auth.whoami", "/v1/auth", m.WhoAmI, "Role of the caller"),
     _get("audit.list", "/v1/audit", m.Audit, "Who changed what", m.HistoryQuery, Role.OPERATOR),
+    *OPERATIONS_AC,
 )
 
 BY_NAME: dict[str, Operation] = {op.name: op for op in OPERATIONS}

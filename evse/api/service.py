@@ -13,9 +13,10 @@ from evse.api import models as m
 from evse.api.caller import AuditNote as AuditNote
 from evse.api.caller import Caller as Caller
 from evse.api.operations import Empty
+from evse.api.service_ac import AcService
 
 
-class StationService(Protocol):
+class StationService(AcService, Protocol):
     """Every operation of `evse.api.operations.OPERATIONS`. A test compares both."""
 
     async def version_get(self, request: Empty, caller: Caller) -> m.Version:

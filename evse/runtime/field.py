@@ -23,7 +23,7 @@ from evse.devices.digital_io import LinuxIo
 from evse.devices.interfaces import Driver
 from evse.devices.io_spec import AdcChannel, GpioLine, InputSpec, OutputSpec, TemperatureSpec
 from evse.devices.modbus_bus import ModbusBus
-from evse.devices.polled import Offload
+from evse.devices.polled import Offload, in_thread
 from evse.devices.recloser import ModbusRecloser
 from evse.devices.thermal import LinuxFan, LinuxTemperatures
 from evse.domain.clock import Clock
@@ -42,7 +42,7 @@ class FieldDevices:
     """Drivers of ``[evse.recloser]`` and ``[io]``."""
 
     def __init__(
-        self, config: StationConfig, clock: Clock, rng: Random, bus_of: BusOf, offload: Offload | None = None
+        self, config: StationConfig, clock: Clock, rng: Random, bus_of: BusOf, offload: Offload = in_thread
     ) -> None:
         self.io: LinuxIo | None = None
         self.temperatures: LinuxTemperatures | None = None
@@ -59,9 +59,8 @@ class FieldDevices:
         if config.io is not None:
             self._build_io(config.io, clock, rng, offload)
 
-    def _build_io(self, section: IoSection, clock: Clock, rng: Random, offload: Offload | None) -> None:
+    def _build_io(self, section: IoSection, clock: Clock, rng: Random, offload: Offload) -> None:
         root = Path(section.root)
-        how = {} if offload is None else {"offload": offload}
         if section.input or section.output:
             self.io = LinuxIo(
                 "controller",
@@ -74,17 +73,17 @@ class FieldDevices:
                 rng,
                 root=root,
                 poll_ms=section.poll_ms,
-                **how,
+                offload=offload,
             )
         if section.sensor:
             sensors = [
                 TemperatureSpec(name=row.name, bus=row.bus, device=row.device, channel=row.channel)
                 for row in section.sensor
             ]
-            self.temperatures = LinuxTemperatures("temperatures", sensors, clock, rng, root=root, **how)
+            self.temperatures = LinuxTemperatures("temperatures", sensors, clock, rng, root=root, offload=offload)
         if section.fan is not None:
             fan = HwmonFan(section.fan.device, section.fan.channel, root)
-            self.fan = LinuxFan("fan", fan, clock, rng, where=section.fan.device, **how)
+            self.fan = LinuxFan("fan", fan, clock, rng, where=section.fan.device, offload=offload)
 
     def drivers(self) -> Iterator[tuple[str, Driver]]:
         """Name and owner task; reclosers belong to their bus."""

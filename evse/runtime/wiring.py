@@ -18,7 +18,7 @@ from evse.devices.infypower import InfypowerGroup, InfypowerModules
 from evse.devices.interfaces import Driver, LinkHealth
 from evse.devices.meter import ModbusMeter
 from evse.devices.modbus_bus import ModbusBus, endpoint_of
-from evse.devices.polled import Offload
+from evse.devices.polled import Offload, in_thread
 from evse.devices.rfid_base import CardReader
 from evse.devices.rfid_hid import HidDriver
 from evse.devices.rfid_line import LineDriver
@@ -88,11 +88,11 @@ class Devices(msgspec.Struct, kw_only=True):
 
 
 def build_devices(
-    config: StationConfig, openers: Openers, clock: Clock, rng: Random, *, offload: Offload | None = None
+    config: StationConfig, openers: Openers, clock: Clock, rng: Random, *, offload: Offload = in_thread
 ) -> Devices:
     """Create all drivers that ``config`` names; nothing is opened before their tasks run.
 
-    ``offload`` runs what blocks on kernel files (None = worker threads).
+    ``offload`` runs what blocks on kernel files.
     """
     boards = {
         evse.id: BoardLinkDriver(

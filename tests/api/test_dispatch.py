@@ -25,6 +25,7 @@ from evse.domain.base import ConfigError, DeviceError
 from evse.domain.records import AuditRecord
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from tests._support.api_world import OWN_UID, UIDS, MemorySettings, MemoryVault, SecuredStation, make_access
+from tests._support.fake_ac import REQUESTS
 
 BODIES: dict[str, bytes] = {
     "connector.start": b'{"evse_id": 2}',
@@ -39,6 +40,7 @@ BODIES: dict[str, bytes] = {
     "auth.signin": b'{"pin": "4711"}',
     "auth.set_pin": b'{"new": "4711"}',
     "auth.totp_confirm": b'{"totp": "123456"}',
+    **{name: json.dumps(given).encode() for name, given in REQUESTS.items()},
 }
 OWNERS = ("auth.set_pin", "auth.totp_disable")
 """Operations that ask who calls themselves: anybody with the right PIN, root without."""

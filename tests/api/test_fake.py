@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 
+import msgspec
+
 from evse.api import models as m
-from evse.api.operations import OPERATIONS
+from evse.api.operations import BY_NAME, OPERATIONS
 from evse.api.service import StationService
 from evse.domain.faults import FaultCode
 from evse.domain.session import SessionPhase
 from evse.lab.vloop import run_virtual
+from tests._support.fake_ac import REQUESTS
 from tests._support.fake_service import CODE, FakeStation, LocalClient
 
 
@@ -41,10 +44,12 @@ def test_every_operation_of_the_fake_answers_with_its_type() -> None:
         "auth.signin": m.SignIn(pin="4711"),
         "auth.set_pin": m.SetPin(old="4711", new="4711"),
         "auth.totp_confirm": m.TotpConfirm(totp=CODE),
+        **{name: msgspec.convert(given, BY_NAME[name].request) for name, given in REQUESTS.items()},
     }
 
     async def main() -> None:
         station: StationService = (fake := FakeStation())
+        fake.add_ac()
         fake.raise_fault(FaultCode.EMERGENCY_STOP, 2)
         fake.end_cause(FaultCode.EMERGENCY_STOP, 2)
         client = LocalClient(fake)

@@ -22,6 +22,7 @@ from evse.api.operations import OPERATIONS
 from evse.api.requests import BODY_MAX_BYTES
 from evse.api.service import Caller
 from tests._support.api_world import served, served_in_thread
+from tests._support.fake_ac import REQUESTS
 from tests._support.fake_service import CODE, FakeStation
 
 ARGUMENTS: dict[str, dict[str, object]] = {
@@ -42,6 +43,7 @@ ARGUMENTS: dict[str, dict[str, object]] = {
     "auth.set_pin": {"old": "4711", "new": "0815"},
     "auth.totp_confirm": {"totp": CODE},
     "events.list": {"limit": 3, "kind": "hlc."},
+    **REQUESTS,
 }
 
 
@@ -58,6 +60,7 @@ def station(path: Path) -> Iterator[FakeStation]:
 
 def test_every_operation_over_both_clients(path: Path, station: FakeStation) -> None:
     sync = Client(f"unix://{path}", timeout_s=30)
+    station.add_ac()
 
     async def main() -> None:
         client = AsyncClient(str(path), timeout_s=30)

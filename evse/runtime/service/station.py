@@ -9,11 +9,15 @@ from evse.api import models as m
 from evse.api.auth import AuthOperations
 from evse.api.stream import EventHub
 from evse.domain.view import Event, StationView
+from evse.runtime.service.ac import AcOperations
 from evse.runtime.service.backend import BackendOperations
 from evse.runtime.service.config import ConfigOperations
 from evse.runtime.service.connectors import ConnectorOperations
 from evse.runtime.service.devices import DeviceOperations
 from evse.runtime.service.faults import FaultOperations
+from evse.runtime.service.io import IoOperations
+from evse.runtime.service.limits import LimitOperations
+from evse.runtime.service.meters import MeterOperations
 from evse.runtime.service.planner import PlannerOperations
 from evse.runtime.service.sessions import SessionOperations
 from evse.runtime.service.system import SystemOperations, make_status
@@ -30,6 +34,10 @@ class RuntimeService(
     BackendOperations,
     ConfigOperations,
     DeviceOperations,
+    AcOperations,
+    LimitOperations,
+    IoOperations,
+    MeterOperations,
 ):
     """Every operation of the registry."""
 
