@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from evse.config.model import StationConfig
+from evse.devices.polled import inline
 from evse.domain.view import Event, EvseView, StationView
 from evse.lab.vloop import VirtualClock, VirtualLoop
 from evse.runtime.station import Station
@@ -64,6 +65,7 @@ class Lab:
             clock=self.clock,
             store=self.store,
             rng=Random(self.seed),
+            offload=inline,
         )
         await self.station.open()
         self.station.event_sinks.append(self.events.extend)

@@ -95,7 +95,7 @@ class Authorizer:
         if cached is None:
             allowed = self._keys.flag("AllowOfflineTxForUnknownId")
             reason = f"{why}: {'unknown cards may charge' if allowed else 'not in cache and not in the local list'}"
-            return AuthResult(accepted=allowed, reason=reason)
+            return AuthResult(accepted=allowed, reason=reason, decided=False)
         if cached.status != "Accepted":
             return AuthResult(accepted=False, reason=f"{why}: {source} says {cached.status}")
         if self._expired(cached):

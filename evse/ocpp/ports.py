@@ -25,11 +25,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuthResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to "may this token charge?". ``reason`` says why not, or where the yes comes from."""
+    """Answer to "may this token charge?". ``reason`` says why not, or where the yes comes from.
+
+    ``decided`` False = nobody who knows the token could be asked; ``accepted`` is what the offline rules say then.
+    """
 
     accepted: bool
     parent: str = ""
     reason: str = ""
+    decided: bool = True
 
 
 class StationPort(Protocol):

@@ -14,6 +14,7 @@ import logging
 from evse.core.inputs import AuthorizeResult, TransactionStored
 from evse.core.outputs import AnyEffect, CloseTransaction, OpenTransaction, RequestAuthorization, SaveSession
 from evse.ocpp.client import OcppClient
+from evse.runtime.admission import Admission
 from evse.runtime.loop import ControlLoop
 from evse.storage.db import Store
 from evse.storage.executor import StorageError
@@ -28,12 +29,13 @@ DRAIN_LIMIT_S = 10.0
 
 
 class EffectRunner:
-    """One worker for durable effects, one bounded set of tasks for questions to the back end."""
+    """One worker for durable effects, one bounded set of tasks for questions about cards."""
 
-    def __init__(self, store: Store, loop: ControlLoop, ocpp: OcppClient | None) -> None:
+    def __init__(self, store: Store, loop: ControlLoop, ocpp: OcppClient | None, admission: Admission) -> None:
         self._store = store
         self._loop = loop
         self._ocpp = ocpp
+        self._admission = admission
         self._queue: asyncio.Queue[AnyEffect] = asyncio.Queue()
         self._now: AnyEffect | None = None  # taken from the queue, not on disk yet
         self._asking: set[asyncio.Task[None]] = set()
@@ -116,11 +118,8 @@ class EffectRunner:
         task.add_done_callback(self._asking.discard)
 
     async def _authorize(self, effect: RequestAuthorization) -> None:
-        if self._ocpp is None:
-            self._answer(effect, accepted=False, reason="no back end is configured and no list knows the card")
-            return
         try:
-            result = await self._ocpp.authorize(effect.id_token, effect.evse_id)
+            result = await self._admission.card(effect.id_token, effect.evse_id)
         except Exception:  # the driver stands there: a bug behind the card is a refusal, not a minute of waiting
             log.exception("authorisation of a card on EVSE %d failed", effect.evse_id)
             self._answer(effect, accepted=False, reason="internal error; try again or call support")

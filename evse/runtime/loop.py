@@ -27,6 +27,7 @@ from evse.domain.clock import Clock
 from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
 from evse.domain.signals import BoardCommand, GroupCommand
 from evse.domain.station import StationSpec
+from evse.domain.view import Event
 from evse.runtime.planning import PlannerShell
 from evse.runtime.recorder import Recorder
 from evse.runtime.wiring import Devices
@@ -118,11 +119,22 @@ class ControlLoop:
         self._limit_ticks = 0
         self._told = ""
 
+    def change_spec(self, spec: StationSpec) -> None:
+        """Put other ratings in force from the next tick on: same EVSEs and groups, other numbers."""
+        if spec != self.spec:
+            self.spec = spec
+            self._recorder.change_spec(spec)
+
     def set_connection_timeout(self, seconds: int) -> None:
         """Put OCPP ConnectionTimeOut in force from the next tick on."""
         if seconds != self.spec.connection_timeout_s:
-            self.spec = msgspec.structs.replace(self.spec, connection_timeout_s=seconds)
-            self._recorder.change_spec(self.spec)
+            self.change_spec(msgspec.structs.replace(self.spec, connection_timeout_s=seconds))
+
+    def number(self, kind: str, evse_id: int, data: dict[str, str | int | bool | None]) -> Event:
+        """Return a fact of the shell as an event with the next number; between two ticks only."""
+        self.state = msgspec.structs.replace(self.state, event_seq=self.state.event_seq + 1)
+        self._beside("recorder", self._recorder.cut)
+        return Event(seq=self.state.event_seq, wall=self._clock.wall(), kind=kind, evse_id=evse_id, data=data)
 
     def submit(self, make: Callable[[int], AnyCommand], answer: asyncio.Future[str] | None = None) -> None:
         """Queue a command for the next tick. ``make`` gets the sequence number. ``answer`` receives "" or the reason of refusal."""
@@ -217,6 +229,7 @@ class ControlLoop:
             storage_code=self.storage_code,
             loop_fault=self.fault,
             backend_online=self.backend_online,
+            lost=devices.lost(),
         )
 
     def meter(self, evse_id: int) -> Sample[MeterValues] | NoData:

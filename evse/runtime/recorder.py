@@ -72,6 +72,11 @@ class Recorder:
             self._last_outputs = outputs
         self._count += 1
         if self._count == CHUNK_TICKS:
+            self.cut()
+
+    def cut(self) -> None:
+        """End the chunk: the next tick begins one with the state before it, whatever the shell has changed in it."""
+        if self._count:
             self._chunks.append(zlib.compress(bytes(self._open), 1))
             self._open.clear()
             self._count = 0

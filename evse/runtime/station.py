@@ -17,13 +17,17 @@ from random import Random
 import msgspec
 
 from evse import __version__
+from evse.access.whitelist import WhitelistKeeper
+from evse.config.live import in_force
 from evse.config.model import StationConfig
+from evse.config.options import diff
 from evse.config.spec import station_spec
 from evse.core.context import TEXT_MAX
 from evse.core.inputs import AnyCommand, Inputs, TokenPresented
 from evse.core.outputs import Outputs
 from evse.core.tick import initial_state
 from evse.core.view import view as make_view
+from evse.devices.polled import Offload, in_thread
 from evse.domain.clock import Clock
 from evse.domain.faults import FaultCode, FaultRecord
 from evse.domain.readings import Sample
@@ -32,13 +36,18 @@ from evse.domain.session import SessionPhase, SessionRecord, StopReason
 from evse.domain.view import Event, StationView
 from evse.ocpp.client import OcppClient
 from evse.ocpp.ports import Identity
+from evse.runtime.admission import Admission
+from evse.runtime.autocharge import Autocharge
 from evse.runtime.backend import BackendPort
+from evse.runtime.detecting import Detector
 from evse.runtime.effects import EffectRunner
+from evse.runtime.learning import Learner
 from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
 from evse.runtime.recorder import Recorder
 from evse.runtime.settings import load_availability, load_planner_settings, save_availability
 from evse.runtime.supervisor import Supervisor
+from evse.runtime.tapping import Taps
 from evse.runtime.views import transaction_runs
 from evse.runtime.wiring import Devices, build_devices
 from evse.storage.db import Store
@@ -75,15 +84,21 @@ class Station:
         clock: Clock,
         store: Store,
         rng: Random,
+        offload: Offload = in_thread,
     ) -> None:
         self.config = config
+        """What runs: the file's live options, the others as they were at the start."""
+        self.file_config = config
+        """What the file says now."""
         self.config_path = config_path
         self.data_dir = data_dir
         self.clock = clock
         self.store = store
         self.openers = openers
         self.spec = station_spec(config)
-        self.devices: Devices = build_devices(config, openers, clock, rng)
+        self.devices: Devices = build_devices(config, openers, clock, rng, offload=offload)
+        self.detector = Detector(openers, clock, self.devices.buses)
+        self.taps = Taps()
         self.started_wall = clock.wall()
         self.supervisor = Supervisor()
         self.event_sinks: list[EventSink] = []
@@ -124,7 +139,28 @@ class Station:
         self.loop = ControlLoop(
             self.spec, state, self.devices, self.clock, self.planner, self.recorder, self._on_outputs
         )
-        self.effects = EffectRunner(self.store, self.loop, self.ocpp)
+        await self._open_access()
+        self.effects = EffectRunner(self.store, self.loop, self.ocpp, self.admission)
+
+    async def _open_access(self) -> None:
+        """Load the white list; who decides about cards and vehicles, and what learns new ones."""
+        self.whitelist = WhitelistKeeper(self.store, self.clock.wall)
+        await self.whitelist.load()
+        self.admission = Admission(
+            self.whitelist, lambda: self.config.access, self.clock, self.ocpp, self.spec.evses
+        )
+        self.learner = Learner(self.whitelist, self.clock, self.announce)
+        self.autocharge = Autocharge(
+            self.loop,
+            self.admission,
+            self.learner,
+            evses=self.spec.evses,
+            view=self.view,
+            evcc_id=self._evcc_id,
+            now=self.clock.now,
+            enabled=lambda: self.config.access.autocharge,
+            announce=self.announce,
+        )
 
     async def _close_cut_transactions(self, event_seq: int) -> int:
         """Stop with PowerLoss what was charging when the power went, each exactly once, with the last known meter value."""
@@ -159,7 +195,11 @@ class Station:
         self.supervisor.start("effects", self.effects.run)
         for name, driver in self.devices.drivers():
             self.supervisor.start(name, driver.run)
+        self.supervisor.start("field devices", self.devices.field.run)
         self.supervisor.start("readers", self._read_tokens)
+        self.supervisor.start("admission", self.admission.run)
+        self.supervisor.start("learning", self.learner.run)
+        self.supervisor.start("autocharge", self.autocharge.run)
         self.supervisor.start("events", self._write_events)
         self.supervisor.start("views", self._publish_views)
         if self.ocpp is not None:
@@ -168,6 +208,7 @@ class Station:
     async def close(self) -> None:
         """Take the energy away first, then stop everything and write what is left."""
         self.loop.safe()
+        await self.detector.close()
         await asyncio.sleep(0.1)
         await self.supervisor.stop()
         await self.effects.drain()
@@ -192,19 +233,30 @@ class Station:
             self.effects.put(effect)
         if not outputs.events:
             return
-        self._events += outputs.events
-        del self._events[:-EVENTS_WAITING_MAX]
-        self._events_ready.set()
-        if any(event.kind not in UNHURRIED_EVENTS for event in outputs.events):
-            self._urgent.set()
         asyncio.get_running_loop().call_soon(self._tell_backend, outputs.events)
+        self._publish(outputs.events)
         for event in outputs.events:
-            log.info("%s evse=%d %s", event.kind, event.evse_id, event.data)
             if event.kind == "fault.raised":
                 self._trace_fault(event, now)
+
+    def announce(self, kind: str, evse_id: int, data: dict[str, str | int | bool | None]) -> Event:
+        """Number, store and publish a fact of the shell (docs/events.md); call it between two ticks only."""
+        event = self.loop.number(kind, evse_id, data)
+        self._publish((event,))
+        return event
+
+    def _publish(self, events: tuple[Event, ...]) -> None:
+        """Queue events for the database and hand them to whoever listens."""
+        self._events += events
+        del self._events[:-EVENTS_WAITING_MAX]
+        self._events_ready.set()
+        if any(event.kind not in UNHURRIED_EVENTS for event in events):
+            self._urgent.set()
+        for event in events:
+            log.info("%s evse=%d %s", event.kind, event.evse_id, event.data)
         for sink in self.event_sinks:
             try:
-                sink(outputs.events)
+                sink(events)
             except Exception:  # somebody who watches must not end a charging session
                 log.exception("a listener of events failed")
 
@@ -236,8 +288,15 @@ class Station:
         while True:
             for name, reader in self.devices.readers.items():
                 for token in reader.take():
-                    self.loop.submit(_presented(name, token, served[name]))
+                    if not (self.taps.card(name, token) or self.learner.card(name, token)):
+                        self.autocharge.card_read(served[name])
+                        self.loop.submit(_presented(name, token, served[name]))
             await asyncio.sleep(0.1)
+
+    def _evcc_id(self, evse_id: int) -> str:
+        """What the vehicle on an EVSE calls itself, as its board heard it; "" without a vehicle that talks."""
+        reading = self.devices.boards[evse_id].reading()
+        return reading.value.evcc_id if isinstance(reading, Sample) else ""
 
     async def _write_events(self) -> None:
         """Store what counts at once; steps and limits wait for company, so that flash is not worn by them."""
@@ -269,6 +328,28 @@ class Station:
         except StorageError:
             self._events = [*events, *self._events][-EVENTS_WAITING_MAX:]
             raise
+
+    async def change_config(self, config: StationConfig, who: str) -> None:
+        """Put the live options of a changed file in force; the rest waits for a restart (`restart_needed`)."""
+        self.file_config = config
+        self.config = config = in_force(self.config, config)
+        self.devices.apply_live(config)
+        spec = station_spec(config)
+        if self.ocpp is not None:
+            await self.ocpp.change_config(config.ocpp)
+            spec = msgspec.structs.replace(spec, connection_timeout_s=self.ocpp.key_number("ConnectionTimeOut"))
+        self.spec = spec
+        self.loop.change_spec(spec)
+        self.planner.change_spec(spec)
+        settings = await load_planner_settings(None, config)
+        overridden = self.planner.settings != self.planner.file_settings
+        self.planner.file_settings = settings
+        if not overridden:
+            self.planner.change(settings, self.clock.now(), who)
+
+    def restart_needed(self) -> tuple[str, ...]:
+        """Keys whose value in the file waits for a restart."""
+        return tuple(change.key for change in diff(self.config, self.file_config))
 
     async def _publish_views(self) -> None:
         while True:

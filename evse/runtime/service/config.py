@@ -11,7 +11,6 @@ from evse.config.model import StationConfig
 from evse.config.options import diff, redact
 from evse.config.save import save_config
 from evse.domain.base import ConfigError
-from evse.runtime.settings import load_planner_settings
 from evse.runtime.station import Station
 
 
@@ -48,7 +47,7 @@ class ConfigOperations:
             return result
         save_config(path, request.text, self._station.clock.wall())
         self._config_version += 1
-        await self._apply_live(config, caller)
+        await self._station.change_config(config, caller.user)
         return m.ConfigResult(
             valid=True,
             problems=(),
@@ -73,7 +72,7 @@ class ConfigOperations:
             )
         changes = tuple(
             m.ConfigChange(key=key, old=old, new=new, apply=apply)
-            for key, old, new, apply in diff(self._station.config, config)
+            for key, old, new, apply in diff(self._station.file_config, config)
         )
         return config, m.ConfigResult(
             valid=True,
@@ -83,13 +82,3 @@ class ConfigOperations:
             restart_needed=any(c.apply == "restart" for c in changes),
             version=self._config_version,
         )
-
-    async def _apply_live(self, config: StationConfig, caller: Caller) -> None:
-        station = self._station
-        station.config = config
-        station.devices.apply_live(config)
-        settings = await load_planner_settings(None, config)
-        had_override = station.planner.settings != station.planner.file_settings
-        station.planner.file_settings = settings
-        if not had_override:
-            station.planner.change(settings, station.clock.now(), caller.user)

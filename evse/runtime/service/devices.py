@@ -22,7 +22,7 @@ class DeviceOperations:
     async def plc_discover(self, request: Empty, caller: Caller) -> m.PlcDiscovery:
         """Boards detected on USB, configured, and matched."""
         station = self._station
-        configured = {evse.id: evse.board.port for evse in station.config.evse}
+        configured = {evse.id: evse.board.port for evse in station.file_config.evse}
         rows = []
         detected = station.openers.list_serial()
         detected += [port for port in configured.values() if port not in detected and _exists(port)]
@@ -74,7 +74,7 @@ class DeviceOperations:
         """Readers and the last card."""
         station = self._station
         rows = []
-        for section in station.config.reader:
+        for section in station.file_config.reader:
             reader = station.devices.readers.get(section.name)
             if reader is None:  # the configuration was changed meanwhile
                 rows.append(
@@ -124,6 +124,15 @@ class DeviceOperations:
             for link in station.devices.health()
         ]
         checks.append(self._check_backend())
+        waiting = station.restart_needed()
+        checks.append(
+            m.Check(
+                name="configuration",
+                result="warning" if waiting else "ok",
+                detail=f"waits for a restart: {', '.join(waiting)}" if waiting else "the file is in force",
+                remedy="when no session runs: systemctl restart evsed" if waiting else "",
+            )
+        )
         stats = station.loop.stats
         late = stats.late * 100 // max(1, stats.count)
         checks.append(

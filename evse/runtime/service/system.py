@@ -58,6 +58,7 @@ def make_status(station: Station) -> m.Status:
             config_path=str(station.config_path or ""),
             data_dir=str(station.data_dir),
             pid=os.getpid(),
+            restart_needed=station.restart_needed(),
             tick=m.TickStats(
                 count=stats.count,
                 late=stats.late,
