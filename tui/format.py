@@ -30,6 +30,11 @@ def ampere(value_ma: int | None) -> str:
     return NONE if value_ma is None else f"{round(value_ma / 1000)}"
 
 
+def tenths(value_ma: int | None) -> str:
+    """15960 -> ``16.0`` (A)."""
+    return NONE if value_ma is None else f"{value_ma / 1000:.1f}"
+
+
 def celsius(value_dc: int | None) -> str:
     """412 -> ``41.2`` (°C)."""
     return NONE if value_dc is None else f"{value_dc / 10:.1f}"

@@ -21,6 +21,7 @@ class FaultInfo(Model, frozen=True, kw_only=True):
     remedy_on_site: str
     clearable: bool
     why_not: str = ""  # why it cannot be cleared now
+    vendor_code: str = ""  # vendorErrorCode that the back end is told
 
 
 class Faults(Model, frozen=True, kw_only=True):

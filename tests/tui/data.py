@@ -14,7 +14,7 @@ from evse.domain.view import EvseView
 from tests._support import fake_data as fake
 from tui.driver.glyphs import GLYPHS, GlyphSet
 from tui.i18n import Translate
-from tui.kiosk.pages import KioskModel
+from tui.kiosk.model import KioskModel
 from tui.state.store import Link
 
 HOMES = {1: 1, 2: 1, 3: 2, 4: 2}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+import textwrap
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +15,11 @@ import pytest
 from textual.binding import Binding
 
 import tui
+from evse.core import session
+from evse.core.ac import machine, over_current, ventilation
 from evse.domain.faults import FaultCode
 from evse.domain.limits import LimitSource
-from evse.domain.session import AuthSource, SessionPhase, StopReason
+from evse.domain.session import AuthSource, OperationalStatus, SessionPhase, StopReason
 from tui import format as fmt
 from tui.admin import registry
 from tui.admin.app import AdminApp, SignInScreen
@@ -22,7 +29,7 @@ from tui.i18n import LANGUAGES, Translate, catalogue
 from tui.keymap import allowed
 from tui.kiosk.app import KioskApp
 from tui.theme import ROLES, ROLES_MONO
-from tui.words import MARKS
+from tui.words import AUTH_SOURCES, MARKS, REASONS, SERVICE, SOURCES, STATES, WAITS
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -51,9 +58,10 @@ def test_every_state_reason_limit_and_fault_has_a_text() -> None:
 
 
 def test_every_key_that_the_code_asks_for_exists() -> None:
-    source = (Path(tui.__file__).parent / "kiosk" / "pages.py").read_text()
-    asked = set(re.findall(r'tr\("([a-z_0-9.]+)"[,)]', source))
-    assert len(asked) > 20
+    source = "".join(file.read_text() for file in (Path(tui.__file__).parent / "kiosk").glob("*.py"))
+    asked = set(re.findall(r'tr\("([a-z_0-9.]+)"[,)]', source)) | set(WAITS.values())
+    asked |= set(re.findall(r'"((?:wait|say|title)\.[a-z_0-9]+)"', source))
+    assert len(asked) > 60
     assert asked <= catalogue("en").keys(), asked - catalogue("en").keys()
 
 
@@ -169,3 +177,36 @@ def test_numbers_say_unknown_and_mask_identities() -> None:
     assert [fmt.duration(s) for s in (278, 27_000, 90_000)] == ["04m 38s", "7h 30m", "1d 01h"]
     assert fmt.masked("04A3B2C1D0E5F6") == "****E5F6"
     assert "1234" not in fmt.masked("1234")
+
+
+def test_the_console_has_a_word_of_fitting_length_for_every_name() -> None:
+    assert STATES.keys() == MARKS.keys()
+    tables: tuple[tuple[type[Enum], dict[Any, str], int], ...] = (
+        (LimitSource, SOURCES, 12),
+        (AuthSource, AUTH_SOURCES, 8),
+        (StopReason, REASONS, 14),
+        (OperationalStatus, SERVICE, 14),
+    )
+    for members, words, size in tables:
+        assert set(members) == set(words), members
+        assert all(0 < len(word) <= size for word in words.values()), members
+    assert all(len(word) <= 14 and "_" not in word for word in STATES.values())
+
+
+def reasons_to_wait(function: Callable[..., str]) -> set[str]:
+    """Fixed texts that a function of the core returns."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Return) and node.value is not None:
+            found |= {x.value for x in ast.walk(node.value) if isinstance(x, ast.Constant) and isinstance(x.value, str)}
+    return found - {""}
+
+
+def test_whatever_an_ac_connector_waits_for_has_a_text_for_drivers() -> None:
+    said = {"a charging cable that is accepted here"}  # set, not returned
+    for function in (session.obstacle, machine.obstacle, machine.interlock, machine._pause, ventilation.refused, over_current.pause):
+        said |= reasons_to_wait(function)
+    said = {text for text in said if not text.startswith("fault ")}  # such a connector shows its fault
+    assert len(said) > 20
+    assert said <= WAITS.keys(), said - WAITS.keys()

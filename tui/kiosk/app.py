@@ -20,10 +20,12 @@ from tui.driver.base import PacedDriver
 from tui.driver.profiles import Profile
 from tui.i18n import Translate
 from tui.keymap import bind
-from tui.kiosk.pages import KioskModel, Page, paint
+from tui.kiosk.model import PANES_SMALL, KioskModel, Page
+from tui.kiosk.pages import paint
 from tui.kiosk.rest import Rest, RestWatch
 from tui.state.store import Link, Store
 from tui.widgets.frame import FrameView
+from tui.widgets.table import TableState
 from tui.words import energy_flows
 
 log = logging.getLogger("tui.kiosk")
@@ -38,14 +40,17 @@ CURVE_MAX: Final = 240
 
 
 class KioskApp(ScreenApp):
-    """No quit (but for ``allow_quit``), no palette; keys 1, 2, 3, 0 and L (F1..F4 as twins)."""
+    """No quit (but for ``allow_quit``), no palette. F1..F4 are enough: next and open (or both connectors), back, language."""
 
     CSS = "Screen { layout: vertical; } FrameView { width: 100%; height: 100%; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("kiosk.first", "1,f1", "open(0)", "Connector"),
-        bind("kiosk.second", "2,f2", "open(1)", "Connector"),
-        bind("kiosk.other", "3,right,left", "other", "Others"),
-        bind("kiosk.home", "0,f3,escape,h,H,backspace,enter", "home", "Back"),
+        *[bind(f"kiosk.connector.{n}", str(n), f"open({n - 1})", f"Connector {n}") for n in range(1, 10)],
+        bind("kiosk.one", "f1,a", "soft(0)", "Connector 1, or next"),
+        bind("kiosk.two", "f2,b", "soft(1)", "Connector 2, or open"),
+        bind("kiosk.next", "down,right,j", "move(1)", "Next"),
+        bind("kiosk.previous", "up,left,k", "move(-1)", "Previous"),
+        bind("kiosk.enter", "enter", "enter", "Open or back"),
+        bind("kiosk.home", "0,f3,escape,h,H,backspace", "home", "Back"),
         bind("kiosk.quit", "q", "leave", "Quit", show=False),
         bind("kiosk.language", "l,L,f4", "language", "Language"),
     ]
@@ -74,7 +79,7 @@ class KioskApp(ScreenApp):
         self._allow_quit = allow_quit
         self._page = Page.HOME
         self._evse_id = 1
-        self._first = 0
+        self._table = TableState()
         self._seen: dict[int, SessionRecord] = {}
         self._summaries: dict[int, tuple[SessionRecord, Instant | None]] = {}
         self._curves: dict[int, list[int | None]] = {}
@@ -149,7 +154,7 @@ class KioskApp(ScreenApp):
             glyphs=self.profile.glyphs,
             page=self._page,
             evse_id=self._evse_id,
-            first=self._first,
+            table=self._table,
             summaries={evse_id: record for evse_id, (record, _) in self._summaries.items()},
             curves=self._curves,
             homes=self._homes,
@@ -221,19 +226,43 @@ class KioskApp(ScreenApp):
     def action_open(self, index: int) -> None:
         """Open a connector of the home page."""
         self._key()
-        evses = self.store.status.view.evses if self.store.status is not None else ()
-        index += self._first
+        evses = self._evses()
         if index < len(evses):
             self._page, self._evse_id = Page.CONNECTOR, evses[index].evse_id
+            self._table.key = str(self._evse_id)
         self.tick()
 
-    def action_other(self) -> None:
-        """Next pair of connectors."""
+    def action_move(self, delta: int) -> None:
+        """Choose the next or previous connector; on its page, show it."""
         self._key()
-        evses = self.store.status.view.evses if self.store.status is not None else ()
-        self._first = self._first + 2 if self._first + 2 < len(evses) else 0
-        self._page = Page.HOME
+        evses = self._evses()
+        if len(evses) > PANES_SMALL:
+            keys = [str(view.evse_id) for view in evses]
+            at = keys.index(self._table.key) if self._table.key in keys else -delta if delta > 0 else 0
+            self._table.key = keys[(at + delta) % len(keys)]
+            if self._page is Page.CONNECTOR:
+                self._evse_id = int(self._table.key)
         self.tick()
+
+    def action_soft(self, number: int) -> None:
+        """The first two of four soft keys: both connectors of a small station, else next and open."""
+        if len(self._evses()) <= PANES_SMALL:
+            self.action_open(number)
+        elif number == 0:
+            self.action_move(1)
+        else:
+            self.action_enter()
+
+    def action_enter(self) -> None:
+        """Open the chosen connector, or go back from it."""
+        keys = [str(view.evse_id) for view in self._evses()]
+        if self._page is Page.HOME and self._table.key in keys:
+            self.action_open(keys.index(self._table.key))
+        else:
+            self.action_home()
+
+    def _evses(self) -> tuple[EvseView, ...]:
+        return self.store.status.view.evses if self.store.status is not None else ()
 
     def action_home(self) -> None:
         """Back to all connectors."""

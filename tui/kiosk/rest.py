@@ -101,10 +101,13 @@ def _slid(chars: list[str], columns: int) -> list[str]:
     return list(chars)
 
 
-def attract(frame: Frame, tr: Translate, glyphs: Glyphs, status: Status, clock: str, available: int) -> None:
-    """Paint the invitation: few cells in the middle, the first and last row and column free for `shifted`."""
+def attract(frame: Frame, tr: Translate, glyphs: Glyphs, status: Status, clock: str, available: int, title: str) -> None:
+    """Paint the invitation under the station's ``title``: few cells in the middle.
+
+    The first and last row and column stay free for `shifted`.
+    """
     middle = frame.height // 2
-    frame.centre(middle - 7, tr("title.station"), "title")
+    frame.centre(middle - 7, title, "title")
     frame.centre(middle - 6, status.station_id, "dim")
     if clock != fmt.NONE:
         for dy, row in enumerate(big_rows(clock, glyphs)):

@@ -10,7 +10,7 @@ from evse.api.operations import Empty
 from evse.api.service import Caller
 from evse.core.faults import clearable
 from evse.core.inputs import ClearFault
-from evse.domain.fault_table import FAULTS, PERSISTENCE_CODES
+from evse.domain.fault_table import FAULTS, PERSISTENCE_CODES, vendor_code
 from evse.domain.fault_tables.persistence import PersistenceText
 from evse.domain.faults import FaultCode, FaultRecord, FaultSpec
 from evse.runtime.station import Station
@@ -103,6 +103,7 @@ def fault_info(record: FaultRecord) -> m.FaultInfo:
         remedy_on_site=s.remedy_on_site,
         clearable=can,
         why_not=why,
+        vendor_code=vendor_code(s, record),
     )
 
 
