@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evse.core import availability, faults, limits, power_path
+from evse.core.ac import view as ac_view
 from evse.core.context import Conn, Tick
 from evse.core.inputs import Inputs
 from evse.core.session import STEP_NUMBER, present_w
@@ -147,6 +148,7 @@ def _evse(t: Tick, conn: Conn) -> EvseView:
         session=session_record(w) if w.session_id else None,
         faults=w.faults,
         waiting_for=w.waiting_for,
+        ac=ac_view.view(t, conn) if conn.spec.kind is EvseKind.AC else None,
     )
 
 
