@@ -67,7 +67,7 @@ def test_named_limits_with_age_and_staleness() -> None:
 
 def test_phases_of_the_meter_and_of_the_switch() -> None:
     bench = Bench(spec_of(evse={"has_meter": True}, phase_switch=PhaseSwitchSpec(enabled=True, default_phases=1)))
-    bench.meters[1] = MeterValues(current_l_ma=(15_000, 0, 0), voltage_l_mv=(230_000, 231_000, 232_000))
+    bench.meters[1] = MeterValues(energy_import_wh=1, current_l_ma=(15_000, 0, 0), voltage_l_mv=(230_000, 231_000, 232_000))
     side = seen(bench, plugged=True)
     assert (side.phase_switch, side.phases_wired, side.phases_next, side.phases) == (True, 3, 1, 0)
     assert side.current_l_ma == (15_000, 0, 0)
