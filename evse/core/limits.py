@@ -2,11 +2,13 @@
 
 Caps are in W at the DC side of one EVSE. Caps of the site (AC side) are multiplied by the efficiency. What is offered
 to all energised EVSEs together never exceeds the smallest site cap in force on this very tick: it is scaled down at
-once, before the planner has answered. AC EVSEs (`evse.core.ac.limits`) share the site with them; one that would get less than
-the 6 A of IEC 61851-1 gets nothing, so that the others have more: who came last waits.
+once, before the planner has answered. AC EVSEs (`evse.core.ac.limits`) share the site with them: each keeps at least the 6 A
+of IEC 61851-1, and where that is not enough for everybody, who came last gets nothing.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from evse.core.ac import limits as ac_limits
 from evse.core.ac.cp import MIN_MA
@@ -16,7 +18,7 @@ from evse.core.state import Stage
 from evse.domain.faults import FaultCode
 from evse.domain.limits import LimitEntry, LimitSource, PowerRequest
 from evse.domain.station import EvseKind
-from evse.units import NS_PER_S, clamp, s
+from evse.units import NS_PER_S, Instant, clamp, s
 
 REQUEST_STEP_W = 500
 REQUEST_HEADROOM_SHIFT = 5
@@ -123,55 +125,76 @@ def _power(cap: tuple[int, LimitSource]) -> int:
     return cap[0]
 
 
+class _Need(NamedTuple):
+    """What an EVSE takes of a shared limit, and the least that is of use to it; any unit."""
+
+    conn: Conn
+    use: int
+    least: int  # 0 for DC: any power is of use
+
+
 def _share_power(t: Tick) -> None:
-    """Scale all offers to the smallest site cap. A promise on an AC pilot counts before the contactor is closed.
+    """Cut all offers to the smallest site cap. A promise on an AC pilot counts before the contactor is closed.
 
     Both sides are compared in W times permille of the AC side, so that nothing is lost by rounding.
     """
     if t.site_w is None or t.site_dc_w is None:
         return
-    efficiency = t.spec.efficiency_permille
-    members = [c for c in t.conns if (c.w.lease if c.spec.kind is EvseKind.DC else c.w.offered_ma)]
-    shared = any(c.spec.kind is EvseKind.AC for c in members)
-    cap = t.site_w * efficiency if shared else t.site_dc_w * 1000
-    while (total := sum(c.w.offered_w * (1000 if c.spec.kind is EvseKind.DC else efficiency) for c in members)) > cap:
-        weak = [c for c in members if c.spec.kind is EvseKind.AC and c.w.offered_ma * cap < MIN_MA * total]
-        if weak:
-            members.remove(_last_come(weak, t.site_source))
-            continue
-        for conn in members:
-            if conn.spec.kind is EvseKind.AC:
-                ac_limits.cut(conn, conn.w.offered_ma * cap // total, t.site_source)
-            elif conn.w.offered_w:
-                conn.w.offered_w = conn.w.offered_w * cap // total
-                conn.w.limit_source = t.site_source
-        break
+    efficiency, cap = t.spec.efficiency_permille, t.site_dc_w * 1000
+    needs = []
+    for conn in t.conns:
+        if conn.spec.kind is EvseKind.DC:
+            if conn.w.lease:
+                needs.append(_Need(conn, conn.w.offered_w * 1000, 0))
+        elif conn.w.offered_ma:
+            cap = t.site_w * efficiency
+            needs.append(_Need(conn, conn.w.offered_w * efficiency, ac_limits.power_w(conn, MIN_MA) * efficiency))
+    _share(needs, cap, t.site_source)
 
 
 def _share_current(t: Tick) -> None:
-    """Scale AC offers to a limit of the whole station in A per phase; DC EVSEs take their part of all three phases."""
+    """Cut AC offers to a limit of the whole station in A per phase; DC EVSEs take their part of all three phases."""
     cap = ac_limits.site_current_ma(t)
-    members = [c for c in t.conns if c.spec.kind is EvseKind.AC and c.w.offered_ma]
-    if cap is None or not members:
+    needs = [_Need(c, c.w.offered_ma, MIN_MA) for c in t.conns if c.spec.kind is EvseKind.AC and c.w.offered_ma]
+    if cap is None or not needs:
         return
     dc_w = sum(c.w.offered_w for c in t.conns if c.spec.kind is EvseKind.DC and c.w.lease)
     site_w = dc_w * 1000 // max(1, t.spec.efficiency_permille)
-    cap = max(0, cap - site_w * 1_000_000 // (3 * members[0].ac.nominal_mv))
-    while (total := sum(c.w.offered_ma for c in members)) > cap:
-        weak = [c for c in members if c.w.offered_ma * cap < MIN_MA * total]
-        if weak:
-            members.remove(_last_come(weak, LimitSource.CSMS))
-            continue
-        for conn in members:
-            ac_limits.cut(conn, conn.w.offered_ma * cap // total, LimitSource.CSMS)
-        break
+    _share(needs, max(0, cap - site_w * 1_000_000 // (3 * needs[0].conn.ac.nominal_mv)), LimitSource.CSMS)
 
 
-def _last_come(conns: list[Conn], source: LimitSource) -> Conn:
-    """Take the offer from the AC EVSE whose vehicle has come last, and return it."""
-    last = max(conns, key=lambda c: (c.w.plugged_since, c.index))
-    ac_limits.cut(last, 0, source)
-    return last
+def _share(needs: list[_Need], cap: int, source: LimitSource) -> None:
+    """Scale all offers by the same factor; nobody below the least, unless that is too much for all: last come, last served."""
+    needs = list(needs)
+    while True:
+        rest, left = needs, cap
+        weak: list[_Need] = []
+        while rest and (total := sum(n.use for n in rest)) > left:
+            found = [n for n in rest if n.least and n.conn.w.offered_ma * left < MIN_MA * total]
+            if not found:
+                break
+            weak += found
+            left -= sum(n.least for n in found)
+            rest = [n for n in rest if n not in found]
+        if left >= 0:
+            break
+        last = max((n for n in needs if n.least), key=_come)
+        ac_limits.cut(last.conn, 0, source)
+        needs.remove(last)
+    total = sum(n.use for n in rest)
+    for need in weak:
+        ac_limits.cut(need.conn, MIN_MA, source)
+    for need in rest if total > left else ():
+        w = need.conn.w
+        if need.least:
+            ac_limits.cut(need.conn, w.offered_ma * left // total, source)
+        elif w.offered_w:
+            w.offered_w = w.offered_w * left // total
+            w.limit_source = source
+
+
+def _come(need: _Need) -> tuple[Instant, int]:
+    return need.conn.w.plugged_since, need.conn.index
 
 
 def _hold(t: Tick, conn: Conn, *, meter_lost: bool) -> None:

@@ -306,8 +306,7 @@ def cut(conn: Conn, offered_ma: int, source: LimitSource) -> None:
     w, a = conn.w, conn.a
     allowed = usable_ma(offered_ma)
     if allowed < w.offered_ma:
-        if w.offered_ma == a.lim_free_ma:
-            a.lim_free_ma = allowed
+        a.lim_free_ma = usable_ma(a.lim_free_ma * allowed // w.offered_ma)
         put(conn, allowed)
         w.limit_source = source
 

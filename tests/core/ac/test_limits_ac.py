@@ -160,6 +160,25 @@ def test_a_stored_profile_is_no_contact_before_the_back_end_is_there() -> None:
     assert b.binding() == (16_000, LimitSource.CSMS)
 
 
+def test_a_limit_of_the_back_end_for_the_station_is_contact_and_tells_its_age() -> None:
+    b = Offer(spec_of(failsafe_ma=8_000)).charge()
+    b.backend_online = True
+    own = PowerLimit(source=LimitSource.CSMS, evse_id=1, power_w=13_800, set_at=b.now, detail="profile 3")
+    b.limits = (PowerLimit(source=LimitSource.CSMS, evse_id=0, power_w=40_000, set_at=b.now), own)
+    b.go(30, dt=NS_PER_S)
+    assert b.binding() == (20_000, LimitSource.CSMS)
+    row = b.rows()[0]
+    assert (row.detail, row.age_s, row.power_w) == ("profile 3", 30, 13_800)
+
+
+def test_0_is_a_limit_wherever_minus_one_is_none() -> None:
+    assert Offer(spec_of(grid_ma=0)).charge().binding() == (0, LimitSource.GRID)
+    assert Offer(spec_of(grid_ma=-1)).charge().binding() == (32_000, LimitSource.EVSE)
+    b = Offer(spec_of(fallback_ma=0, fallback_s=10)).charge()
+    b.go(12, dt=NS_PER_S)
+    assert b.binding() == (0, LimitSource.FALLBACK)
+
+
 def test_a_failsafe_of_0_pauses() -> None:
     assert Offer(spec_of(failsafe_ma=0)).charge().binding() == (0, LimitSource.FAILSAFE)
 
@@ -303,3 +322,6 @@ def test_an_imbalance_that_stays_is_reported() -> None:
     b.meters[1] = currents(20_300, 0, 0)
     b.go(1)
     assert FaultCode.OUT_OF_BALANCE not in b.causes[1]
+    b.meters[1] = None
+    b.go(20)
+    assert FaultCode.OUT_OF_BALANCE not in b.causes[1]  # nothing measured, nothing said

@@ -82,6 +82,17 @@ def test_who_came_last_waits_when_there_is_not_6_a_for_everybody_and_nothing_is_
     assert [ma for _, ma in apply(b)] == [32_000] * 3
 
 
+def test_nobody_falls_below_6_a_while_there_is_6_a_for_everybody() -> None:
+    b = Offer(mixed(ac_evses=2))
+    b.charge(PpState.A32, 1).charge(PpState.A32, 2)
+    b.set("small", 7_000, evse_id=1)
+    b.limits = (site(690 * 20),)
+    assert [ma for _, ma in apply(b)[:2]] == [6_000, 14_000]  # 5.2 A would be nothing
+    feed_dc(b, 3, 50_000)
+    (a, a_ma), (c, c_ma), (dc, _) = apply(b, 50_000)
+    assert (a_ma, c_ma, dc) == (6_000, 7_000, 4_588) and a + c + dc * 1000 / 950 <= 690 * 20
+
+
 def test_a_station_profile_in_ampere_holds_for_the_sum_of_each_phase() -> None:
     b = Offer(spec_of(n=2, phases=1))
     b.charge(PpState.A32, 1).charge(PpState.A32, 2)
@@ -89,6 +100,20 @@ def test_a_station_profile_in_ampere_holds_for_the_sum_of_each_phase() -> None:
     assert [ma for _, ma in apply(b)] == [16_000, 16_000]
     b.limits = (site(16 * 690, LimitSource.CSMS, current_ma=10_000),)
     assert [ma for _, ma in apply(b)] == [10_000, 0]
+
+
+def test_the_share_is_the_yardstick_of_over_current() -> None:
+    b = Offer(spec_of(n=2))
+    b.charge(PpState.A32, 1).charge(PpState.A32, 2)
+    b.limits = (site(2 * 690 * 13),)
+    apply(b)
+    assert [b.mem(i).lim_free_ma for i in (1, 2)] == [13_000, 13_000]
+    b.memory(1, oc_cap_ma=10_000)
+    apply(b)
+    assert b.evse(1).offered_ma == 7_200 and b.mem(1).lim_free_ma == 18_700  # the same part of what it could have
+    b.limits = (site(690 * 11),)
+    apply(b)
+    assert (b.evse(2).offered_ma, b.mem(2).lim_free_ma) == (0, 0)
 
 
 def test_a_lost_site_meter_stops_every_increase() -> None:
