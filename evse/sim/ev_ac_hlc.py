@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 EV_MIN_MA: Final = 6_000
 INIT_MESSAGES: Final = 3
+ONGOING_LIMIT: Final = s(60)
+"""A vehicle repeats a message that is answered "Ongoing" for at most this time (plc-serial.md, section 2)."""
 DC_STEPS: Final = (HlcStep.SAP, HlcStep.SETUP, HlcStep.DISCO, HlcStep.PAY_SEL, HlcStep.PAY_AUTH, HlcStep.PARAM)
 
 
@@ -34,6 +36,7 @@ class HlcSession:
         self._over = False  # nothing more in this plug-in until SLAC is restarted or the pause ends
         self._matched = False
         self._until: Instant = now
+        self._phase_since: Instant = now
         self._step = 0  # of a fake DC session
         self._charge_since: Instant = 0
         self._stop_at: Instant = 0  # energy away until then, then the session is over
@@ -131,6 +134,9 @@ class HlcSession:
     def _fake_dc(self, now: Instant) -> None:
         """A DC session until the state of charge is known; an AC-only vehicle gives its MAC and no more."""
         plant, ev = self._plant, self._ev
+        if plant.out.stop:
+            self._end(now, V2gError.NONE)
+            return
         if now < self._until:
             return
         if ev.spec.hlc != "dc":
@@ -160,6 +166,8 @@ class HlcSession:
         elif phase is V2gPhase.INIT:
             if now >= self._until:
                 self._next(now, V2gPhase.AUTH, ev.pace.message_ms)
+        elif phase in (V2gPhase.AUTH, V2gPhase.PARAMETER) and now - self._phase_since > ONGOING_LIMIT:
+            self._end(now, V2gError.SEQUENCE_TIMEOUT)
         elif phase is V2gPhase.AUTH:
             if out.authorization is Authorization.GRANTED and now >= self._until:
                 self._next(now, V2gPhase.PARAMETER, ev.pace.message_ms)
@@ -175,6 +183,7 @@ class HlcSession:
             self._tell(old.phase, finished=True)
             return
         self._until = now + ms(duration_ms)
+        self._phase_since = now
         if phase is not V2gPhase.PARAMETER:
             self._tell(phase)
             return
@@ -211,6 +220,7 @@ class HlcSession:
             self._renegotiated = self._renegotiated or bool(own)
             self.ready = False
             self._until = now + ms(self._ev.pace.message_ms)
+            self._phase_since = now
             self._tell(V2gPhase.PARAMETER, renegotiating=True)
         elif out.pause or (spec.pause_after_s and charged >= s(spec.pause_after_s)):
             self._pausing = True

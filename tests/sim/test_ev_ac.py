@@ -282,6 +282,17 @@ def test_auth_waits_and_a_denial_ends() -> None:
     assert rig.plant.v2g.phase is V2gPhase.NONE and rig.ev.ended_by == "error: not authorised"
 
 
+@pytest.mark.parametrize("phase", [V2gPhase.AUTH, V2gPhase.PARAMETER])
+def test_vehicle_gives_up_when_it_waits_for_more_than_a_minute(phase: V2gPhase) -> None:
+    rig = hlc_rig()
+    if phase is V2gPhase.AUTH:
+        rig.plant.out.authorization = Authorization.ONGOING
+    rig.run(55)
+    assert rig.plant.v2g.phase is phase
+    rig.run(10)
+    assert rig.plant.v2g.error is V2gError.SEQUENCE_TIMEOUT
+
+
 def charging(rig: AcRig) -> AcRig:
     rig.run(3)
     rig.plant.out.parameter_finished = True
@@ -383,6 +394,19 @@ def test_fake_dc_reads_mac_and_soc_then_charges_with_pwm(hlc: str, soc: int | No
     rig.digital = False
     rig.run(6)
     assert rig.point.current_ma > 15_000
+
+
+def test_fake_dc_ends_early_when_the_station_has_the_mac() -> None:
+    rig = AcRig(SPEC)
+    rig.digital = True
+    rig.plant.out.hlc = HlcMode.FAKE_DC
+    rig.plug(car(hlc="dc"))
+    rig.run(0.8)
+    assert rig.plant.evcc_id and rig.plant.step is not None
+    rig.plant.out.stop = True
+    rig.run(0.1)
+    assert rig.plant.step is None and rig.plant.soc_pct is None
+    assert rig.plant.v2g.error is V2gError.NONE
 
 
 def test_unplugging_forgets_the_session() -> None:
