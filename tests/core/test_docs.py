@@ -9,12 +9,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def source(folder: str) -> str:
-    return "\n".join(p.read_text() for p in sorted((ROOT / folder).glob("*.py")))
+    return "\n".join(p.read_text() for p in sorted((ROOT / folder).rglob("*.py")))
 
 
 def test_every_event_kind_is_documented_and_none_is_invented() -> None:
-    used = set(re.findall(r'"([a-z]+\.[a-z_]+)"', source("evse/core")))
-    listed = set(re.findall(r"^\| `([a-z]+\.[a-z_]+)`", (ROOT / "docs/events.md").read_text(), re.MULTILINE))
+    used = set(re.findall(r'"([a-z_]+\.[a-z_]+)"', source("evse/core")))
+    listed = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)`", (ROOT / "docs/events.md").read_text(), re.MULTILINE))
     assert used == listed
 
 
