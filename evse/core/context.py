@@ -56,6 +56,7 @@ class Conn:
         "m",
         "m_at",
         "meter_unplugged",
+        "meter_why",
         "modules_w",
         "no_board",
         "no_meter",
@@ -81,6 +82,7 @@ class Conn:
         self.m_at: Instant = 0
         self.no_meter = ""
         self.meter_unplugged = False
+        self.meter_why: NoDataReason | None = None
         self.home = -1  # index of the home group
         self.chain: tuple[int, ...] = ()  # indices of connected groups
         self.modules_w = 0  # what they can give
@@ -218,6 +220,7 @@ class Tick:
         reading = given.meter
         if isinstance(reading, NoData):
             conn.meter_unplugged = reading.reason is NoDataReason.DISCONNECTED
+            conn.meter_why = reading.reason
             conn.no_meter = (
                 f"{reading.reason.value}: {reading.detail}"[:TEXT_MAX] if reading.detail else reading.reason.value
             )
@@ -226,7 +229,7 @@ class Tick:
         if age_ms > self.spec.meter_max_age_ms:
             conn.no_meter = f"last value {age_ms} ms ago, limit {self.spec.meter_max_age_ms} ms"
         elif reading.value.energy_import_wh is None:
-            conn.no_meter = "the meter has no energy register"
+            conn.no_meter, conn.meter_why = "the meter has no energy register", NoDataReason.ERROR
         else:
             conn.m = reading.value
             conn.m_at = reading.at

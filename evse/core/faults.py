@@ -7,6 +7,7 @@ vehicle has left, MANUAL keeps it until a technician clears it. A technician may
 
 from __future__ import annotations
 
+from evse.core import field
 from evse.core.context import GROUP_MAX_AGE, START_GRACE, TEXT_MAX, Conn, Tick
 from evse.core.inputs import ClearFault
 from evse.core.release import refuse
@@ -29,8 +30,6 @@ CONTACTOR_OPEN_LIMIT = s(1)
 LOCK_LIMIT = s(5)
 ISOLATION_SETTLE = ms(500)
 """The insulation value counts when the test voltage has stood for this long."""
-
-METER_PATIENCE = ms(200)
 
 OVER_VOLTAGE_TIME = ms(400)
 OVER_CURRENT_TIME = s(3)
@@ -94,11 +93,7 @@ def evse_causes(t: Tick, conn: Conn) -> None:
             causes.append((FaultCode.BOARD_LOST, f"board of EVSE {conn.spec.evse_id} not readable: {conn.no_board}"))
     else:
         _board_causes(t, conn)
-    if conn.spec.has_meter and conn.m is None:
-        # the driver has already waited before it says that there is no answer; a pulled adapter gets time to come back
-        patience = START_GRACE if conn.meter_unplugged else METER_PATIENCE
-        if now - w.meter_at > patience and now - t.state.started_at > START_GRACE:
-            causes.append((FaultCode.METER_LOST, f"DC meter of EVSE {conn.spec.evse_id}: {conn.no_meter}"))
+    field.causes(t, conn)
     if conn.home >= 0:
         _group_causes(t, conn)
 

@@ -42,6 +42,10 @@ ProbeRow: TypeAlias = tuple[str, int, str, str, str]
 """(quantity, address, raw registers in hex, value with unit, error)."""
 
 
+class _Unusable(DeviceError):
+    """Whole answers whose values cannot be: another model, or a defect."""
+
+
 class ModbusMeter:
     """`evse.devices.interfaces.Meter` on a `ModbusBus`; adds itself to the bus. ``poll_ms`` 100..60000.
 
@@ -140,13 +144,15 @@ class ModbusMeter:
         began = self._clock.now()
         self.polls += 1
         try:
-            values = await self._read_values()
+            values = self._decode(await self._read_answers())
         except NoAnswer as error:
             self._failed(began, NoDataReason.TIMEOUT, str(error), "check termination and unit id")
         except ModbusException as error:
             self._failed(began, NoDataReason.ERROR, str(error), f"check that the meter is a {self.profile.model}")
+        except _Unusable as error:
+            self._failed(began, NoDataReason.ERROR, str(error), f"check that the meter is a {self.profile.model}")
         except ProtocolError as error:
-            self._failed(began, NoDataReason.ERROR, str(error), "check baud rate, parity and shielding")
+            self._failed(began, NoDataReason.GARBLED, str(error), "check baud rate, parity and shielding")
         else:
             self._reading = Sample(value=import_only(values) if self.import_only else values, at=self._clock.now())
             self._failures = 0
@@ -156,7 +162,13 @@ class ModbusMeter:
             due = self._due + period
             self._due = due if due > began else began + period
 
-    async def _read_values(self) -> MeterValues:
+    def _decode(self, answers: list[tuple[Request, bytes | None]]) -> MeterValues:
+        try:
+            return self._decoder.decode(answers)
+        except ProtocolError as error:
+            raise _Unusable(str(error)) from error
+
+    async def _read_answers(self) -> list[tuple[Request, bytes | None]]:
         if self._offset is None:
             self._current = 0
             self._offset = await find_model(self.read, self.profile)
@@ -173,7 +185,7 @@ class ModbusMeter:
                 if error.code not in (ILLEGAL_ADDRESS, ILLEGAL_VALUE):
                     raise
                 self._refused(index, error)
-        return self._decoder.decode(answers)
+        return answers
 
     def _refused(self, index: int, error: ModbusException) -> None:
         """The device refuses a block: read it in parts from now on, and do without optional registers."""

@@ -21,6 +21,7 @@ class NoDataReason(enum.Enum):
     NEVER = "never"  # nothing arrived since start
     TIMEOUT = "timeout"  # the device stopped answering
     ERROR = "error"  # the device answered with an error or nonsense
+    GARBLED = "garbled"  # answers arrive damaged: another speaker, wrong line settings, disturbance
     DISCONNECTED = "disconnected"  # the port, bus or link is gone
     NOT_FITTED = "not_fitted"  # the profile says there is no such device
 

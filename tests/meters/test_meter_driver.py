@@ -106,16 +106,20 @@ def test_one_dead_of_three_costs_the_others_one_timeout_per_retry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "text"), [("crc", "CRC 0x"), ("exception", "exception 4 (server device failure) to function 4")]
+    ("fault", "reason", "text"),
+    [
+        ("crc", NoDataReason.GARBLED, "CRC 0x"),
+        ("exception", NoDataReason.ERROR, "exception 4 (server device failure) to function 4"),
+    ],
 )
-def test_line_faults_become_no_data_with_the_reason(fault: str, text: str) -> None:
+def test_line_faults_become_no_data_with_the_reason(fault: str, reason: NoDataReason, text: str) -> None:
     async def body(bench: Bench) -> None:
         await asyncio.sleep(1.5)
         bench.sims[1].fault(fault, on=True)
         await asyncio.sleep(4)
         reading = bench.meters[1].reading()
         assert isinstance(reading, NoData)
-        assert reading.reason is NoDataReason.ERROR
+        assert reading.reason is reason
         assert text in reading.detail
         assert isinstance(bench.meters[2].reading(), Sample)
         bench.sims[1].fault(fault, on=False)
