@@ -30,6 +30,7 @@ from evse.domain.station import StationSpec
 from evse.domain.view import Event
 from evse.runtime.planning import PlannerShell
 from evse.runtime.recorder import Recorder
+from evse.runtime.rule_trace import RuleTrace
 from evse.runtime.wiring import Devices
 from evse.units import NS_PER_MS, NS_PER_S, NS_PER_US, TICK_NS, Instant
 
@@ -108,6 +109,7 @@ class ControlLoop:
         self.storage_ok = True
         self.storage_code = ""  # of the last failed write, a name of `PERSISTENCE_CODES`
         self.backend_online = False
+        self.rules = RuleTrace()
         self._devices = devices
         self._clock = clock
         self._planner = planner
@@ -187,6 +189,7 @@ class ControlLoop:
         self.state, self.inputs, self.outputs, self.now = after, inputs, outputs, now
         self._follow_limit(inputs, outputs)
         self._beside("recorder", lambda: self._recorder.add(before, now, inputs, outputs))
+        self._beside("rule trace", lambda: self.rules.follow(self.spec, before, after, inputs.wall))
         self._beside("planner", lambda: self._planner.consider(outputs.requests, inputs, now))
         self._answer(taken, outputs)
         if outputs.events or outputs.effects:
