@@ -9,7 +9,7 @@ from evse.core.ac.hlc import TABLE, Signal
 from evse.core.ac.hlc_board import Levels
 from evse.core.ac.memory import AcState, HlcStage
 from evse.core.state import AuthState, Stage
-from evse.domain.ac import HlcMode, V2gError, V2gPhase
+from evse.domain.ac import HlcMode, PilotMode, V2gError, V2gPhase
 from evse.domain.contactor import ContactorFeedback
 from evse.domain.faults import FaultCode
 from evse.domain.session import StopReason
@@ -58,6 +58,13 @@ def test_switched_off_means_basic_signalling_and_silence_on_the_power_line() -> 
     assert r.stage is HlcStage.IDLE and r.basic and r.ready and r.levels == Levels() and r.view is None
     r.request("renegotiate")
     assert "switched off" in r.refusal()
+
+
+def test_a_state_of_another_station_file_is_forgotten_where_it_is_switched_off() -> None:
+    r = Rig(HlcMode.OFF)
+    r.memory(hlc_stage=HlcStage.REFUSED, hlc_fault="TLS_FAILED", hlc_soc=40)
+    r.pass_s(0)
+    assert r.stage is HlcStage.IDLE and not r.causes[1] and r.mem().hlc_soc == -1
 
 
 # -- a session ----------------------------------------------------------------------------------------------------------
@@ -140,6 +147,36 @@ def test_a_schedule_of_nothing_is_renegotiated_once_there_is_an_offer() -> None:
     assert not r.levels.renegotiate and not r.told("hlc.unanswered")
 
 
+def test_nobody_is_asked_to_renegotiate_before_charging() -> None:
+    r = Rig(HlcMode.OPTIONAL)
+    r.begin()
+    r.authorise(offered_ma=0)
+    r.v2g(P.PARAMETER)
+    r.pass_s(51)
+    r.work(offered_ma=16_000)
+    r.pass_s(15)
+    assert not r.told("hlc.unanswered") and r.mem().hlc_told_ma == 0
+
+
+def test_a_vehicle_that_ignores_it_is_asked_once_about_a_schedule_of_nothing() -> None:
+    r = Rig(HlcMode.OPTIONAL)
+    r.begin()
+    r.authorise(offered_ma=0)
+    r.v2g(P.PARAMETER)
+    r.pass_s(51)
+    r.work(offered_ma=16_000)
+    r.v2g(P.CHARGE, ready=True)
+    r.pass_s(60)
+    assert len(r.told("hlc.unanswered")) == 1 and not r.levels.renegotiate
+
+
+def test_a_session_that_charges_has_no_limit_of_time() -> None:
+    r = Rig(HlcMode.OPTIONAL)
+    r.charge()
+    r.pass_s(3 * 3600, dt=10 * NS_PER_S)
+    assert r.stage is HlcStage.SESSION and r.ready
+
+
 def test_without_a_transaction_the_parameters_stay_ongoing() -> None:
     r = Rig(HlcMode.OPTIONAL)
     r.begin()
@@ -169,6 +206,7 @@ def test_a_silent_vehicle_gets_basic_signalling_20_s_after_the_5_percent_and_10_
     assert r.stage is HlcStage.BASIC and r.basic and r.ready and r.levels == Levels()
     assert not r.causes[1], "a vehicle without ISO 15118 is no fault"
     assert [e.data["then"] for e in r.told("hlc.ended")] == ["switch"]
+    assert r.told("hlc.ended")[0].data["why"] == "no vehicle has begun within 20 s"
 
 
 def test_the_change_waits_for_an_open_contactor() -> None:
@@ -266,7 +304,7 @@ def test_required_begins_anew_three_times_then_refuses_and_ends_the_transaction(
         assert r.stage is HlcStage.RESET and not r.causes[1]
         r.pass_s(2.9)
         assert r.stage is HlcStage.WAIT and len(r.told("slac.restart")) == attempt
-    assert r.stop_wanted is None
+    assert r.stop_wanted is None and [e.data["attempt"] for e in r.told("slac.restart")] == [2, 3, 4]
     r.pass_s(21.2)
     assert r.stage is HlcStage.REFUSED and r.stop_wanted is StopReason.OTHER
     assert "SLAC_FAILED" in r.causes[1][FaultCode.HLC_ERROR] and "HlcError" in r.evse().fault
@@ -291,7 +329,7 @@ def test_required_forgets_failures_once_it_charges() -> None:
         r.v2g(P.PARAMETER)
         r.pass_s(0)
         r.v2g(P.CHARGE, ready=True)
-        assert r.stage is HlcStage.SESSION and r.ready and not r.causes[1]
+        assert r.stage is HlcStage.SESSION and r.ready and not r.causes[1] and r.mem().hlc_tries == 0
 
 
 def test_required_never_gives_way_to_basic_signalling() -> None:
@@ -316,7 +354,9 @@ def test_a_stop_is_asked_for_and_the_pilot_stays_digital_until_the_session_is_ov
     r.work(stage=Stage.FINISHED, tx_open=False)
     r.v2g(P.CHARGE, finished=True)
     assert r.stage is HlcStage.CLOSING and r.levels.stop and not r.ready
+    assert r.mem().cp_mode is PilotMode.PWM, "5 % until the session is over"
     r.over()
+    assert r.mem().cp_mode is PilotMode.X1
     assert r.stage is HlcStage.RESTING and not r.levels.stop and not r.mem().hlc_again
 
 
