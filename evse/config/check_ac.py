@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from evse.config.lock_profiles import list_locks, load_lock
 from evse.config.options import Table, tree
@@ -10,6 +11,8 @@ from evse.config.profiles import nearest
 from evse.config.source import Problems
 from evse.config.toml_lines import Path
 from evse.domain.base import ConfigError
+
+OUI: Final = re.compile("[0-9A-Fa-f]{1,12}")
 
 
 def check_ac(path: Path, row: dict[str, Any], problems: Problems) -> None:
@@ -32,6 +35,7 @@ def check_ac(path: Path, row: dict[str, Any], problems: Problems) -> None:
         _rcd(at, ac, table, problems)
         _currents(at, ac, table, problems)
         _inputs(at, ac, problems)
+        _fake_dc(at, ac, problems)
         _rotary(at, ac, problems)
 
 
@@ -56,6 +60,18 @@ def _relay2(at: Path, ac: dict[str, Any], problems: Problems) -> None:
         problems.add(key, "the connection has one phase; there is nothing to switch, remove it", True)
     if ac.get("hlc", "off") != "off":
         problems.add(key, 'works with basic signalling only; set hlc = "off" or remove it', True)
+
+
+def _fake_dc(at: Path, ac: dict[str, Any], problems: Problems) -> None:
+    """Starts of a MAC: what is no hexadecimal number would never fit a vehicle."""
+    vendors = ac.get("fake_dc")
+    for i, vendor in enumerate(vendors if isinstance(vendors, list) else ()):
+        ouis = vendor.get("oui") if isinstance(vendor, dict) else None
+        for oui in ouis if isinstance(ouis, list) else ():
+            if isinstance(oui, str) and not OUI.fullmatch(oui.replace(":", "").replace("-", "")):
+                problems.add(
+                    (*at, "fake_dc", i, "oui"), 'is no start of a MAC address, e.g. "98:ED:5C"; 1 to 12 hex digits', oui
+                )
 
 
 def _lock(at: Path, ac: dict[str, Any], problems: Problems) -> None:

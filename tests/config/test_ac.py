@@ -96,6 +96,7 @@ def test_the_rotary_table_is_that_of_the_manual() -> None:
         ("[evse.ac]\nrotary = [{ position = 1, current_a = 6 }, { position = 1, current_a = 8 }]\n", "is given twice"),
         ("[evse.ac]\nfake_dc = [{ name = 'x', oui = [] }]\n", "must not be empty"),
         ("[evse.ac]\nfake_dc = [{ name = 'x', oui = ['a', 1] }]\n", "must be a list of texts"),
+        ("[evse.ac]\nfake_dc = [{ name = 'x', oui = ['98:ED:5G'] }]\n", "no start of a MAC address"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_named_with_its_remedy(text: str, words: str) -> None:
