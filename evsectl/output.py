@@ -210,6 +210,8 @@ def flat(row: Row, prefix: str = "") -> Row:
 
 TIME_KEYS = frozenset(
     {
+        "at",
+        "departure_at",
         "ended_at",
         "expires_at",
         "first_seen",
@@ -219,8 +221,13 @@ TIME_KEYS = frozenset(
         "locked_until",
         "plugged_at",
         "since",
+        "soc_at",
         "started_at",
+        "tested_at",
         "unplugged_at",
+        "until",
+        "created_at",
+        "used_at",
         "wall",
     }
 )

@@ -133,6 +133,13 @@ SOURCES = {
     "plan": "the planner",
     "user": "the operator",
     "failsafe": "fail-safe",
+    "grid": "the grid connection",
+    "evse": "the wiring of the station",
+    "dynamic": "another program",
+    "fallback": "the fallback limit",
+    "rule": "an event action",
+    "over_current": "over-current",
+    "out_of_balance": "the balance of the phases",
 }
 
 
@@ -172,6 +179,19 @@ CONNECTOR = [
     Column("SESSION", lambda r: plain(session_of(r, "session_id")), wide=True),
     Column("WAITING FOR", "waiting_for", wide=True),
 ]
+
+
+def connectors(items: list[Row]) -> list[Column]:
+    """Columns of a table of connectors: AC connectors bring their own, and without DC ones what is theirs goes."""
+    if not any(item.get("ac") for item in items):
+        return CONNECTOR
+    from evsectl.tables_ac import CONNECTOR_AC, DC_ONLY
+
+    mixed = any(not item.get("ac") for item in items)
+    columns = [column for column in CONNECTOR if mixed or column.header not in DC_ONLY]
+    at = next(i for i, column in enumerate(columns) if column.header == "LIMIT kW")
+    return [*columns[:at], *CONNECTOR_AC, *columns[at:]]
+
 
 SESSION = [
     Column("SESSION", "session_id"),
@@ -322,6 +342,24 @@ READER = [
     Column("EVSES", "evses"),
     Column("PORT", "port"),
     Column("DETAIL", "detail", flex=True),
+]
+
+WHITELIST_TYPES: dict[str, str] = {"RFID": "card", "EVCC": "vehicle"}
+WHITELIST_SAYS: dict[str, str] = {
+    "allowed": "may charge",
+    "blocked": "blocked",
+    "expired": "expired",
+    "no_clock": "unknown: the station has no time",
+}
+
+WHITELIST = [
+    Column("ID", "id"),
+    Column("TYPE", lambda r: WHITELIST_TYPES.get(r["type"]) or str(r["type"])),
+    Column("NAME", lambda r: plain(r["name"]), flex=True),
+    Column("ANSWER", lambda r: WHITELIST_SAYS.get(r["says"]) or str(r["says"])),
+    Column("EXPIRES", lambda r: clock(r["expires_at"])[:10] if r["expires_at"] else "never"),
+    Column("LAST USED", lambda r: clock(r["used_at"])),
+    Column("ADDED", lambda r: clock(r["created_at"]), wide=True),
 ]
 
 AUDIT = [

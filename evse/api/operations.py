@@ -10,6 +10,8 @@ from evse.api.operation import Risk as Risk
 from evse.api.operation import get as _get
 from evse.api.operation import post as _post
 from evse.api.operations_ac import OPERATIONS_AC
+from evse.api.operations_rules import OPERATIONS_RULES
+from evse.api.operations_whitelist import OPERATIONS_WHITELIST
 
 OPERATIONS: tuple[Operation, ...] = (
     _get("version.get", "/v1/version", m.Version, "Version of the daemon and of the API"),
@@ -134,6 +136,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _get("auth.whoami", "/v1/auth", m.WhoAmI, "Role of the caller"),
     _get("audit.list", "/v1/audit", m.Audit, "Who changed what", m.HistoryQuery, Role.OPERATOR),
     *OPERATIONS_AC,
+    *OPERATIONS_WHITELIST,
+    *OPERATIONS_RULES,
 )
 
 BY_NAME: dict[str, Operation] = {op.name: op for op in OPERATIONS}

@@ -14,9 +14,11 @@ from evse.api.caller import AuditNote as AuditNote
 from evse.api.caller import Caller as Caller
 from evse.api.operations import Empty
 from evse.api.service_ac import AcService
+from evse.api.service_rules import RuleService
+from evse.api.service_whitelist import WhitelistService
 
 
-class StationService(AcService, Protocol):
+class StationService(AcService, WhitelistService, RuleService, Protocol):
     """Every operation of `evse.api.operations.OPERATIONS`. A test compares both."""
 
     async def version_get(self, request: Empty, caller: Caller) -> m.Version:

@@ -21,14 +21,15 @@ from evse.domain.session import AuthSource, ChargingState, OperationalStatus, Se
 from evse.domain.view import Event, EvseView
 from evse.units import NS_PER_S
 from tests._support import fake_data as data
-from tests._support.fake_ac import FakeAc
+from tests._support.fake_rules import FakeRules
 from tests._support.fake_state import CODE as CODE
 from tests._support.fake_state import PIN as PIN
 from tests._support.fake_state import TOTP_SECRET as TOTP_SECRET
+from tests._support.fake_whitelist import FakeWhitelist
 from tests._support.local_client import LocalClient as LocalClient
 
 
-class FakeStation(FakeAc):
+class FakeStation(FakeWhitelist, FakeRules):
     """Implements `evse.api.service.StationService`."""
 
     # -- system ---------------------------------------------------------------------------------------------------

@@ -25,7 +25,9 @@ from evse.domain.base import ConfigError, DeviceError
 from evse.domain.records import AuditRecord
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from tests._support.api_world import OWN_UID, UIDS, MemorySettings, MemoryVault, SecuredStation, make_access
-from tests._support.fake_ac import REQUESTS
+from tests._support.fake_ac import REQUESTS as REQUESTS_AC
+from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
+from tests._support.fake_whitelist import REQUESTS as REQUESTS_WHITELIST
 
 BODIES: dict[str, bytes] = {
     "connector.start": b'{"evse_id": 2}',
@@ -40,7 +42,11 @@ BODIES: dict[str, bytes] = {
     "auth.signin": b'{"pin": "4711"}',
     "auth.set_pin": b'{"new": "4711"}',
     "auth.totp_confirm": b'{"totp": "123456"}',
-    **{name: json.dumps(given).encode() for name, given in REQUESTS.items()},
+    **{
+        name: json.dumps(given).encode()
+        for name, given in {**REQUESTS_AC, **REQUESTS_WHITELIST, **REQUESTS_RULES}.items()
+        if BY_NAME[name].method == "POST"
+    },
 }
 OWNERS = ("auth.set_pin", "auth.totp_disable")
 """Operations that ask who calls themselves: anybody with the right PIN, root without."""
@@ -48,6 +54,7 @@ QUERIES = {
     "connector.get": {"evse_id": "1"},
     "session.get": {"session_id": "s-000001"},
     "meter.probe": {"name": "site"},
+    "whitelist.get": {"id": "07A47731"},
 }
 
 

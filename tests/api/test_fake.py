@@ -12,8 +12,10 @@ from evse.api.service import StationService
 from evse.domain.faults import FaultCode
 from evse.domain.session import SessionPhase
 from evse.lab.vloop import run_virtual
-from tests._support.fake_ac import REQUESTS
+from tests._support.fake_ac import REQUESTS as REQUESTS_AC
+from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
 from tests._support.fake_service import CODE, FakeStation, LocalClient
+from tests._support.fake_whitelist import REQUESTS as REQUESTS_WHITELIST
 
 
 def test_the_protocol_is_the_registry() -> None:
@@ -44,7 +46,10 @@ def test_every_operation_of_the_fake_answers_with_its_type() -> None:
         "auth.signin": m.SignIn(pin="4711"),
         "auth.set_pin": m.SetPin(old="4711", new="4711"),
         "auth.totp_confirm": m.TotpConfirm(totp=CODE),
-        **{name: msgspec.convert(given, BY_NAME[name].request) for name, given in REQUESTS.items()},
+        **{
+            name: msgspec.convert(given, BY_NAME[name].request)
+            for name, given in {**REQUESTS_AC, **REQUESTS_WHITELIST, **REQUESTS_RULES}.items()
+        },
     }
 
     async def main() -> None:
@@ -53,7 +58,7 @@ def test_every_operation_of_the_fake_answers_with_its_type() -> None:
         fake.raise_fault(FaultCode.EMERGENCY_STOP, 2)
         fake.end_cause(FaultCode.EMERGENCY_STOP, 2)
         client = LocalClient(fake)
-        order = sorted(OPERATIONS, key=lambda op: (op.name != "fault.clear", op.name))
+        order = sorted(OPERATIONS, key=lambda op: (op.name == "whitelist.clear", op.name != "fault.clear", op.name))
         for op in order:
             if op.stream:
                 stream = getattr(station, op.name.replace(".", "_"))(None)

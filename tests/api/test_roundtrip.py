@@ -22,8 +22,10 @@ from evse.api.operations import OPERATIONS
 from evse.api.requests import BODY_MAX_BYTES
 from evse.api.service import Caller
 from tests._support.api_world import served, served_in_thread
-from tests._support.fake_ac import REQUESTS
+from tests._support.fake_ac import REQUESTS as REQUESTS_AC
+from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
 from tests._support.fake_service import CODE, FakeStation
+from tests._support.fake_whitelist import REQUESTS as REQUESTS_WHITELIST
 
 ARGUMENTS: dict[str, dict[str, object]] = {
     "connector.get": {"evse_id": 1},
@@ -43,7 +45,9 @@ ARGUMENTS: dict[str, dict[str, object]] = {
     "auth.set_pin": {"old": "4711", "new": "0815"},
     "auth.totp_confirm": {"totp": CODE},
     "events.list": {"limit": 3, "kind": "hlc."},
-    **REQUESTS,
+    **REQUESTS_AC,
+    **REQUESTS_WHITELIST,
+    **REQUESTS_RULES,
 }
 
 
@@ -68,12 +72,14 @@ def test_every_operation_over_both_clients(path: Path, station: FakeStation) -> 
             if op.stream or op.name == "fault.clear":
                 continue
             given = ARGUMENTS.get(op.name, {})
+            station.reset_whitelist()
             if op.name == "auth.set_pin":
                 station.pin = "4711"
             answer = await client.call(op.name, op.request(**given))
             assert type(answer) is op.response
             if op.name == "auth.set_pin":
                 station.pin = "4711"
+            station.reset_whitelist()
             plain = sync.call(op.name, **given)
             assert set(plain) == set(op.response.__struct_fields__)
             assert station.calls[-1] == station.calls[-2], "both clients ask the same"

@@ -19,8 +19,10 @@ from evse.runtime.service.io import IoOperations
 from evse.runtime.service.limits import LimitOperations
 from evse.runtime.service.meters import MeterOperations
 from evse.runtime.service.planner import PlannerOperations
+from evse.runtime.service.rules import RuleOperations
 from evse.runtime.service.sessions import SessionOperations
 from evse.runtime.service.system import SystemOperations, make_status
+from evse.runtime.service.whitelist import WhitelistOperations
 from evse.runtime.station import Station
 
 
@@ -32,12 +34,14 @@ class RuntimeService(
     FaultOperations,
     PlannerOperations,
     BackendOperations,
+    RuleOperations,
     ConfigOperations,
     DeviceOperations,
     AcOperations,
     LimitOperations,
     IoOperations,
     MeterOperations,
+    WhitelistOperations,
 ):
     """Every operation of the registry."""
 
