@@ -10,7 +10,7 @@ from __future__ import annotations
 from evse.core.ac.memory import AcWork
 from evse.core.context import Conn, Tick
 from evse.core.session import PARAM, STEP_NUMBER
-from evse.domain.ac import FakeDcVendor, V2gPhase
+from evse.domain.ac import FakeDcVendor, V2gError, V2gPhase
 from evse.domain.signals import BoardStatus, HlcStep
 
 SOC_UNKNOWN = -1
@@ -44,18 +44,22 @@ def talks(b: BoardStatus) -> bool:
 
 
 def read(t: Tick, conn: Conn) -> None:
-    """Take the state of charge once per session: a value, or that there will be none."""
+    """Take the state of charge once per session: a value, or that there will be none.
+
+    Boards keep the value of a session before; the same value again counts when this session has passed its parameters.
+    """
     a, b, w = conn.a, conn.b, conn.w
     if b is None:
         return
-    phase = conn.ab.v2g.phase
+    phase, soc = conn.ab.v2g.phase, b.soc_pct
     step = STEP_NUMBER[b.step] if b.step is not None else -1
     a.hlc_param = a.hlc_param or step >= PARAM or phase in (V2gPhase.PARAMETER, V2gPhase.CHARGE)
     over = a.hlc_begun and not talks(b) and phase is V2gPhase.NONE
-    known = b.soc_pct is not None and 0 <= b.soc_pct <= 100
-    if not a.hlc_read and known and (a.hlc_param or over or a.hlc_soc < 0):
-        _take(t, conn, b.soc_pct if b.soc_pct is not None else SOC_NEVER)
-    elif not a.hlc_read and a.hlc_param and (step > PARAM or over or phase is V2gPhase.CHARGE):
+    passed = step > PARAM or phase is V2gPhase.CHARGE
+    fresh = passed or soc != a.hlc_soc or (over and conn.ab.v2g.error is V2gError.NONE)
+    if not a.hlc_read and soc is not None and 0 <= soc <= 100 and fresh:
+        _take(t, conn, soc)
+    elif not a.hlc_read and a.hlc_param and (passed or over):
         _take(t, conn, SOC_NEVER)
     if w.tx_open and a.hlc_soc >= 0 and w.soc_start_pct is None:
         w.soc_start_pct = w.soc_end_pct = a.hlc_soc

@@ -205,6 +205,21 @@ def test_reinit_whose_parameters_tell_nothing_forgets_the_old_value() -> None:
     assert r.view is not None and r.view.soc == -2
 
 
+@pytest.mark.parametrize(("error", "soc"), [(V2gError.NONE, 47), (V2gError.SEQUENCE_ERROR, -2)])
+def test_the_same_value_again_counts_when_the_session_has_ended_in_order(error: V2gError, soc: int) -> None:
+    r = charged()
+    r.energise(on=False)
+    r.request("reinit")
+    r.pass_s(4.2)
+    r.board(slac=SlacState.MATCHING)
+    r.pass_s(0)
+    go(r, HlcStep.PARAM)
+    assert r.view is not None and r.stage is HlcStage.SESSION, "the board still shows the value of the session before"
+    r.board(v2g=V2gStatus(error=error))
+    leave(r)
+    assert (r.view.soc, r.view.soc_at) == (soc, r.inputs().wall)
+
+
 def test_the_value_is_forgotten_with_the_vehicle() -> None:
     r = charged()
     r.unplug()

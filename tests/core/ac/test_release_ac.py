@@ -119,7 +119,7 @@ def test_a_permission_that_is_taken_back_ends_the_transaction(mode: ReleaseMode,
     r.tick_of(permission(mode))
     assert r.auth()[0] == "granted"
     r.tick_of(permission(mode, allowed=False))
-    assert r.auth()[0] == "none" and r.told("session.auth_withdrawn")[0].data["reason"] == reason.value
+    assert r.auth()[0] == "none" and r.told("session.auth_withdrawn")[0].data["reason"] == reason.value and not r.refused
     r.tick_of(permission(mode, allowed=False))
     assert "no permission" in r.refused
 
@@ -168,6 +168,7 @@ def test_a_level_releases_every_vehicle_that_comes_while_it_stands(mode: Release
         r.plug(session_id=f"s{number}")
         r.tick_of()
         assert r.auth() == ("granted", release_ac.SOURCES[mode].value)
+        assert r.evse().auth_token == release_ac.SOURCES[mode].value.upper()
         r.transaction(source=release_ac.SOURCES[mode])
         r.finished()
         r.pass_s(60)
@@ -192,6 +193,17 @@ def test_a_level_that_rises_releases_the_vehicle_that_is_there(mode: ReleaseMode
     level(r, mode, False)
     level(r, mode, True)
     assert r.auth()[0] == "granted", "a second session after a new rise"
+
+
+def test_a_held_permission_keeps_its_identifier_and_others_have_the_tag_of_the_evse() -> None:
+    r = Rig(spec_of(release=M.MQTT, evse={"free_id_token": "TAG"}))
+    r.tick_of(permission(M.MQTT, hold=True, id_token="FLEET"))
+    r.plug()
+    r.tick_of()
+    assert r.evse().auth_token == "FLEET"
+    r.tick_of(permission(M.MQTT, allowed=False))
+    r.tick_of(permission(M.MQTT, hold=True))
+    assert r.evse().auth_token == "TAG"
 
 
 @LEVELS
