@@ -13,7 +13,7 @@ from evse.core.outputs import AnyEffect
 from evse.core.state import ENERGY_STAGES, AvailabilityCell, EvseWork, StationState, TieState, thaw
 from evse.domain.ac import AcSpec, AcStatus
 from evse.domain.faults import FaultCode, FaultRecord
-from evse.domain.limits import Allocation, LimitSource
+from evse.domain.limits import Allocation, CurrentAllocation, LimitSource
 from evse.domain.readings import GroupStatus, MeterValues, NoData, NoDataReason, Sample
 from evse.domain.session import StopReason
 from evse.domain.signals import BoardStatus, CpState
@@ -49,6 +49,7 @@ class Conn:
         "causes",
         "chain",
         "contactor_open",
+        "current",
         "energy_ok",
         "hold",
         "home",
@@ -97,6 +98,7 @@ class Conn:
         self.causes: list[tuple[FaultCode, str]] = []  # standing now
         self.pulses: list[tuple[FaultCode, str]] = []  # happened on this tick
         self.allocation: Allocation | None = None
+        self.current: CurrentAllocation | None = None  # AC
         self.capped_w: list[tuple[int, LimitSource]] = []
         self.a: AcWork = thaw_ac(w.ac) if w.ac is not None else AcWork()
         self.ac: AcSpec = spec.ac if spec.ac is not None else _AC_SPEC
@@ -198,6 +200,9 @@ class Tick:
                 owner = self.by_id.get(allocation.evse_id)
                 if owner is not None:
                     owner.allocation = allocation
+            shares = {x.evse_id: x for x in inputs.plan.currents}
+            for conn in self.conns:
+                conn.current = shares.get(conn.spec.evse_id)
         meter = inputs.site_meter
         if isinstance(meter, Sample) and now - meter.at <= self.spec.meter_max_age_ms * NS_PER_MS:
             self.site_at = now

@@ -70,6 +70,25 @@ class PowerRequest(msgspec.Struct, frozen=True, kw_only=True):
     charging_since: Instant | None
 
 
+class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an AC EVSE asks the planner for, in mA per phase. ``wanted_ma`` 0 = nothing.
+
+    ``measured_ma`` = the largest phase current, 0 while the contactor is open, None = nobody knows. ``draw_l_ma`` = the same
+    on the grid phases L1, L2, L3. ``single`` = the meter shows current on line 1 of the vehicle only.
+    """
+
+    evse_id: int
+    wanted_ma: int  # what every limit but the plan and the site allows
+    lines: int  # 1..3 lines that the next closing gives
+    rotation: str = "RST"
+    min_ma: int = 6_000
+    offered_ma: int = 0  # on this tick
+    measured_ma: int | None = None
+    draw_l_ma: tuple[int, int, int] | None = None
+    single: bool = False
+    charging_since: Instant | None = None
+
+
 class GroupAssignment(msgspec.Struct, frozen=True, kw_only=True):
     """Owner of one module group in a plan; None = idle."""
 
@@ -91,8 +110,24 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class CurrentAllocation(msgspec.Struct, frozen=True, kw_only=True):
+    """Planner result for one AC EVSE, in mA per phase. ``assigned_ma`` 0 = paused or idle.
+
+    ``target_ma`` = what it gets once everybody else has followed down; ``phases`` = grid phases it is counted on.
+    """
+
+    evse_id: int
+    requested_ma: int
+    target_ma: int
+    assigned_ma: int
+    phases: tuple[int, ...]
+    paused: bool = False  # asked, but the minimum does not fit
+    binding: LimitSource = LimitSource.EV
+    detail: str = ""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One result of the planner. ``version`` grows by one with every new plan."""
+    """One result of the planner. ``version`` grows by one with every new plan. ``currents`` = AC EVSEs that share a limit."""
 
     version: int
     allocations: tuple[Allocation, ...]
@@ -100,3 +135,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     site_limit_w: int  # the smallest site-side cap the plan was made for
     reason: str = ""
     regrouped_at: Instant = 0  # when module groups last moved between vehicles (dwell of the planner)
+    currents: tuple[CurrentAllocation, ...] = ()

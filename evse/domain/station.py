@@ -59,6 +59,27 @@ class GroupSpec(msgspec.Struct, frozen=True, kw_only=True):
     voltage_min_mv: int = 150_000
 
 
+class FuseSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A fuse below the grid connection that some EVSEs share; ``fuse_ma`` per phase."""
+
+    name: str
+    fuse_ma: int
+    evses: tuple[int, ...]
+
+
+class GridSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The connection that AC EVSEs share. Currents are per phase; ``fuse_ma`` 0 = no limit, the others -1 = none."""
+
+    fuse_ma: int = 0
+    imbalance_ma: int = -1  # largest difference between two phases
+    failsafe_ma: int = -1  # for all vehicles together while the site meter is lost; -1 = what they had
+    nominal_mv: int = 230_000  # phase to neutral
+    max_served: bool = False  # when 6 A do not fit for all: the most vehicles, instead of the longest charging paused
+    threshold_ma: int = 2_000  # a vehicle that draws so much less than its share gives the rest to the others
+    dwell_s: int = 300  # shortest time on or paused
+    fuses: tuple[FuseSpec, ...] = ()
+
+
 class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The whole station. ``tie i`` connects ``groups[i]`` and ``groups[i+1]``; its relay sits on the board of groups[i].home_evse."""
 
@@ -82,3 +103,4 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     rules_version: int = 0  # `evse.domain.rules.rules_version`
     leds: tuple[LedSpec, ...] = ()
     light_pct: int = 100  # brightness of all lamps
+    grid: GridSpec | None = None

@@ -194,15 +194,7 @@ def rows(t: Tick, conn: Conn) -> list[Row]:
         result.append(Row(spec.failsafe_ma, LimitSource.FAILSAFE, "no limit received since start"))
     result += _dynamic(t, conn)
     result += [_of_power(t, conn, x) for x in _live(t, conn) if x.evse_id]
-    if t.site_w is not None:
-        result.append(Row(current_ma(conn, t.site_w), t.site_source, f"site {t.site_w} W"))
-    site_ma = site_current_ma(t)
-    if site_ma is not None:
-        result.append(Row(site_ma, LimitSource.CSMS, "whole station, per phase"))
-    if conn.allocation is not None:
-        plan = conn.allocation
-        detail = plan.detail or f"bound by {plan.binding.value}"
-        result.append(Row(current_ma(conn, plan.assigned_w), LimitSource.PLAN, detail))
+    result += _shared(t, conn)
     if w.hold_w >= 0:
         result.append(Row(current_ma(conn, w.hold_w), LimitSource.FAILSAFE, "site meter lost: no increase"))
     if a.lim_rule_ma >= 0:
@@ -213,6 +205,22 @@ def rows(t: Tick, conn: Conn) -> list[Row]:
     if spec.out_of_balance_ma >= 0 and (a.lim_single or (phases.wired(conn) == 3 and phases.usable(conn) < 3)):
         result.append(Row(spec.out_of_balance_ma, LimitSource.OUT_OF_BALANCE, "not all phases in use"))
     return result + _thermal(conn)
+
+
+def _shared(t: Tick, conn: Conn) -> list[Row]:
+    """What all vehicles of the site share: its limits, and the part of them that the planner gives this one."""
+    result = []
+    if t.site_w is not None:
+        result.append(Row(current_ma(conn, t.site_w), t.site_source, f"site {t.site_w} W"))
+    site_ma = site_current_ma(t)
+    if site_ma is not None:
+        result.append(Row(site_ma, LimitSource.CSMS, "whole station, per phase"))
+    if conn.current is not None:
+        plan = conn.current
+        result.append(Row(plan.assigned_ma, LimitSource.PLAN, plan.detail or f"bound by {plan.binding.value}"))
+    elif t.spec.grid is not None:
+        result.append(Row(0, LimitSource.PLAN, "the planner has not answered yet"))
+    return result
 
 
 def _dynamic(t: Tick, conn: Conn) -> list[Row]:
@@ -280,11 +288,11 @@ def derating(conn: Conn) -> bool:
 def offer(t: Tick, conn: Conn) -> None:
     """Set what is offered before the site is shared out: `capped_ma`, and of the EVSE mA, W and the source that binds.
 
-    Without a transaction or a board there is nothing to offer and there are no rows; `explain` has them at any time.
+    Without a transaction or a board, and in a pause, there is nothing to offer and there are no rows; `explain` has them at any time.
     """
     w, a = conn.w, conn.a
     if w.stage not in OFFER_STAGES or conn.b is None:
-        a.lim_free_ma = 0
+        a.lim_free_ma = a.lim_ask_ma = 0
         put(conn, 0)
         return
     found = rows(t, conn)
@@ -293,6 +301,8 @@ def offer(t: Tick, conn: Conn) -> None:
     w.limit_source = binding.source
     put(conn, usable_ma(binding.current_ma))
     a.lim_free_ma = usable_ma(min(row.current_ma for row in found if row.source is not LimitSource.OVER_CURRENT))
+    shared = _shared(t, conn)
+    a.lim_ask_ma = usable_ma(min(row.current_ma for row in found if row not in shared))
 
 
 def put(conn: Conn, offered_ma: int) -> None:

@@ -93,6 +93,8 @@ class AcWork(msgspec.Struct):
     cp_pause: str = ""  # why nothing is offered although a transaction is open
     wake_at: Instant = 0  # then the vehicle is woken up
     wake_until: Instant = 0  # state E until
+    wake_offered: bool = False  # the present offer has been noticed
+    wake_force: bool = False  # a transaction has begun: wake the vehicle up with its first offer
     # contactor, phases, ventilation (contactor.py, phases.py, ventilation.py)
     k_second: bool = False  # second contactor commanded closed
     k_second_at: Instant = 0  # of the present value
@@ -108,6 +110,7 @@ class AcWork(msgspec.Struct):
     vent_wish: bool = False  # of another program for relay 2
     vent_on: bool = False
     vent_at: Instant = 0  # of the present value
+    vent_refused: bool = False  # the vehicle has asked for what there is not
     # proximity and lock (proximity.py, lock.py)
     pp_seen: PpState = PpState.UNKNOWN  # last reading
     pp_seen_at: Instant = 0
@@ -152,6 +155,7 @@ class AcWork(msgspec.Struct):
     lim_rotary: int = -1  # position at start, -1 = not read yet
     lim_rule_ma: int = -1  # event actions
     lim_free_ma: int = 0  # offer without the reduction for over-current
+    lim_ask_ma: int = 0  # what every limit but the plan and the site allows
     lim_hot: bool = False  # above the stop temperature, and not below the start temperature since
     lim_single: bool = False  # the vehicle uses fewer phases than it could
     lim_skew_at: Instant = 0  # imbalance above its limit since

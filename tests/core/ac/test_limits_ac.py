@@ -9,7 +9,7 @@ from evse.core.ac import limits as ac
 from evse.core.state import Stage
 from evse.domain.ac import PhaseSwitchSpec, PpState, RotaryPosition
 from evse.domain.faults import FaultCode
-from evse.domain.limits import Allocation, LimitSource, Plan, PowerLimit
+from evse.domain.limits import CurrentAllocation, LimitSource, Plan, PowerLimit
 from evse.units import NS_PER_MS, NS_PER_S
 from tests.core.ac.bench import spec_of
 from tests.core.ac.offers import Offer, currents
@@ -240,14 +240,12 @@ def test_an_expired_limit_is_ignored_and_a_plan_is_not() -> None:
     assert b.binding() == (32_000, LimitSource.EVSE)
     b.plan = Plan(
         version=1,
-        allocations=(
-            Allocation(evse_id=1, requested_w=0, offered_w=0, allowed_w=0, assigned_w=6_900, chain=(), detail="share"),
-        ),
+        allocations=(),
         groups=(),
         site_limit_w=0,
+        currents=(CurrentAllocation(evse_id=1, requested_ma=0, target_ma=10_000, assigned_ma=10_000, phases=(0, 1, 2)),),
     )
     t = b.tick()
-    t.conns[0].allocation = b.plan.allocations[0]  # Tick.read does this for EVSEs in `by_id`
     limits.apply(t)
     assert (t.conns[0].w.offered_ma, t.conns[0].w.limit_source) == (10_000, LimitSource.PLAN)
 

@@ -1,0 +1,113 @@
+"""What AC EVSEs ask the planner for: read from the state after a tick, whenever the shell considers a plan.
+
+``wanted_ma`` is what every limit but the plan and the site allows (`AcWork.lim_ask_ma`): before charging that is cable,
+wiring and limits set from outside. What the vehicle then draws is for the planner to judge (`evse.planner.feedback`).
+"""
+
+from __future__ import annotations
+
+from evse.core.ac.cp import MIN_MA
+from evse.core.ac.memory import AcState
+from evse.core.inputs import EvseInputs, Inputs
+from evse.core.state import EvseState, Stage, StationState
+from evse.domain.ac import AcSpec
+from evse.domain.contactor import ContactorFeedback
+from evse.domain.limits import CurrentRequest
+from evse.domain.readings import MeterValues, Sample
+from evse.domain.station import EvseKind, StationSpec
+from evse.units import NS_PER_MS, Instant
+
+IN_USE_MA = 1_000
+"""A phase carries current from here on; meters show some 100 mA of their own."""
+
+SINGLE_MA = 3_000
+"""So much on line 1 and nothing on the others: the vehicle charges on one phase."""
+
+ROTATIONS = ("RST", "RTS", "SRT", "STR", "TRS", "TSR")
+
+_ASKING = frozenset({Stage.AUTHORISED, Stage.CURRENT})
+
+
+def current_requests(spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -> tuple[CurrentRequest, ...]:
+    """Return one request for each AC EVSE, in the order of ``spec.evses``."""
+    given = {e.evse_id: e for e in inputs.evses}
+    result = []
+    for evse, w in zip(spec.evses, state.evses, strict=True):
+        if evse.kind is EvseKind.AC and evse.ac is not None and w.ac is not None:
+            result.append(_request(spec, evse.ac, w, w.ac, given.get(evse.evse_id), now))
+    return tuple(result)
+
+
+def _request(
+    spec: StationSpec, ac: AcSpec, w: EvseState, a: AcState, given: EvseInputs | None, now: Instant
+) -> CurrentRequest:
+    known = ac.phase_rotation in ROTATIONS
+    lines = _lines(ac, a) if known else 3  # which phase is not known: counted on all of them
+    meter = _meter(spec, given, now)
+    by_line = None if meter is None else meter.current_l_ma
+    draw = _draw(spec, given, meter, lines, now)
+    asks = w.tx_open and w.stage in _ASKING and not a.cp_pause
+    return CurrentRequest(
+        evse_id=w.evse_id,
+        wanted_ma=a.lim_ask_ma if asks else 0,
+        lines=lines,
+        rotation=ac.phase_rotation if known else ROTATIONS[0],
+        min_ma=MIN_MA,
+        offered_ma=w.offered_ma,
+        measured_ma=None if draw is None else max(draw),
+        draw_l_ma=None if draw is None else _on_grid(ac.phase_rotation if known else "", draw),
+        single=known
+        and lines > 1
+        and by_line is not None
+        and by_line[0] >= SINGLE_MA
+        and max(by_line[1:]) < IN_USE_MA,
+        charging_since=w.charging_since,
+    )
+
+
+def _lines(ac: AcSpec, a: AcState) -> int:
+    """Return how many phases the next closing gives, as `evse.core.ac.phases.usable`, from what is remembered."""
+    full = ac.phases
+    if ac.rotary and 0 <= a.lim_rotary < len(ac.rotary_table):
+        full = min(full, ac.rotary_table[a.lim_rotary].phases)
+    if ac.phase_switch.enabled:
+        full = min(full, a.ph_set or ac.phase_switch.default_phases)
+    return max(1, min(3, full))
+
+
+def _meter(spec: StationSpec, given: EvseInputs | None, now: Instant) -> MeterValues | None:
+    """Return the values of the meter, None when they are missing or too old."""
+    reading = given.meter if given is not None else None
+    if not isinstance(reading, Sample) or now - reading.at > spec.meter_max_age_ms * NS_PER_MS:
+        return None
+    return reading.value
+
+
+def _draw(
+    spec: StationSpec, given: EvseInputs | None, meter: MeterValues | None, lines: int, now: Instant
+) -> tuple[int, int, int] | None:
+    """Return the currents on the lines of the vehicle: nothing behind an open contactor, else what the meter says."""
+    board = given.board if given is not None else None
+    fresh = isinstance(board, Sample) and now - board.at <= spec.board_max_age_ms * NS_PER_MS
+    if isinstance(board, Sample) and fresh:
+        b = board.value
+        if b.contactor is ContactorFeedback.OPEN and not b.lease_active:
+            return 0, 0, 0
+    if meter is None:
+        return None
+    if meter.current_l_ma is not None:
+        return meter.current_l_ma
+    if meter.current_ma is None:
+        return None
+    one = meter.current_ma
+    return one, one if lines > 1 else 0, one if lines > 2 else 0
+
+
+def _on_grid(rotation: str, draw: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Move currents from lines to grid phases; an unknown rotation counts the largest on each."""
+    if not rotation:
+        return (max(draw),) * 3
+    grid = [0, 0, 0]
+    for letter, ma in zip(rotation, draw, strict=True):
+        grid["RST".index(letter)] = ma
+    return grid[0], grid[1], grid[2]
