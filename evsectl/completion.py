@@ -55,17 +55,38 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 """First argument of commands that know its values."""
 
+CONNECTOR_VERBS = (
+    "get", "watch", "start", "stop", "enable", "disable", "unlock", "allow", "pause", "release", "withdraw",
+)  # fmt: skip
+AC_COMMANDS = (
+    "lock status", "lock unlock", "lock lock", "rcd status", "rcd test", "phase show", "phase set", "hlc show",
+    "hlc renegotiate", "hlc pause", "hlc resume", "hlc reinit", "ventilation show", "ventilation set",
+)  # fmt: skip
+"""Commands that name an AC connector first."""
+
 LIVE: dict[str, tuple[str, str]] = {
     **{
         f"connector {verb}": ("connector.list", "evse_id")
-        for verb in ("get", "watch", "start", "stop", "enable", "disable", "unlock")
+        for verb in CONNECTOR_VERBS
     },
+    **dict.fromkeys(AC_COMMANDS, ("lock.status", "evse_id")),
+    "limits explain": ("connector.list", "evse_id"),
+    "limits set": ("limits.list", "name"),
+    "limits clear": ("limits.list", "name"),
+    "io show": ("io.list", "name"),
+    "io set": ("io.list", "name"),
+    "recloser status": ("recloser.status", "name"),
+    "recloser open": ("recloser.status", "name"),
+    "recloser close": ("recloser.status", "name"),
+    "rfid show": ("rfid.last", "name"),
+    "rfid tap-test": ("rfid.last", "name"),
     "wait connector": ("connector.list", "evse_id"),
     "session get": ("session.list", "session_id"),
     "fault get": ("fault.list", "record.code"),
     "fault clear": ("fault.list", "record.code"),
     "fault explain": ("fault.catalogue", "code"),
     "meter read": ("meter.read", "name"),
+    "meter show": ("meter.read", "name"),
     "meter probe": ("meter.read", "name"),
     "ocpp config get": ("ocpp.config", "key"),
     "ocpp config set": ("ocpp.config", "key"),

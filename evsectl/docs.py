@@ -11,6 +11,9 @@ import msgspec
 import typer
 
 from evse.api import models as m
+from evse.api import models_ac as ac
+from evse.api import models_rules as r
+from evse.config.model_leds import LedBehaviourSection
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event, EvseView
 from evsectl import exits, fault_docs, topics
@@ -67,27 +70,50 @@ FIELD_MODELS: dict[str, type[msgspec.Struct]] = {
     "Config": m.ConfigText,
     "ConfigResult": m.ConfigResult,
     "Connector": EvseView,
+    "Detect": ac.DetectState,
     "Done": m.Done,
+    "DynamicLimit": ac.DynamicLimitRow,
     "Event": Event,
     "Explanation": m.Explanation,
     "Fault": m.FaultInfo,
     "FaultText": m.FaultText,
+    "Led": r.LedRow,
+    "LedBehaviour": LedBehaviourSection,
+    "LedProfile": r.LedProfile,
+    "Hlc": ac.HlcRow,
+    "Io": ac.IoRow,
+    "LimitsExplanation": ac.LimitsExplanation,
+    "Lock": ac.LockRow,
     "Meter": m.MeterRow,
     "Ocpp": m.OcppSummary,
     "OcppKey": m.OcppKey,
     "OcppMessage": m.OcppMessage,
     "Planner": m.PlannerState,
+    "Phase": ac.PhaseRow,
     "Plc": m.PlcRow,
     "Probe": m.ProbeResult,
+    "Rcd": ac.RcdRow,
     "Reader": m.ReaderRow,
+    "Recloser": ac.RecloserRow,
     "Register": m.ProbeRegister,
+    "Rule": r.RuleRow,
+    "RuleChanged": r.RuleChanged,
+    "RuleFinding": r.RuleFindingRow,
+    "RuleSet": r.RuleSet,
+    "RuleState": r.RuleStateRow,
+    "RuleStep": r.RuleTraceRow,
     "Session": SessionRecord,
     "SessionDetail": m.SessionDetail,
     "Status": m.Status,
+    "Tap": ac.Tap,
     "TraceDump": m.TraceDump,
+    "Ventilation": ac.VentilationRow,
     "WhoAmI": m.WhoAmI,
 }
 OWN_FIELDS: dict[str, tuple[str, ...]] = {
+    "MeterModel": (
+        "name", "vendor", "model", "tcp", "baud", "parity", "stop_bits", "unit", "unavailable_ms", "confidence", "source",
+    ),
     "OcppKeyResult": ("key", "status"),
     "Version": ("client", "python", "daemon", "api"),
 }

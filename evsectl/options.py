@@ -14,7 +14,7 @@ import typer
 from evsectl import exits
 from evsectl.diagnostics import Abort, nearest, note, usage
 from evsectl.layout import Screen
-from evsectl.output import Options, prepare
+from evsectl.output import Options, emit, prepare, write
 from evsectl.reads import Session
 
 RISKS = ("stop-charging", "energise")
@@ -75,6 +75,14 @@ class Call:
     def ask(self, name: str, /, **request: Any) -> dict[str, Any]:
         """Call an operation of the daemon; its errors end the command."""
         return self.session.call(name, **request)
+
+    def done(self, body: dict[str, Any], text: str) -> int:
+        """Write what an action answered: ``text`` for people, that nothing has changed, or the answer itself."""
+        if self.human:
+            write((text if body["changed"] else f"unchanged: {body['detail'] or 'it stands so already'}") + "\n", self.options)
+        else:
+            emit("Done", [body], [], self.options, single=True)
+        return exits.OK
 
     @property
     def human(self) -> bool:

@@ -23,7 +23,7 @@ def overview(status: Row, where: Screen, *, wide: bool = False) -> str:
         *_faults(view["faults"]),
         *_waiting(status["system"].get("restart_needed", [])),
     ]
-    columns = [column for column in t.CONNECTOR if wide or not column.wide]
+    columns = [column for column in t.connectors(view["evses"]) if wide or not column.wide]
     columns = columns if wide else fit(view["evses"], columns, where)
     return pairs(rows, where) + "\n" + table(view["evses"], columns, where=where)
 
@@ -72,6 +72,10 @@ def csms(ocpp: Row) -> str:
 
 def connector_card(e: Row, where: Screen) -> str:
     """Everything that is known about one connector."""
+    if e.get("ac"):
+        from evsectl import pages_ac
+
+        return pages_ac.connector_card(e, where)
     s = e["session"] or {}
     known = {True: "yes", False: "no", None: "unknown"}
     rows = [
@@ -108,6 +112,33 @@ def _offered(e: Row) -> str:
 
 def _unit(value: Any, unit: str) -> str:
     return "-" if value in (None, "", {}) else f"{value} {unit}"
+
+
+def meter_card(row: Row, where: Screen) -> str:
+    """All that one meter says, one column per phase."""
+    v, a = row["voltage_l_mv"] or [row["voltage_mv"]], row["current_l_ma"] or [row["current_ma"]]
+    names = ["L1", "L2", "L3"] if len(v) == 3 or len(a) == 3 else ["Value"]
+    phases = [
+        {"name": n, "v": v[i] if i < len(v) else None, "a": a[i] if i < len(a) else None} for i, n in enumerate(names)
+    ]
+    columns = [
+        Column("", "name"),
+        Column("V", lambda r: "-" if r["v"] is None else f"{r['v'] / 1000:.1f}", right=True),
+        Column("A", lambda r: "-" if r["a"] is None else f"{r['a'] / 1000:.2f}", right=True),
+    ]
+    rows = [
+        ("Meter", f"{row['name']}, {'connector ' + str(row['evse_id']) if row['evse_id'] else 'the site'}"),
+        ("Model", row["profile"]),
+        ("Where", f"{row['port']} unit {row['address']}"),
+        ("Answers", "yes" if row["online"] else f"NO: {row['detail'] or 'silent'}"),
+        ("Age", _unit(row["age_ms"], "ms")),
+        ("Power", f"{t.kilo(row['power_w'], 2)} kW"),
+        ("Import", f"{t.kilo(row['energy_import_wh'], 2)} kWh"),
+        ("Export", f"{t.kilo(row['energy_export_wh'], 2)} kWh"),
+        ("Frequency", "-" if row["frequency_mhz"] is None else f"{row['frequency_mhz'] / 1000:.2f} Hz"),
+        ("Temperature", f"{t.tenth(row['temperature_dc'])} °C"),
+    ]
+    return pairs(rows, where) + "\n" + table(phases, columns, where=where)
 
 
 def session_card(body: Row, where: Screen) -> str:

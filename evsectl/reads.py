@@ -71,7 +71,8 @@ def status(session: Session, options: Options) -> int:
 
 def connector_list(session: Session, options: Options) -> int:
     """All connectors."""
-    emit("Connector", session.call("connector.list")["items"], tables.CONNECTOR, options, name="evse_id")
+    items = session.call("connector.list")["items"]
+    emit("Connector", items, tables.connectors(items), options, name="evse_id")
     return exits.OK
 
 
@@ -81,7 +82,7 @@ def connector_get(session: Session, evse_id: int, options: Options) -> int:
     if options.human:
         write(pages.connector_card(items[0], options.screen), options)
     else:
-        emit("Connector", items, tables.CONNECTOR, options, name="evse_id", single=True)
+        emit("Connector", items, tables.connectors(items), options, name="evse_id", single=True)
     return exits.OK
 
 
@@ -101,7 +102,7 @@ CONDITIONS: dict[str, tuple[str, ...]] = {
     "state": ("Idle", "EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"),
     "step": tables.STEPS,
     "plugged": ("yes", "no"),
-    "fault": ("none", "any", *(f"F{number}" for number in range(1, 51))),
+    "fault": ("none", "any", *(f"F{number}" for number in range(1, 52))),
 }
 """What ``--for KEY=VALUE`` may ask; a test compares the values with `evse.domain`."""
 

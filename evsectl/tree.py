@@ -5,8 +5,9 @@ from __future__ import annotations
 TREE: dict[str, dict[str, list[str]]] = {
     "": {
         "commands": [
-            "status", "watch", "wait", "doctor", "connector", "session", "fault", "planner", "ocpp", "config", "meter",
-            "plc", "rfid", "trace", "auth", "audit", "run", "demo", "sim", "plan", "kiosk", "admin", "version",
+            "status", "watch", "wait", "doctor", "connector", "session", "fault", "limits", "lock", "rcd", "phase",
+            "hlc", "ventilation", "io", "recloser", "planner", "ocpp", "config", "meter", "plc", "whitelist", "rfid",
+            "rule", "led", "trace", "auth", "audit", "run", "demo", "sim", "plan", "kiosk", "admin", "version",
             "openapi", "help",
         ],
         "options": ["--color", "--debug", "--help", "--host", "--no-input", "--timeout", "--version", "-H"],
@@ -36,9 +37,20 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help", "--json", "--no-headers"],
     },
     "connector": {
-        "commands": ["list", "get", "watch", "start", "stop", "enable", "disable", "unlock"],
+        "commands": [
+            "list", "get", "watch", "start", "stop", "enable", "disable", "unlock", "allow", "pause", "release",
+            "withdraw",
+        ],
         "options": ["--help"],
         "flags": ["--help"],
+    },
+    "connector allow": {
+        "commands": [],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "connector disable": {
         "commands": [],
@@ -61,6 +73,22 @@ TREE: dict[str, dict[str, list[str]]] = {
     "connector list": {
         "commands": [],
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "connector pause": {
+        "commands": [],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "connector release": {
+        "commands": [],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--id-token", "--json", "--no-headers", "--output",
+            "--output-file", "-H", "-O", "-o",
+        ],
         "flags": ["--help", "--json", "--no-headers"],
     },
     "connector start": {
@@ -91,6 +119,14 @@ TREE: dict[str, dict[str, list[str]]] = {
         "commands": [],
         "options": ["--help", "--host", "--no-reconnect", "--output", "-H", "-o"],
         "flags": ["--help", "--no-reconnect"],
+    },
+    "connector withdraw": {
+        "commands": [],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "session": {
         "commands": ["list", "get", "export"],
@@ -155,6 +191,198 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help", "--json", "--no-headers"],
     },
     "fault list": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "limits": {
+        "commands": ["explain", "list", "set", "clear"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "limits clear": {
+        "commands": [],
+        "options": [
+            "--connector", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "limits explain": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "limits list": {
+        "commands": [],
+        "options": [
+            "--connector", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "limits set": {
+        "commands": [],
+        "options": [
+            "--connector", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "lock": {
+        "commands": ["status", "unlock", "lock"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "lock lock": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "lock status": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "lock unlock": {
+        "commands": [],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--hold", "--host", "--json", "--no-headers", "--output",
+            "--output-file", "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--hold", "--json", "--no-headers"],
+    },
+    "rcd": {
+        "commands": ["status", "test"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "rcd status": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rcd test": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--wait", "-H", "-O",
+            "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--wait"],
+    },
+    "phase": {
+        "commands": ["show", "set"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "phase set": {
+        "commands": [],
+        "options": [
+            "--delay", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "phase show": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "hlc": {
+        "commands": ["show", "renegotiate", "pause", "resume", "reinit"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "hlc pause": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "hlc reinit": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "hlc renegotiate": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "hlc resume": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "hlc show": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ventilation": {
+        "commands": ["show", "set"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "ventilation set": {
+        "commands": [],
+        "options": [
+            "--available", "--fields", "--help", "--host", "--json", "--no-headers", "--off", "--on", "--output",
+            "--output-file", "--unavailable", "-H", "-O", "-o",
+        ],
+        "flags": ["--available", "--help", "--json", "--no-headers", "--off", "--on", "--unavailable"],
+    },
+    "ventilation show": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "io": {
+        "commands": ["list", "show", "set", "watch"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "io list": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "io set": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "io show": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "io watch": {
+        "commands": [],
+        "options": ["--help", "--host", "--output", "-H", "-o"],
+        "flags": ["--help"],
+    },
+    "recloser": {
+        "commands": ["status", "open", "close"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "recloser close": {
+        "commands": [],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "recloser open": {
+        "commands": [],
+        "options": [
+            "--accept-risk", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "recloser status": {
         "commands": [],
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],
@@ -252,13 +480,27 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help", "--json", "--no-headers"],
     },
     "meter": {
-        "commands": ["list", "read", "probe"],
+        "commands": ["list", "read", "show", "probe", "models", "detect"],
         "options": ["--help"],
         "flags": ["--help"],
+    },
+    "meter detect": {
+        "commands": [],
+        "options": [
+            "--accept-risk", "--bauds", "--disturb", "--echo", "--fields", "--help", "--host", "--json", "--no-headers",
+            "--output", "--output-file", "--parities", "--profiles", "--serial", "--silence", "--thorough", "--units",
+            "-H", "-O", "-o",
+        ],
+        "flags": ["--disturb", "--echo", "--help", "--json", "--no-headers", "--thorough"],
     },
     "meter list": {
         "commands": [],
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "meter models": {
+        "commands": [],
+        "options": ["--fields", "--help", "--json", "--no-headers", "--output", "--output-file", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],
     },
     "meter probe": {
@@ -267,6 +509,11 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help", "--json", "--no-headers"],
     },
     "meter read": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "meter show": {
         "commands": [],
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],
@@ -281,12 +528,230 @@ TREE: dict[str, dict[str, list[str]]] = {
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],
     },
+    "whitelist": {
+        "commands": ["list", "show", "add", "edit", "remove", "clear", "import", "export", "learn"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "whitelist add": {
+        "commands": [],
+        "options": [
+            "--blocked", "--expires", "--fields", "--help", "--host", "--json", "--name", "--no-headers", "--output",
+            "--output-file", "-H", "-O", "-o",
+        ],
+        "flags": ["--blocked", "--help", "--json", "--no-headers"],
+    },
+    "whitelist clear": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--yes", "-H", "-O",
+            "-o", "-y",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--yes", "-y"],
+    },
+    "whitelist edit": {
+        "commands": [],
+        "options": [
+            "--allow", "--blocked", "--expires", "--fields", "--help", "--host", "--json", "--name", "--no-headers",
+            "--output", "--output-file", "-H", "-O", "-o",
+        ],
+        "flags": ["--allow", "--blocked", "--help", "--json", "--no-headers"],
+    },
+    "whitelist export": {
+        "commands": [],
+        "options": ["--help", "--host", "--output-file", "-H", "-O"],
+        "flags": ["--help"],
+    },
+    "whitelist import": {
+        "commands": [],
+        "options": [
+            "--dry-run", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "--replace", "--yes", "-H", "-O", "-o", "-y",
+        ],
+        "flags": ["--dry-run", "--help", "--json", "--no-headers", "--replace", "--yes", "-y"],
+    },
+    "whitelist learn": {
+        "commands": [],
+        "options": [
+            "--blocked", "--cancel", "--connector", "--expires", "--fields", "--for", "--help", "--host", "--json",
+            "--name", "--no-headers", "--output", "--output-file", "--reader", "-H", "-O", "-o",
+        ],
+        "flags": ["--blocked", "--cancel", "--help", "--json", "--no-headers"],
+    },
+    "whitelist list": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--offset", "--output",
+            "--output-file", "-H", "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "whitelist remove": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "whitelist show": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
     "rfid": {
-        "commands": ["last"],
+        "commands": ["list", "last", "show", "tap-test"],
         "options": ["--help"],
         "flags": ["--help"],
     },
     "rfid last": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rfid list": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rfid show": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rfid tap-test": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--seconds", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule": {
+        "commands": [
+            "list", "show", "add", "edit", "remove", "move", "enable", "disable", "trace", "state", "check", "sets",
+            "import", "export", "simulate",
+        ],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "rule add": {
+        "commands": [],
+        "options": [
+            "--action", "--at", "--condition", "--condition-a", "--condition-input", "--condition-mv", "--event",
+            "--event-input", "--evse", "--fields", "--flash-pct", "--help", "--host", "--json", "--limit-a",
+            "--message", "--no-headers", "--note", "--out", "--output", "--output-file", "--status", "--timer-ms", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule check": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule disable": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule edit": {
+        "commands": [],
+        "options": [
+            "--action", "--condition", "--condition-a", "--condition-input", "--condition-mv", "--event",
+            "--event-input", "--evse", "--fields", "--flash-pct", "--help", "--host", "--json", "--limit-a",
+            "--message", "--no-headers", "--note", "--out", "--output", "--output-file", "--status", "--timer-ms", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule enable": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule export": {
+        "commands": [],
+        "options": ["--help", "--host", "--output-file", "-H", "-O"],
+        "flags": ["--help"],
+    },
+    "rule import": {
+        "commands": [],
+        "options": [
+            "--evse", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "--replace", "--yes", "-H", "-O", "-o", "-y",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--replace", "--yes", "-y"],
+    },
+    "rule list": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule move": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule remove": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule sets": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule show": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule simulate": {
+        "commands": [],
+        "options": ["--events", "--evse", "--help", "--output", "--tick-ms", "-o"],
+        "flags": ["--help"],
+    },
+    "rule state": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "rule trace": {
+        "commands": [],
+        "options": [
+            "--evse", "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output", "--output-file",
+            "-H", "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "led": {
+        "commands": ["list", "profiles", "show", "set", "brightness"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "led brightness": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "led list": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "led profiles": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "led set": {
+        "commands": [],
+        "options": [
+            "--buzzer", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "--outputs", "--silent", "-H", "-O", "-o",
+        ],
+        "flags": ["--buzzer", "--help", "--json", "--no-headers", "--silent"],
+    },
+    "led show": {
         "commands": [],
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],

@@ -8,7 +8,7 @@ import typer
 
 from evsectl import exits, reads, tables
 from evsectl.options import AcceptRisk, Call, EvseId, EvseIdOrAll, Host, Output, Wait, confirm, data, session
-from evsectl.output import Options, emit, write
+from evsectl.output import Options
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Look at connectors and act on them."
@@ -59,7 +59,7 @@ def start(
         accepted=accept_risk,
     )
     body = call.ask("connector.start", evse_id=evse_id, id_token=id_token)
-    _done(call, body, f"connector {evse_id}: {body['detail'] or 'authorised'} for {id_token}")
+    call.done(body, f"connector {evse_id}: {body['detail'] or 'authorised'} for {id_token}")
     return _wait(call, evse_id, "phase=charging", limit_s)
 
 
@@ -74,14 +74,14 @@ def stop(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "", wait: Wait =
         accepted=accept_risk,
     )
     body = call.ask("connector.stop", evse_id=evse_id)
-    _done(call, body, f"connector {evse_id}: stopping")
+    call.done(body, f"connector {evse_id}: stopping")
     return _wait(call, evse_id, "phase=finished,idle,faulted,unavailable", limit_s)
 
 
 @data(app, "Done")
 def enable(call: Call, evse_id: EvseIdOrAll) -> int:
     """Take a connector into service."""
-    _done(call, call.ask("connector.enable", evse_id=evse_id), f"{_name(evse_id)}: in service")
+    call.done(call.ask("connector.enable", evse_id=evse_id), f"{_name(evse_id)}: in service")
     return exits.OK
 
 
@@ -98,7 +98,7 @@ def disable(call: Call, evse_id: EvseIdOrAll, accept_risk: AcceptRisk = "") -> i
     busy = [e["evse_id"] for e in _items(call, evse_id) if e["operational"] == "Operative"] if call.human else []
     who = "" if evse_id else "; connector " + ", ".join(map(str, busy))
     waits = f"{who} when the running session has ended" if busy else ""
-    _done(call, body, f"{_name(evse_id)}: out of service{waits}")
+    call.done(body, f"{_name(evse_id)}: out of service{waits}")
     return exits.OK
 
 
@@ -112,8 +112,64 @@ def unlock(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "", wait: Wait
         risk="stop-charging",
         accepted=accept_risk,
     )
-    _done(call, call.ask("connector.unlock", evse_id=evse_id), f"connector {evse_id}: unlocking")
+    call.done(call.ask("connector.unlock", evse_id=evse_id), f"connector {evse_id}: unlocking")
     return _wait(call, evse_id, "phase=finished,idle,faulted,unavailable", limit_s)
+
+
+@data(app, "Done")
+def allow(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "") -> int:
+    """Let a paused AC connector go on."""
+    confirm(
+        f"Let connector {evse_id} go on?",
+        lambda: ["an authorised vehicle goes on charging at once"],
+        risk="energise",
+        accepted=accept_risk,
+    )
+    return call.done(call.ask("connector.allow", evse_id=evse_id), f"connector {evse_id}: may charge")
+
+
+@data(app, "Done")
+def pause(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "") -> int:
+    """Pause an AC connector; its session goes on."""
+    confirm(
+        f"Pause connector {evse_id}?",
+        lambda: [*_running(call, evse_id), "nothing is offered until: evsectl connector allow"],
+        risk="stop-charging",
+        accepted=accept_risk,
+    )
+    return call.done(call.ask("connector.pause", evse_id=evse_id), f"connector {evse_id}: paused")
+
+
+@data(app, "Done")
+def release(
+    call: Call,
+    evse_id: EvseId,
+    id_token: Annotated[
+        str, typer.Option("--id-token", help="Card number or name to charge on", metavar="TOKEN")
+    ] = "",
+    accept_risk: AcceptRisk = "",
+) -> int:
+    """Give permission to charge (release mode dashboard)."""
+    confirm(
+        f"Give connector {evse_id} permission to charge?",
+        lambda: ["the connector becomes live as soon as a vehicle is ready"],
+        risk="energise",
+        accepted=accept_risk,
+    )
+    body = call.ask("connector.release", evse_id=evse_id, id_token=id_token)
+    return call.done(body, f"connector {evse_id}: permission given")
+
+
+@data(app, "Done")
+def withdraw(call: Call, evse_id: EvseId, accept_risk: AcceptRisk = "") -> int:
+    """Take the permission back (release mode dashboard)."""
+    confirm(
+        f"Take the permission of connector {evse_id} back?",
+        lambda: [*_running(call, evse_id), "a running session ends"],
+        risk="stop-charging",
+        accepted=accept_risk,
+    )
+    return call.done(call.ask("connector.withdraw", evse_id=evse_id), f"connector {evse_id}: permission taken back")
 
 
 def _name(evse_id: int) -> str:
@@ -135,13 +191,6 @@ def _running(call: Call, evse_id: int) -> list[str]:
         for e in _items(call, evse_id)
         if e["session"] and e["session"]["ended_at"] is None
     ]
-
-
-def _done(call: Call, body: dict[str, Any], text: str) -> None:
-    if call.human:
-        write((text if body["changed"] else f"unchanged: {body['detail'] or 'it stands so already'}") + "\n", call.options)
-    else:
-        emit("Done", [body], [], call.options, single=True)
 
 
 def _wait(call: Call, evse_id: int, condition: str, limit_s: float | None) -> int:
