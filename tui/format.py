@@ -35,6 +35,11 @@ def tenths(value_ma: int | None) -> str:
     return NONE if value_ma is None else f"{value_ma / 1000:.1f}"
 
 
+def milliamp(value_ua: int | None) -> str:
+    """1940 -> ``1.9`` (mA)."""
+    return NONE if value_ua is None else f"{value_ua / 1000:.1f}"
+
+
 def celsius(value_dc: int | None) -> str:
     """412 -> ``41.2`` (°C)."""
     return NONE if value_dc is None else f"{value_dc / 10:.1f}"
@@ -79,6 +84,11 @@ def clock(wall: WallNs | None) -> str:
 def time_of_day(wall: WallNs | None) -> str:
     """``01:47:26`` in the local time zone."""
     return NONE if wall is None else _local(wall).strftime("%H:%M:%S")
+
+
+def day_time(wall: WallNs | None) -> str:
+    """``06.06. 01:47`` in the local time zone."""
+    return NONE if wall is None else _local(wall).strftime("%d.%m. %H:%M")
 
 
 def stamp(wall: WallNs | None) -> str:

@@ -164,6 +164,12 @@ def state(view: EvseView) -> tuple[str, str]:
     return f"{mark} {STATES[key]}", role
 
 
+def in_service(view: EvseView) -> str:
+    """Whether back end and operator let the connector be used: ``yes / no``."""
+    cells = (view.operational_backend, view.operational_local)
+    return " / ".join("yes" if cell is OperationalStatus.OPERATIVE else "NO" for cell in cells)
+
+
 def waits_for(view: EvseView) -> str:
     """Return what must happen next at a connector, in the core's words; "" = nothing."""
     return (view.ac.pause if view.ac is not None else "") or view.waiting_for
@@ -184,3 +190,8 @@ def all_faults(view: StationView) -> list[FaultRecord]:
 def energy_flows(view: EvseView) -> bool:
     """Return whether the connector is in the energy part of a session."""
     return view.phase in {SessionPhase.CHARGING, SessionPhase.SUSPENDED, SessionPhase.STOPPING}
+
+
+def transaction_runs(view: EvseView) -> bool:
+    """Return whether a transaction is open: there is something to stop."""
+    return view.session is not None and view.session.started_at is not None and view.session.ended_at is None

@@ -41,6 +41,11 @@ class MeterRow(Model, frozen=True, kw_only=True):
     current_l_ma: tuple[int, int, int] | None = None
     frequency_mhz: int | None = None
     temperature_dc: int | None = None
+    power_l_w: tuple[int, int, int] | None = None
+    poll_ms: int | None = None  # pause between two polls
+    unavailable_ms: int | None = None  # so long it may be silent before its values are taken for lost
+    polls: int = 0
+    errors: int = 0  # polls that failed
 
 
 class Meters(Model, frozen=True, kw_only=True):

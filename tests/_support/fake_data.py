@@ -275,7 +275,7 @@ def _meter(name: str, evse_id: int, profile: str, address: int, **values: int) -
         name=name, evse_id=evse_id, profile=profile, port="/dev/ttyRS485", address=address, online=True, detail="",
         age_ms=240, power_w=values.get("power_w"), energy_import_wh=values.get("energy_wh"), energy_export_wh=0,
         voltage_mv=values.get("voltage_mv"), current_ma=values.get("current_ma"),
-        frequency_mhz=values.get("frequency_mhz"),
+        frequency_mhz=values.get("frequency_mhz"), poll_ms=1_000, unavailable_ms=5_000, polls=10_800,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from evse.domain.limits import LimitEntry, LimitSource
 from evse.domain.session import AuthSource, ChargingState, OperationalStatus, SessionPhase, SessionRecord, StopReason
 from evse.domain.view import EvseView
 from evse.domain.view_ac import AcView, DynamicLimitView, LockView, RcdView, VentilationView
+from evse.runtime.service.faults import fault_info
 from tests._support import fake_data as fake
 from tests.tui.data import fault, status
 
@@ -181,3 +182,29 @@ def ac_status(*evses: EvseView, **changes: Any) -> m.Status:
     faults = tuple(record for view in views for record in view.faults)
     made = status(*views, faults=faults, assigned_w=sum(v.offered_w for v in views), **changes)
     return msgspec.structs.replace(made, station_id="AC-0001")
+
+
+def ac_meters() -> m.Meters:
+    """A three-phase site meter, one that is lost, one with bad polls, and a DC meter."""
+    site, dc = fake.METERS[0], fake.METERS[1]
+    site = msgspec.structs.replace(
+        site, voltage_l_mv=(231_400, 230_800, 229_700), current_l_ma=(27_310, 27_060, 27_480), power_l_w=(6_310, 6_240, 6_390)
+    )
+    lost = msgspec.structs.replace(
+        site, name="meter-3", evse_id=3, profile="carlo-gavazzi/em340", address=13, online=False, age_ms=None, power_w=None,
+        energy_import_wh=None, energy_export_wh=None, voltage_mv=None, current_ma=None, voltage_l_mv=None,
+        current_l_ma=None, power_l_w=None, frequency_mhz=None, errors=212,
+        detail="meter[em340@/dev/ttyRS485#13]: register 0x0000: timeout after 200 ms x3; check termination and unit id",
+    )  # fmt: skip
+    poor = msgspec.structs.replace(site, name="meter-4", evse_id=4, profile="eastron/sdm72dm-v2", address=14, errors=2_100)
+    return m.Meters(items=(site, dc, lost, poor))
+
+
+def ac_faults() -> m.Faults:
+    """Active faults with the texts and vendor codes of the real table."""
+    records = (
+        fault(FaultCode.RCD_GROUND_FAILURE, 7, "residual current 6.2 mA DC"),
+        fault(FaultCode.PLUG_LOCK_CANNOT_UNLOCK, 3, "not unlocked after 3 movements of 300 ms: feedback locked"),
+        fault(FaultCode.DYNAMIC_LIMIT_IGNORED, 1, "'six' is the sixth name; five are possible"),
+    )
+    return m.Faults(items=tuple(fault_info(record) for record in records))

@@ -52,9 +52,11 @@ class Clock:
 class Rig:
     """Station, client, store and an app of one kind."""
 
-    def __init__(self, kind: str = "admin", role: Role = Role.OPERATOR, **options: Any) -> None:
+    def __init__(
+        self, kind: str = "admin", role: Role = Role.OPERATOR, *, station: FakeStation | None = None, **options: Any
+    ) -> None:
         self.clock = Clock()
-        self.station = FakeStation(status_period_s=0.001)
+        self.station = station or FakeStation(status_period_s=0.001)
         self.client = LocalClient(self.station, role)
         self.store = Store(self.client, now=self.clock)
         profile = Profile(glyph_set=GlyphSet.UTF8, refresh_s=3600)
@@ -140,7 +142,7 @@ def test_operator_walks_all_sections_and_stops_a_session_behind_a_dialog() -> No
         await rig.press("X", "tab", "enter")
         await rig.settle(lambda: bool(calls(rig, "connector.stop")))
         assert calls(rig, "connector.stop") == [m.StopRequest(evse_id=1)]
-        await rig.settle(lambda: "[OK] finished" in rig.text())
+        await rig.settle(lambda: "[OK] Finished" in rig.text())
         await rig.press("j", "S", "tab", "enter")
         assert calls(rig, "connector.start") == [], "energising needs the number typed"
         await rig.press("S", "2", "tab", "enter")
@@ -335,7 +337,7 @@ def test_kiosk_opens_pages_shows_the_summary_by_itself_and_resets_the_language()
 
 
 KEYS = [
-    *"12345jkghanpNRCEDUXSOq/:?!e<>", "tab", "enter", "escape", "up", "down", "left", "right", "pageup", "pagedown",
+    *"12345jkghanpNRCEDUXSOTPHFdbq/:?!e<>", "tab", "enter", "escape", "up", "down", "left", "right", "pageup", "pagedown",
     "home", "end", "backspace", "f1", "f2", "f3", "f4", "space", "u", "x", "ctrl+u",
 ]  # fmt: skip
 

@@ -20,10 +20,11 @@ from tests.tui import ac_data as ac
 from tests.tui.data import closed_evse, ended_record, fault, faulted_evse, finished_evse, kiosk_model, status
 from tui.admin.connectors import paint_connectors
 from tui.admin.faults import paint_faults, paint_history
+from tui.admin.meters import paint_meters
 from tui.admin.overview import paint_overview
 from tui.admin.planner import paint_planner
 from tui.admin.sessions import paint_detail, paint_sessions
-from tui.driver.glyphs import CP437_CHARS, GLYPHS, GlyphSet, Translator
+from tui.driver.glyphs import CP437_CHARS, GLYPHS, Glyphs, GlyphSet, Translator
 from tui.kiosk.model import KioskModel, Page
 from tui.kiosk.pages import paint
 from tui.state.store import Link
@@ -178,6 +179,29 @@ WHY = (
 )
 
 
+def ac_pages(glyphs: Glyphs) -> dict[str, Callable[[Frame], None]]:
+    """Pages of the console that show AC connectors and meters."""
+    full = ac.ac_status()
+    mixed = status(fake.charging_evse(), fake.idle_evse(2), ac.ac_charging(3), ac.ac_idle(4))
+
+    def connectors(shown: m.Status, key: str, *, whole: bool = False) -> Callable[[Frame], None]:
+        return lambda f: paint_connectors(f, shown, TableState(key=key), fake.T0, glyphs, whole=whole)
+
+    return {
+        "overview-ac": lambda f: paint_overview(f, full, glyphs),
+        "overview-mixed": lambda f: paint_overview(f, mixed, glyphs),
+        "connectors-ac": connectors(full, "4"),
+        "connectors-ac-whole": connectors(full, "1", whole=True),
+        "connectors-ac-hlc": connectors(full, "3", whole=True),
+        "connectors-ac-fault": connectors(full, "7"),
+        "connectors-mixed": connectors(mixed, "3"),
+        "meters": lambda f: paint_meters(f, ac.ac_meters(), TableState(), glyphs),
+        "meters-lost": lambda f: paint_meters(f, ac.ac_meters(), TableState(key="meter-3"), glyphs),
+        "meters-none": lambda f: paint_meters(f, m.Meters(items=()), TableState(), glyphs),
+        "faults-ac": lambda f: paint_faults(f, ac.ac_faults(), TableState(), glyphs),
+    }
+
+
 @pytest.mark.parametrize("glyph_set", SETS)
 @pytest.mark.parametrize("size", SIZES)
 def test_admin_pages(size: tuple[int, int], glyph_set: GlyphSet) -> None:
@@ -201,6 +225,7 @@ def test_admin_pages(size: tuple[int, int], glyph_set: GlyphSet) -> None:
             f, m.Events(items=fake.first_events(), total=40), TableState(), 10, "", glyphs
         ),
     }
+    pages |= ac_pages(glyphs)
     for page, painter in pages.items():
         frame = Frame(width, height)
         painter(frame)
@@ -256,3 +281,5 @@ def test_any_size_paints_without_an_error(size: tuple[int, int]) -> None:
     paint_detail(frame, detail(), GLYPHS[GlyphSet.UTF8])
     paint_planner(frame, planner(), WHY, TableState(), GLYPHS[GlyphSet.UTF8])
     paint_faults(frame, faults(), TableState(), GLYPHS[GlyphSet.UTF8])
+    for painter in ac_pages(GLYPHS[GlyphSet.UTF8]).values():
+        painter(Frame(*size))

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from evse.api.errors import ApiError
 from evse.api.models import SignIn, Token, WhoAmI
 from evse.units import NS_PER_S, Instant
-from tui.admin import connectors, faults, overview, planner, registry, sessions  # noqa: F401  register themselves
+from tui.admin import connectors, faults, meters, overview, planner, registry, sessions  # noqa: F401  register themselves
 from tui.admin.section import SectionScreen
 from tui.app_base import ScreenApp
 from tui.driver.profiles import Profile
@@ -29,6 +29,8 @@ IDLE_S: Final = 300
 """Signed out after so long without a key (policy 1-30 min)."""
 WARN_S: Final = 30
 TOAST_S: Final = 5
+HELP_SPARE: Final = 6
+"""Rows of the screen that the list of keys leaves free."""
 WRITERS: Final = frozenset({"operator", "manufacturer"})
 
 
@@ -346,14 +348,27 @@ class AdminApp(ScreenApp):
         """All keys, from the bindings."""
         lines: list[tuple[str, str]] = []
         if isinstance(self.screen, SectionScreen):
-            lines += [(_keys(b), b.description) for b in self.screen.own_bindings()]
+            screen = self.screen
+            own = [b for b in screen.own_bindings() if screen.check_action(b.action.partition("(")[0], ()) is not False]
+            lines += [(_keys(b), b.description) for b in own]
             lines.append(("", ""))
         lines += [(_keys(b), b.description) for b in self.common_bindings()]
+        if len(lines) > self.size.height - HELP_SPARE:
+            lines = two_columns(lines)
         self.push_screen(TextDialog("Keys", lines))
 
     def common_bindings(self) -> list[Binding]:
         """Bindings of the app in their order."""
         return [b for b in self.BINDINGS if isinstance(b, Binding)]
+
+
+def two_columns(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The second half beside the first, so that all keys are on one page."""
+    half = (len(lines) + 1) // 2
+    wide = max(len(text) for _, text in lines[:half])
+    right = [f"{keys:<{max(len(k) for k, _ in lines[half:])}}  {text}" for keys, text in lines[half:]]
+    right += [""] * (half - len(right))
+    return [(keys, f"{text:<{wide}}   {other}".rstrip()) for (keys, text), other in zip(lines[:half], right, strict=True)]
 
 
 def _keys(binding: Binding) -> str:

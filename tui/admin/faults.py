@@ -33,6 +33,17 @@ USEFUL: Final = (5, 4, 2, 3, 0, 1)
 """Which texts of a fault get more rows first: on site, remote, cause, impact, what, detail."""
 
 TEXT_ROWS: Final = 6
+REACTION: Final = {
+    "none": "charging goes on",
+    "derate": "less power",
+    "stop": "the session ends",
+    "emergency": "energy off at once",
+}
+LATCH: Final = {
+    "auto": "by itself",
+    "unplug": "when the vehicle has left",
+    "manual": "when somebody clears it",
+}
 HISTORY = (
     Column(title="Time", width=19),
     Column(title="Event", width=22),
@@ -196,6 +207,8 @@ def paint_faults(frame: Frame, faults: Faults, table: TableState, glyphs: Glyphs
         return
     rule(frame, y, glyphs)
     frame.put(1, y, f" {chosen.record.code.value} {chosen.name} ", "title")
+    if chosen.vendor_code:
+        frame.right(frame.width - 1, y, f" vendor code {chosen.vendor_code} ", "value")
     y += 1
     clear = "yes, press C" if chosen.clearable else f"no: {chosen.why_not or 'its cause stands'}"
     texts = (
@@ -205,7 +218,7 @@ def paint_faults(frame: Frame, faults: Faults, table: TableState, glyphs: Glyphs
         ("Impact", chosen.impact),
         ("Remote", chosen.remedy_remote),
         ("On site", chosen.remedy_on_site),
-        ("Reaction", f"{chosen.reaction}; goes away: {chosen.latch}"),
+        ("Reaction", f"{REACTION.get(chosen.reaction, chosen.reaction)}; goes away {LATCH.get(chosen.latch, chosen.latch)}"),
         ("Clear", clear),
     )
     rows_of = _rows([words for _, words in texts], frame.width - 12, frame.height - y)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
 from evse.api.models import Status
 from evse.domain.faults import FaultRecord
-from evse.domain.session import OperationalStatus
+from evse.domain.session import OperationalStatus, SessionPhase
+from evse.domain.view import EvseView
 from tui import format as fmt
 from tui.admin.registry import register
 from tui.admin.section import WIDE, SectionScreen
@@ -16,7 +17,12 @@ from tui.driver.glyphs import Glyphs
 from tui.keymap import bind
 from tui.widgets.frame import Frame
 from tui.widgets.parts import rule, section, values
-from tui.words import MARKS, all_faults, energy_flows, state_key
+from tui.words import all_faults, state, waits_for
+
+FEW: Final = 4
+"""Up to so many connectors the page keeps its blank lines."""
+ALERT_ROWS: Final = 3
+"""Kept for the heading and two alerts."""
 
 
 @register
@@ -86,9 +92,10 @@ def paint_overview(frame: Frame, status: Status, glyphs: Glyphs) -> None:
     view, half = status.view, frame.width // 2
     faults = all_faults(view)
     alerts = _alerts(status, faults)
-    charging = sum(1 for v in view.evses if energy_flows(v))
+    charging = sum(1 for v in view.evses if v.phase is SessionPhase.CHARGING)
     plugged = sum(1 for v in view.evses if v.plugged)
     requested = sum(v.demand_w or 0 for v in view.evses)
+    paused = sum(1 for v in view.evses if v.phase is SessionPhase.SUSPENDED)
     shared = sum(1 for v in view.evses if len(v.chain) > 1)
     energy = sum(v.session.energy_wh for v in view.evses if v.session is not None and v.session.ended_at is None)
     nominal = not alerts and view.operational is OperationalStatus.OPERATIVE
@@ -105,7 +112,7 @@ def paint_overview(frame: Frame, status: Status, glyphs: Glyphs) -> None:
         [
             ("Charging", f"{charging} of {len(view.evses)}"),
             ("Plugged in", str(plugged)),
-            ("Shared chains", str(shared)),
+            ("Shared chains", str(shared)) if any(v.ac is None for v in view.evses) else ("Paused", str(paused)),
             ("Active faults", str(len(faults))),
             ("Requested kW", fmt.kw(requested)),
             ("Assigned kW", fmt.kw(view.assigned_w)),
@@ -114,8 +121,10 @@ def paint_overview(frame: Frame, status: Status, glyphs: Glyphs) -> None:
             ("Live session energy kWh", fmt.kwh(energy)),
         ],
     )  # fmt: skip
-    y = max(y, right) + 1
-    if frame.width >= WIDE or frame.height >= 28:
+    y = max(y, right)
+    if len(view.evses) <= FEW:
+        y += 1
+    if frame.height >= 28 or (frame.width >= WIDE and len(view.evses) <= FEW):
         y = _system(frame, status, y, half)
     y = _fleet(frame, status, y, glyphs)
     section(frame, 1, y, "Alerts")
@@ -152,20 +161,61 @@ def _system(frame: Frame, status: Status, y: int, half: int) -> int:
 
 
 def _fleet(frame: Frame, status: Status, y: int, glyphs: Glyphs) -> int:
+    """Paint every connector: two rows each when there is room, else one, else two beside each other."""
     rule(frame, y, glyphs)
     y += 1
-    for view in status.view.evses[: max(1, (frame.height - y - 3) // 2)]:
-        mark, role = MARKS[state_key(view)]
-        frame.put(1, y, f"Connector {view.evse_id}", "title")
-        frame.put(14, y, f"{mark} {state_key(view)}", role, limit=20)
-        energy = view.session.energy_wh if view.session is not None else None
-        figures = (
-            f"{fmt.kw(view.power_w):>6} kW {fmt.volt(view.voltage_mv):>4} V {fmt.ampere(view.current_ma):>4} A"
-            f" {fmt.percent(view.soc_pct):>3} % {fmt.kwh(energy):>7} kWh"
-        )
-        frame.right(frame.width - 1, y, figures, "value")
+    views, room, half = status.view.evses, frame.height - y - ALERT_ROWS, frame.width // 2
+    if 2 * len(views) <= room:
+        for view in views:
+            _line(frame, view, y)
+            where = f"groups {'+'.join(map(str, view.chain))}" if view.chain else waits_for(view) or _path(view)
+            step = view.step.value if view.step else offer(view)
+            frame.put(14, y + 1, f"{step}  {where}", "", limit=frame.width - 15)
+            y += 2
+        return y + 1
+    if len(views) <= room:
+        for view in views:
+            _line(frame, view, y)
+            y += 1
+        return y
+    rows = min((len(views) + 1) // 2, max(1, room))
+    for index, view in enumerate(views[: 2 * rows]):
+        _half_line(frame, view, 1 + index // rows * half, y + index % rows, half - 2)
+    y += rows
+    if len(views) > 2 * rows:
+        frame.put(1, y, f"and {len(views) - 2 * rows} connectors more: press c", "dim")
         y += 1
-        where = f"groups {'+'.join(map(str, view.chain))}" if view.chain else view.waiting_for or "no power path"
-        frame.put(14, y, f"{view.step.value if view.step else '--'}  {where}", "", limit=frame.width - 15)
-        y += 1
-    return y + 1
+    return y
+
+
+def _path(view: EvseView) -> str:
+    return "no power path" if view.ac is None else ""
+
+
+def offer(view: EvseView) -> str:
+    """What an AC vehicle is offered: ``16 A on 3 phases``."""
+    ac = view.ac
+    if ac is None or not view.plugged:
+        return fmt.NONE
+    phases = ac.phases or ac.phases_next
+    return f"{fmt.ampere(ac.offered_ma)} A on {phases} phase{'s' if phases > 1 else ''}"
+
+
+def _line(frame: Frame, view: EvseView, y: int) -> None:
+    word, role = state(view)
+    frame.put(1, y, f"Connector {view.evse_id}", "title")
+    frame.put(14, y, word, role, limit=20)
+    energy = view.session.energy_wh if view.session is not None else None
+    figures = (
+        f"{fmt.kw(view.power_w):>6} kW {fmt.volt(view.voltage_mv):>4} V {fmt.ampere(view.current_ma):>4} A"
+        f" {fmt.percent(view.soc_pct):>3} % {fmt.kwh(energy):>7} kWh"
+    )
+    frame.right(frame.width - 1, y, figures, "value")
+
+
+def _half_line(frame: Frame, view: EvseView, x: int, y: int, width: int) -> None:
+    word, role = state(view)
+    frame.put(x, y, f"{view.evse_id:>2}", "title")
+    frame.put(x + 3, y, word, role)
+    energy = view.session.energy_wh if view.session is not None else None
+    frame.right(x + width, y, f"{fmt.kw(view.power_w)} kW {fmt.kwh(energy, 1):>4} kWh", "value")

@@ -17,6 +17,7 @@ from tui.widgets.dialogs import Field, FormDialog
 from tui.widgets.frame import Frame
 from tui.widgets.parts import rule, values
 from tui.widgets.table import Column, TableState, put_table
+from tui.words import SOURCES
 
 POWER_MAX_W: Final = 10_000_000
 """Largest limit that the form takes (10 MW); the daemon checks against the station."""
@@ -256,7 +257,7 @@ def paint_planner(
         for entry in item.limits[: 2 if frame.height < 30 else 6]:
             if y < frame.height:
                 word = "binds" if entry.binds else ""
-                text = f"{word:<6}{entry.source.value:<12}{fmt.kw(entry.power_w):>8} kW  {entry.detail}"
+                text = f"{word:<6}{SOURCES[entry.source]:<13}{fmt.kw(entry.power_w):>8} kW  {entry.detail}"
                 frame.put(3, y, text, "value" if entry.binds else "", limit=frame.width - 4)
                 y += 1
 

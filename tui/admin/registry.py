@@ -31,6 +31,7 @@ PLACES: Final[tuple[Place, ...]] = tuple(
         ("8", "Network"),
         ("9", "Tunnel"),
         ("0", "PLC"),
+        ("T", "Meters"),
         ("L", "Logs"),
         ("M", "Maint"),
         ("K", "License"),

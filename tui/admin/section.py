@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from evse.api.errors import ApiError
 from evse.api.models import Done
+from evse.domain.session import OperationalStatus
 from evse.units import NS_PER_S, Instant
 from tui import format as fmt
 from tui.admin import registry
@@ -19,7 +20,7 @@ from tui.keymap import bind, hint_line
 from tui.state.store import Link
 from tui.widgets.dialogs import ConfirmDialog
 from tui.widgets.frame import Frame, FrameView
-from tui.words import all_faults
+from tui.words import SERVICE, all_faults
 
 if TYPE_CHECKING:
     from tui.admin.app import AdminApp
@@ -106,9 +107,8 @@ class SectionScreen(Screen[None], inherit_bindings=False):
         if link in {Link.STALE, Link.OFFLINE}:
             parts.append(f"{link.value.upper()} {store.silence_s() // 5 * 5}s")
         elif status is not None:
-            parts.append(
-                f"{'[OK]' if status.view.operational.value == 'Operative' else '[X]'} {status.view.operational.value}"
-            )
+            good = status.view.operational is OperationalStatus.OPERATIVE
+            parts.append(f"{'[OK]' if good else '[X]'} {SERVICE[status.view.operational]}")
         else:
             parts.append("connecting")
         if status is not None:
@@ -144,10 +144,18 @@ class SectionScreen(Screen[None], inherit_bindings=False):
 
     def _hints(self, width: int) -> Frame:
         frame = Frame(width, 1)
-        own = [b for b in self.own_bindings() if self.check_action(b.action.partition("(")[0], ()) is not False]
+        own = [b for b in self.hinted() if self.check_action(b.action.partition("(")[0], ()) is not False]
         common = [b for b in self.admin.common_bindings() if b.show]
-        frame.put(1, 0, hint_line(own + common, width - 2), "dim")
+        line = hint_line(own + common, width - 2)
+        help_ = hint_line(common[:1], width - 2)
+        if help_ not in line:  # the way to all keys is always there
+            line = f"{hint_line(own, width - 4 - len(help_))}  {help_}"
+        frame.put(1, 0, line, "dim")
         return frame
+
+    def hinted(self) -> list[Binding]:
+        """Bindings worth a hint as things stand; sections with many keys leave some to the help."""
+        return self.own_bindings()
 
     def own_bindings(self) -> list[Binding]:
         """Bindings of this section in their order."""
@@ -181,6 +189,11 @@ class SectionScreen(Screen[None], inherit_bindings=False):
             self.admin.toast(f"{error.message}{' - ' + error.hint if error.hint else ''}", "fault")
         if self.is_current:
             self.paint_all()
+
+    def refuse(self, text: str) -> None:
+        """Say at once why something cannot be done here."""
+        self.admin.toast(text, "fault")
+        self.paint_all()
 
     def confirm(
         self, verb: str, title: str, consequences: list[str], call: Callable[[], Awaitable[Any]], *, done: str,

@@ -17,6 +17,7 @@ from tui.widgets.dialogs import PromptDialog
 from tui.widgets.frame import Frame
 from tui.widgets.parts import plot, rule, values
 from tui.widgets.table import Column, TableState, put_table
+from tui.words import AUTH_SOURCES, REASONS
 
 State = Literal["all", "active", "completed"]
 STATES: Final[tuple[State, ...]] = ("all", "active", "completed")
@@ -29,7 +30,7 @@ COLUMNS = (
     Column(title="Meter stop", width=11, right=True, priority=8),
     Column(title="kWh", width=7, right=True),
     Column(title="SoC %", width=9, priority=2),
-    Column(title="Source", width=7, priority=5),
+    Column(title="Source", width=8, priority=5),
     Column(title="Identity", width=14, priority=4),
     Column(title="Stop", width=14, priority=3, grow=True),
 )
@@ -145,7 +146,7 @@ def _soc(record: SessionRecord) -> str:
 
 
 def _row(record: SessionRecord) -> tuple[str, ...]:
-    stop = record.stop_reason.value if record.stop_reason else ("active" if record.ended_at is None else fmt.NONE)
+    stop = REASONS[record.stop_reason] if record.stop_reason else ("active" if record.ended_at is None else fmt.NONE)
     return (
         str(record.evse_id),
         fmt.stamp(record.started_at or record.plugged_at),
@@ -155,7 +156,7 @@ def _row(record: SessionRecord) -> tuple[str, ...]:
         fmt.kwh(record.meter_stop_wh),
         fmt.kwh(record.energy_wh),
         _soc(record),
-        record.auth_source.value,
+        AUTH_SOURCES[record.auth_source],
         record.id_token or fmt.NONE,
         f"{stop}{' ' + record.fault if record.fault else ''}",
     )
@@ -190,7 +191,7 @@ def paint_detail(frame: Frame, detail: SessionDetail, glyphs: Glyphs) -> None:
         ("Started", fmt.stamp(record.started_at)),
         ("Ended", fmt.stamp(record.ended_at)),
         ("Duration", fmt.duration(fmt.between(record.started_at, record.ended_at)) if record.ended_at else "active"),
-        ("Stop reason", record.stop_reason.value if record.stop_reason else fmt.NONE),
+        ("Stop reason", REASONS[record.stop_reason] if record.stop_reason else fmt.NONE),
         ("Fault", record.fault or "none"),
     ]
     right = [
@@ -199,7 +200,7 @@ def paint_detail(frame: Frame, detail: SessionDetail, glyphs: Glyphs) -> None:
         ("Meter stop kWh", fmt.kwh(record.meter_stop_wh)),
         ("SoC %", _soc(record)),
         ("Peak kW", fmt.kw(record.power_max_w)),
-        ("Identity", f"{record.id_token or fmt.NONE} ({record.auth_source.value})"),
+        ("Identity", f"{record.id_token or fmt.NONE} ({AUTH_SOURCES[record.auth_source]})"),
         ("Transaction", str(record.transaction_id) if record.transaction_id is not None else fmt.NONE),
     ]
     values(frame, 1, 1, half - 3, left)

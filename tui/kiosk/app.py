@@ -15,6 +15,7 @@ from evse.api.sd_notify import ServiceManager
 from evse.domain.session import SessionRecord
 from evse.domain.view import EvseView
 from evse.units import NS_PER_S, Instant
+from tui import format as fmt
 from tui.app_base import ScreenApp
 from tui.driver.base import PacedDriver
 from tui.driver.profiles import Profile
@@ -35,6 +36,8 @@ IDLE_S: Final = 60
 """Without a key for so long: home page and the default language again."""
 SUMMARY_S: Final = 120
 """How long the summary stays available after the vehicle left."""
+OTHERS_S: Final = 15
+"""On a station of many, a driver who pressed a key so recently is not disturbed by the summary of another."""
 CURVE_EVERY_S: Final = 5
 CURVE_MAX: Final = 240
 
@@ -74,6 +77,7 @@ class KioskApp(ScreenApp):
         self._tr = Translate(language or "en")
         self._chosen = False  # the driver chose a language
         self._last_key = now()
+        self._pressed_at = now() - OTHERS_S * NS_PER_S  # by a person
         self._rest = RestWatch(now())
         self._follow = follow
         self._allow_quit = allow_quit
@@ -196,7 +200,8 @@ class KioskApp(ScreenApp):
         kept = self._summaries.get(evse_id)
         if record is not None:
             if record.ended_at is not None:
-                if kept is None or kept[0].session_id != record.session_id:
+                fresh = kept is None or kept[0].session_id != record.session_id
+                if fresh and self._may_turn(record, now):
                     self._page, self._evse_id = Page.CONNECTOR, evse_id  # the driver sees the result without a key
                     self._last_key = now
                 self._summaries[evse_id] = (record, None)
@@ -207,6 +212,12 @@ class KioskApp(ScreenApp):
             self._summaries[evse_id] = (kept[0], left_at)
             if now - left_at >= SUMMARY_S * NS_PER_S:
                 del self._summaries[evse_id]
+
+    def _may_turn(self, record: SessionRecord, now: Instant) -> bool:
+        """Whether the page may turn to this summary: it is new, and no other driver of a large station is at the keys."""
+        age_s = fmt.between(record.ended_at, self.store.station_now()) or 0
+        alone = len(self._evses()) <= PANES_SMALL or now - self._pressed_at >= OTHERS_S * NS_PER_S
+        return alone and age_s < SUMMARY_S
 
     def _remember_power(self, view: EvseView, session_id: str) -> None:
         if self._curve_session.get(view.evse_id) != session_id:
@@ -220,7 +231,7 @@ class KioskApp(ScreenApp):
     # -- keys ------------------------------------------------------------------------------------------------------
 
     def _key(self) -> None:
-        self._last_key = self._now()
+        self._last_key = self._pressed_at = self._now()
         self._rest.touch(self._last_key)
 
     def action_open(self, index: int) -> None:

@@ -218,6 +218,11 @@ class DeviceOperations:
             current_l_ma=v.current_l_ma,
             frequency_mhz=v.frequency_mhz,
             temperature_dc=v.temperature_dc,
+            power_l_w=v.power_l_w,
+            poll_ms=meter.poll_ms,
+            unavailable_ms=meter.profile.bus.unavailable_ms,
+            polls=meter.polls,
+            errors=meter.errors,
         )
 
     def _no_meter(self, name: str) -> ApiError:
