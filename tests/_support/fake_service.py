@@ -192,7 +192,7 @@ class FakeStation(FakeWhitelist, FakeRules):
             info = m.FaultInfo(
                 record=record, name=text.name, severity=text.severity, reaction=text.reaction, latch=text.latch,
                 description=text.description, cause=text.cause, impact=text.impact, remedy_remote=text.remedy_remote,
-                remedy_on_site=text.remedy_on_site, clearable=not why, why_not=why,
+                remedy_on_site=text.remedy_on_site, clearable=not why, why_not=why, vendor_code=text.vendor_code,
             )  # fmt: skip
             items.append(info)
         return m.Faults(items=tuple(items))

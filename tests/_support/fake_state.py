@@ -41,7 +41,7 @@ class FakeState:
         self.settings = data.SETTINGS
         self.plan = data.plan()
         self.groups = data.group_rows()
-        self.meters = data.METERS
+        self.meters: tuple[m.MeterRow, ...] = data.METERS
         self.readers = data.READERS
         self.plc = data.PLC
         self.checks = data.CHECKS
