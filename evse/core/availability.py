@@ -26,8 +26,15 @@ def apply(t: Tick, conn: Conn) -> None:
     """Set ``conn.operative`` and withdraw a permission that has no service any more."""
     rows = t.availability
     conn.operative = effective(rows[0], rows[conn.index + 1], conn.w.tx_open) is OPERATIVE
+    if conn.a.rule_allowed is False and not conn.w.tx_open:  # an event action; a running transaction is paused instead
+        conn.operative = False
     if not conn.operative and conn.w.auth is not AuthState.NONE:
         forget(conn)
+
+
+def allowed(conn: Conn) -> bool:
+    """Return the external release of an AC EVSE: what an event action says, else what other programs say."""
+    return conn.a.cp_allowed if conn.a.rule_allowed is None else conn.a.rule_allowed
 
 
 def set_availability(t: Tick, c: SetAvailability) -> None:

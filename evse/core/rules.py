@@ -1,8 +1,8 @@
 """Event actions within a tick: what the rules are told of an EVSE, and what they want of it.
 
 `step` runs once per tick, after the machines and before limits and outputs. What it decides for outputs and for the limit
-holds on the same tick; what it decides for release, lock and external release is taken up by `observe` and the modules
-concerned on the next one. The engine itself is `evse.core.rule_engine`.
+holds on the same tick; what it decides for release, lock and external release is taken up by `carry_out`, before the
+machines, and by the modules concerned on the next one. The engine itself is `evse.core.rule_engine`.
 
 Powers of a rule: it can release only in release mode ``remote``, withdraw any release, take away current and service, and
 ask for the lock. It never closes a contactor and never lifts a limit.
@@ -10,7 +10,7 @@ ask for the lock. It never closes a contactor and never lifts a limit.
 
 from __future__ import annotations
 
-from evse.core import release
+from evse.core import availability, release
 from evse.core.ac import limits, proximity
 from evse.core.ac.memory import AcWork
 from evse.core.context import TEXT_MAX, Conn, Tick
@@ -57,6 +57,13 @@ LEVELS = ("high", "low", "floating", "rules")
 def of_evse(spec: StationSpec, evse_id: int) -> tuple[Rule, ...]:
     """Return the rules of one EVSE, in their order."""
     return tuple(rule for rule in spec.rules if rule.evse_id in (0, evse_id))
+
+
+def carry_out(t: Tick) -> None:
+    """Before the machines: `observe` for every AC EVSE."""
+    for conn in t.conns:
+        if conn.spec.kind is EvseKind.AC:
+            observe(t, conn)
 
 
 def observe(t: Tick, conn: Conn) -> None:
@@ -174,7 +181,7 @@ def facts_of(t: Tick, conn: Conn) -> RuleFacts:
         contactor_failure=contactor,
         derating=limits.derating(conn),
         release=w.auth is AuthState.GRANTED or w.tx_open,
-        allowed=conn.operative and (a.cp_allowed if a.rule_allowed is None else a.rule_allowed),
+        allowed=conn.operative and availability.allowed(conn),
         authorizing=w.auth is AuthState.WAITING,
         token_invalid=invalid,
         reduced=_reduced(conn),
