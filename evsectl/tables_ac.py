@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evsectl.layout import GREEN, RED, YELLOW, Column, Row, plain
-from evsectl.tables import clock, duration, kilo, online_style, tenth
+from evsectl.tables import clock, duration, kilo, minute, online_style, tenth
 
 MIN_MA = 6_000
 """Less is no offer (IEC 61851-1)."""
@@ -75,6 +75,14 @@ def v2g_word(v2g: Row | None) -> str:
     if v2g["phase"] == "none":
         return "no session"
     return f"{v2g['phase']} {'finished' if v2g['finished'] else 'started'}" + (", paused" if v2g["paused"] else "")
+
+
+def soc(row: Row) -> str:
+    """State of charge: a number, "later" = not known yet, "never" = this vehicle does not tell."""
+    told = (row["session"] or {}).get("soc", -1)
+    if told >= 0 or row["soc_pct"] is not None:
+        return str(told if told >= 0 else row["soc_pct"])
+    return "-" if row["session"] is None else "never" if told == -2 else "later"
 
 
 def cable(side: Row) -> str:
@@ -173,10 +181,12 @@ HLC = [
     Column("MODE", lambda r: str(r["mode"]).replace("_", " ")),
     Column("SESSION", lambda r: v2g_word(r["v2g"])),
     Column("VEHICLE", "evcc_id"),
-    Column("SOC%", "soc_pct", right=True, drop=1),
-    Column("WANTS kWh", lambda r: kilo((r["v2g"] or {}).get("energy_request_wh")), right=True, drop=2),
-    Column("LEAVES IN", lambda r: duration((r["v2g"] or {}).get("departure_s")), right=True, drop=3),
-    Column("MAX A", lambda r: amps((r["v2g"] or {}).get("ev_max_ma")), right=True, drop=4),
+    Column("STAGE", lambda r: plain((r["session"] or {}).get("stage")), drop=2),
+    Column("SOC%", soc, right=True, drop=1),
+    Column("WANTS kWh", lambda r: kilo((r["session"] or {}).get("energy_request_wh")), right=True, drop=3),
+    Column("LEAVES UTC", lambda r: minute((r["session"] or {}).get("departure_at")), drop=4),
+    Column("MAX A", lambda r: amps((r["v2g"] or {}).get("ev_max_ma")), right=True, drop=5),
+    Column("FAILED", lambda r: plain((r["session"] or {}).get("failed")), flex=True),
 ]
 
 VENTILATION = [

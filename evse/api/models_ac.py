@@ -12,7 +12,7 @@ from msgspec import Meta
 from evse.api.models_base import EvseId, EvseIdOrAll, Model, ShortText
 from evse.domain.ac import V2gStatus
 from evse.domain.limits import LimitEntry
-from evse.domain.view_ac import LockView, RcdView, VentilationView
+from evse.domain.view_ac import HlcView, LockView, RcdView, VentilationView
 from evse.units import WallNs
 
 CurrentMa = Annotated[int, Meta(ge=-1, le=10_000_000)]
@@ -146,7 +146,8 @@ class HlcRow(Model, frozen=True, kw_only=True):
     mode: str  # off, optional, required, fake_dc
     evcc_id: str
     soc_pct: int | None
-    v2g: V2gStatus | None
+    v2g: V2gStatus | None  # what the board says
+    session: HlcView | None  # what the station makes of it; None = switched off
 
 
 class HlcRows(Model, frozen=True, kw_only=True):

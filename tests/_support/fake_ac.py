@@ -13,7 +13,7 @@ from evse.domain.ac import V2gPhase, V2gStatus
 from evse.domain.limits import LimitEntry, LimitSource
 from evse.domain.session import AuthSource, SessionRecord
 from evse.domain.view import EvseView
-from evse.domain.view_ac import AcView, DynamicLimitView, LockView, RcdView, VentilationView
+from evse.domain.view_ac import AcView, DynamicLimitView, HlcView, LockView, RcdView, VentilationView
 from tests._support import fake_data as data
 from tests._support.fake_state import FakeState
 
@@ -48,6 +48,9 @@ def ac_side() -> AcView:
         rotary=13,
         hlc="optional",
         v2g=V2gStatus(phase=V2gPhase.CHARGE, energy_request_wh=18_000, departure_s=14_400, ev_max_ma=16_000, ready=True),
+        hlc_session=HlcView(
+            stage="session", soc=-1, departure_at=data.T0 + data.minutes(240), energy_request_wh=18_000, schedule_ma=16_000
+        ),
         dynamic=(
             DynamicLimitView(name="ems", current_ma=16_000, age_s=12),
             DynamicLimitView(name="peak", current_ma=-1, age_s=95, stale=True),
@@ -333,7 +336,7 @@ class FakeAc(FakeState):
         rows = [
             ac.HlcRow(
                 evse_id=e.evse_id, mode=s.hlc, evcc_id=e.session.evcc_id if e.session else "", soc_pct=e.soc_pct,
-                v2g=s.v2g,
+                v2g=s.v2g, session=s.hlc_session,
             )
             for e, s in self._sides(request.evse_id)
         ]  # fmt: skip

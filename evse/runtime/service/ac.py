@@ -149,6 +149,7 @@ class AcOperations:
                 evcc_id=e.session.evcc_id if e.session is not None else "",
                 soc_pct=e.soc_pct,
                 v2g=side.v2g,
+                session=side.hlc_session,
             )
             for e, side in self._chosen(request.evse_id)
         ]
