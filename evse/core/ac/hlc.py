@@ -125,8 +125,8 @@ def digital(conn: Conn) -> bool:
 
 
 def holds(conn: Conn) -> bool:
-    """Return True while a session is brought to its end in order: the pilot stays at 5 %, whatever else is wanted."""
-    return conn.a.hlc_stage is HlcStage.CLOSING
+    """Return True while a session runs or is brought to its end in order: the pilot stays at 5 %. A fault is stronger."""
+    return conn.a.hlc_stage in (HlcStage.SESSION, HlcStage.CLOSING) and not conn.blocked and conn.operative
 
 
 def pause(conn: Conn) -> str:
