@@ -42,15 +42,6 @@ class StationSection(Frozen, frozen=True, kw_only=True):
     language: Annotated[
         Literal["en", "de", "fr"], Meta(title="First language of the kiosk", extra_json_schema=Live)
     ] = "en"
-    light_intensity_pct: Annotated[
-        int,
-        Meta(
-            title="Brightness of all lamps, %",
-            ge=0,
-            le=100,
-            extra_json_schema={**Live, "x-ocpp": "LightIntensity"},
-        ),
-    ] = 100
     data_dir: Annotated[
         str, Meta(title="Directory for the database and traces; empty = platform default", extra_json_schema=Restart)
     ] = ""
@@ -278,6 +269,15 @@ class OcppSection(Frozen, frozen=True, kw_only=True):
             extra_json_schema={**Live, "x-ocpp": "ConnectionTimeOut"},
         ),
     ] = 60
+    light_intensity_pct: Annotated[
+        int,
+        Meta(
+            title="Brightness of all lamps, %",
+            ge=0,
+            le=100,
+            extra_json_schema={**Live, "x-ocpp": "LightIntensity"},
+        ),
+    ] = 100
     offline_policy: Annotated[
         Literal["deny", "cache", "allow"], Meta(title="Unknown cards while offline", extra_json_schema=Live)
     ] = "cache"

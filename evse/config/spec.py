@@ -85,6 +85,6 @@ def station_spec(config: StationConfig) -> StationSpec:
         rules=rules,
         rules_version=rules_version(rules),
         leds=led_specs(config.led),
-        light_pct=config.station.light_intensity_pct,
+        light_pct=config.ocpp.light_intensity_pct,
         meter_max_age_ms=max([METER_AGE_MS_MIN, *(METER_AGE_POLLS * p for p in polls)]),
     )

@@ -81,6 +81,8 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
                 readonly=True, help="Keys in one GetConfiguration"),
         KeySpec(key="HeartbeatInterval", kind="int", default=str(config.heartbeat_s), low=1, high=day, unit="s",
                 help="Heartbeat; BootNotification sets it"),
+        KeySpec(key="LightIntensity", kind="int", default=str(config.light_intensity_pct), low=0, high=100, unit="%",
+                help="Brightness of all lamps"),
         KeySpec(key="LocalAuthListEnabled", kind="bool", default="true",
                 help="Cards that the CSMS has sent beforehand count"),
         KeySpec(key="LocalAuthListMaxLength", kind="int", default="10000", readonly=True),

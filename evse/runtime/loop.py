@@ -132,6 +132,11 @@ class ControlLoop:
         if seconds != self.spec.connection_timeout_s:
             self.change_spec(msgspec.structs.replace(self.spec, connection_timeout_s=seconds))
 
+    def set_light(self, pct: int) -> None:
+        """Put OCPP LightIntensity, the brightness of all lamps in %, in force from the next tick on."""
+        if pct != self.spec.light_pct:
+            self.change_spec(msgspec.structs.replace(self.spec, light_pct=pct))
+
     def number(self, kind: str, evse_id: int, data: dict[str, str | int | bool | None]) -> Event:
         """Return a fact of the shell as an event with the next number; between two ticks only."""
         self.state = msgspec.structs.replace(self.state, event_seq=self.state.event_seq + 1)

@@ -23,7 +23,7 @@ from evse.config.model import StationConfig
 from evse.config.options import diff
 from evse.config.spec import station_spec
 from evse.core.context import TEXT_MAX
-from evse.core.inputs import AnyCommand, Inputs, TokenPresented
+from evse.core.inputs import AnyCommand, Inputs, NoteTeaching, TokenPresented
 from evse.core.outputs import Outputs
 from evse.core.tick import initial_state
 from evse.core.view import view as make_view
@@ -243,7 +243,20 @@ class Station:
         """Number, store and publish a fact of the shell (docs/events.md); call it between two ticks only."""
         event = self.loop.number(kind, evse_id, data)
         self._publish((event,))
+        if kind == "whitelist.learn_ended":
+            self._note_learning(evse_id, str(data.get("result")), str(data.get("reader")))
         return event
+
+    def _note_learning(self, evse_id: int, result: str, reader: str) -> None:
+        """Tell event actions of a card that was learned, or could not be."""
+        what = {"learned": "in", "failed": "failed", "expired": "failed"}.get(result)
+        served = next((r.evses for r in self.config.reader if r.name == reader), (evse_id,))
+        for number in served if what else ():
+            self.loop.submit(_taught(number, what or ""))
+
+    def note_forgotten(self) -> None:
+        """Tell event actions that a card was taken off the station's own list."""
+        self.loop.submit(_taught(0, "out"))
 
     def _publish(self, events: tuple[Event, ...]) -> None:
         """Queue events for the database and hand them to whoever listens."""
@@ -337,7 +350,11 @@ class Station:
         spec = station_spec(config)
         if self.ocpp is not None:
             await self.ocpp.change_config(config.ocpp)
-            spec = msgspec.structs.replace(spec, connection_timeout_s=self.ocpp.key_number("ConnectionTimeOut"))
+            spec = msgspec.structs.replace(
+                spec,
+                connection_timeout_s=self.ocpp.key_number("ConnectionTimeOut"),
+                light_pct=self.ocpp.key_number("LightIntensity"),
+            )
         self.spec = spec
         self.loop.change_spec(spec)
         self.planner.change_spec(spec)
@@ -358,6 +375,7 @@ class Station:
             if self.ocpp is not None:
                 self.ocpp.on_view(view)
                 self.loop.set_connection_timeout(self.ocpp.key_number("ConnectionTimeOut"))
+                self.loop.set_light(self.ocpp.key_number("LightIntensity"))
                 self.loop.backend_online = self.ocpp.online
             await self._save_points(view)
             for sink in self.view_sinks:
@@ -415,6 +433,10 @@ def _with_loop_fault(view: StationView, text: str) -> StationView:
     )
     evses = tuple(msgspec.structs.replace(evse, phase=SessionPhase.FAULTED) for evse in view.evses)
     return msgspec.structs.replace(view, faults=(record, *view.faults), evses=evses)
+
+
+def _taught(evse_id: int, what: str) -> Callable[[int], AnyCommand]:
+    return lambda seq: NoteTeaching(seq=seq, evse_id=evse_id, what=what)
 
 
 def _presented(reader: str, token: str, evse_ids: tuple[int, ...]) -> Callable[[int], AnyCommand]:

@@ -162,5 +162,5 @@ def test_rules_lamps_and_brightness_change_live_also_by_order_alone() -> None:
     assert in_force(before, after) == after
     spec = station_spec(after)
     assert spec.rules_version not in (0, station_spec(before).rules_version)
-    bright = parse_config(STATION.replace('id = "x"', 'id = "x"\nlight_intensity_pct = 30'), "s", check_files=False)
+    bright = parse("[ocpp]\nlight_intensity_pct = 30\n")
     assert station_spec(in_force(parse(""), bright)).light_pct == 30

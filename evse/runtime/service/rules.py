@@ -225,9 +225,9 @@ class RuleOperations(ConfigOperations):
 
     async def led_brightness(self, request: r.LedBrightness, caller: Caller) -> m.Done:
         """Brightness of all lamps."""
-        caller.note.old = str(self._station.config.station.light_intensity_pct)
+        caller.note.old = str(self._station.config.ocpp.light_intensity_pct)
         changed = await self._change(
-            lambda text, file: set_values(text, {"station.light_intensity_pct": request.pct}, file), caller
+            lambda text, file: set_values(text, {"ocpp.light_intensity_pct": request.pct}, file), caller
         )
         return m.Done(changed=changed)
 

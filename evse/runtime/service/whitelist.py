@@ -11,7 +11,7 @@ from evse.api import models_whitelist as w
 from evse.api.caller import Caller
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operation import Empty
-from evse.domain.whitelist import Entry
+from evse.domain.whitelist import Entry, Kind
 from evse.runtime.learning import Window
 from evse.runtime.station import Station
 from evse.units import WallNs
@@ -76,6 +76,8 @@ class WhitelistOperations:
         if entry is None:
             return m.Done(changed=False, detail=f"{request.id} is not on the list")
         caller.note.old = _line(entry)
+        if entry.kind is Kind.RFID:
+            self._station.note_forgotten()
         return m.Done(detail=f"{entry.id} removed")
 
     async def whitelist_clear(self, request: Empty, caller: Caller) -> m.Done:
