@@ -12,9 +12,10 @@ with the smaller current until the vehicle leaves.
 from __future__ import annotations
 
 from evse.core.context import Conn, Tick
+from evse.core.state import Stage
 from evse.domain.ac import PpState
 from evse.domain.faults import FaultCode
-from evse.units import NS_PER_S, ms, s
+from evse.units import NS_PER_S, DurationNs, ms, s
 
 CABLE_MA = {PpState.A13: 13_000, PpState.A20: 20_000, PpState.A32: 32_000, PpState.A63: 63_000}
 
@@ -35,7 +36,7 @@ def observe(t: Tick, conn: Conn) -> None:
         a.pp_low_ma, a.pp_changed = -1, ""
     else:
         now_ma = CABLE_MA.get(a.pp_state, -1)
-        fresh = a.pp_low_ma < 0 or (t.now - w.plugged_since < MATING and not w.lease)
+        fresh = a.pp_low_ma < 0 or (_plugged_for(t, conn) < MATING and not w.lease)
         if now_ma > 0 and fresh:
             a.pp_low_ma, a.pp_changed = now_ma, ""
         elif now_ma > 0 and now_ma != a.pp_low_ma and not a.pp_changed:
@@ -65,7 +66,7 @@ def _causes(t: Tick, conn: Conn) -> None:
         if a.pp_state is PpState.INVALID and conn.b is not None:
             conn.causes.append((FaultCode.PROXIMITY_INVALID, "proximity between the codings, no vehicle connected"))
         return
-    settled = a.pp_low_ma > 0 or t.now - w.plugged_since >= MATING
+    settled = a.pp_low_ma > 0 or _plugged_for(t, conn) >= MATING
     if settled and a.pp_state is PpState.NONE:
         conn.causes.append((FaultCode.PROXIMITY_NO_CABLE, "a vehicle is connected, the proximity contact is open"))
     elif settled and a.pp_state is PpState.INVALID:
@@ -73,10 +74,15 @@ def _causes(t: Tick, conn: Conn) -> None:
     elif settled and rejected(conn):
         conn.causes.append((FaultCode.PROXIMITY_INVALID, rejected(conn)))
     elif settled and a.pp_state is PpState.UNKNOWN:
-        text = f"the board has not read the proximity contact for {(t.now - w.plugged_since) // NS_PER_S} s"
+        text = f"the board has not read the proximity contact for {_plugged_for(t, conn) // NS_PER_S} s"
         conn.causes.append((FaultCode.PROXIMITY_INVALID, text))
     if a.pp_changed:
         conn.causes.append((FaultCode.PROXIMITY_CHANGED, f"cable {a.pp_changed}; {a.pp_low_ma // 1000} A until unplugged"))
+
+
+def _plugged_for(t: Tick, conn: Conn) -> DurationNs:
+    """Return how long the vehicle has been connected; 0 on the tick on which it comes, before its session has begun."""
+    return 0 if conn.w.stage is Stage.EMPTY else t.now - conn.w.plugged_since
 
 
 def rejected(conn: Conn) -> str:
