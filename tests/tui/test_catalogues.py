@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.binding import Binding
 
@@ -20,6 +21,8 @@ from evse.core.ac import machine, over_current, ventilation
 from evse.domain.faults import FaultCode
 from evse.domain.limits import LimitSource
 from evse.domain.session import AuthSource, OperationalStatus, SessionPhase, StopReason
+from evse.domain.view import EvseView
+from tests.tui import ac_data as ac
 from tui import format as fmt
 from tui.admin import registry
 from tui.admin.app import AdminApp, SignInScreen
@@ -28,6 +31,7 @@ from tui.driver.profiles import choose_profile
 from tui.i18n import LANGUAGES, Translate, catalogue
 from tui.keymap import allowed
 from tui.kiosk.app import KioskApp
+from tui.kiosk.model import say_key
 from tui.theme import ROLES, ROLES_MONO
 from tui.words import AUTH_SOURCES, MARKS, REASONS, SERVICE, SOURCES, STATES, WAITS
 
@@ -210,3 +214,23 @@ def test_whatever_an_ac_connector_waits_for_has_a_text_for_drivers() -> None:
     said = {text for text in said if not text.startswith("fault ")}  # such a connector shows its fault
     assert len(said) > 20
     assert said <= WAITS.keys(), said - WAITS.keys()
+
+
+@pytest.mark.parametrize(
+    ("view", "key"),
+    [
+        (ac.ac_idle(1), "say.idle"),
+        (ac.ac_idle(1, auth_state="granted"), "say.granted"),
+        (ac.ac_waiting(1, "a card or a start from the app", SessionPhase.WAIT_AUTH), "say.wait_auth"),
+        (msgspec.structs.replace(ac.ac_waiting(1, "the vehicle"), auth_state="denied"), "say.denied"),
+        (ac.ac_waiting(1, "the plug lock", SessionPhase.SUSPENDED), "wait.lock"),
+        (ac.ac_waiting(1, "the vehicle", SessionPhase.SUSPENDED, pause="the external release"), "wait.release"),
+        (ac.ac_waiting(1, "", SessionPhase.SUSPENDED, offered_ma=5_900), "wait.power"),
+        (ac.ac_waiting(1, "", SessionPhase.SUSPENDED, offered_ma=6_000), "wait.full"),
+        (ac.ac_waiting(1, "something new", SessionPhase.PLUGGED), "wait.moment"),
+        (ac.ac_charging(1), "say.charging"),
+        (ac.ac_faulted(1), "say.faulted"),
+    ],
+)
+def test_what_a_driver_is_told_at_an_ac_connector(view: EvseView, key: str) -> None:
+    assert say_key(view) == key and key in catalogue("en")

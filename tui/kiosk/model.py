@@ -74,6 +74,8 @@ def say_key(view: EvseView) -> str:
     if view.auth_state == "denied" and view.phase in {SessionPhase.PLUGGED, SessionPhase.WAIT_AUTH, SessionPhase.HLC_SETUP}:
         return "say.denied"
     key = state_key(view)
+    if key == "idle" and view.auth_state == "granted":
+        return "say.granted"  # card first, plug next
     if view.ac is None or key not in {"plugged", "wait_auth", "suspended", "hlc_setup"}:
         return f"say.{key}"
     known = WAITS.get(waits_for(view))
@@ -113,7 +115,9 @@ def modules_word(tr: Translate, view: EvseView, homes: dict[int, int]) -> str:
 
 
 def limit_word(tr: Translate, view: EvseView) -> str:
-    """Who limits the power now."""
+    """Who limits the power of the vehicle that is plugged in."""
+    if not view.plugged:
+        return fmt.NONE
     binding = next((entry for entry in view.limits if entry.binds), None)
     return tr("limit." + binding.source.value) if binding else fmt.NONE
 
