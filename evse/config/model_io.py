@@ -131,6 +131,16 @@ class FanSection(Frozen, frozen=True, kw_only=True):
     ] = 300
 
 
+class ReferenceSection(Frozen, frozen=True, kw_only=True):
+    """The PWM channel that makes the common threshold of hardware comparators (100 % duty = 12 V)."""
+
+    chip: Annotated[int, Meta(title="Number of the PWM chip", ge=0, le=31, extra_json_schema=Restart)] = 1
+    channel: Annotated[int, Meta(title="Channel of the chip", ge=0, le=31, extra_json_schema=Restart)] = 0
+    threshold_mv: Annotated[
+        int, Meta(title="Inputs are high above, mV", ge=0, le=12_000, extra_json_schema=Restart)
+    ] = 6000
+
+
 class IoSection(Frozen, frozen=True, kw_only=True):
     """Inputs, outputs, temperature sensors and fan of the controller itself (not those of a pilot board)."""
 
@@ -148,3 +158,4 @@ class IoSection(Frozen, frozen=True, kw_only=True):
     output: tuple[OutputSection, ...] = ()
     sensor: tuple[SensorSection, ...] = ()
     fan: FanSection | None = None
+    reference: ReferenceSection | None = None

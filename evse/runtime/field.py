@@ -31,6 +31,7 @@ from evse.domain.meter_profile import BusDefaults
 from evse.domain.readings import NoData, Sample
 from evse.domain.recloser import RecloserProfile, RecloserRegisters
 from evse.transports.hwmon import HwmonFan
+from evse.transports.sysfs import ReferencePwm
 
 RENEW_S: Final = 0.5
 """Outputs are a lease of three seconds."""
@@ -60,7 +61,7 @@ class FieldDevices:
             self._build_io(config.io, clock, rng, offload)
 
     def _build_io(self, section: IoSection, clock: Clock, rng: Random, offload: Offload) -> None:
-        root = Path(section.root)
+        root, ref = Path(section.root), section.reference
         if section.input or section.output:
             self.io = LinuxIo(
                 "controller",
@@ -72,6 +73,8 @@ class FieldDevices:
                 clock,
                 rng,
                 root=root,
+                reference=None if ref is None else ReferencePwm(ref.chip, ref.channel, root=root),
+                reference_mv=6_000 if ref is None else ref.threshold_mv,
                 poll_ms=section.poll_ms,
                 offload=offload,
             )

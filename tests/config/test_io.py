@@ -36,6 +36,8 @@ line = 5
 [[io.sensor]]
 name = "housing"
 device = "28-00000a1b2c3d"
+[io.reference]
+threshold_mv = 5_000
 [io.fan]
 device = "pwmfan"
 
@@ -59,6 +61,7 @@ def test_recloser_io_and_keyboard_reader_are_read() -> None:
     assert recloser is not None and recloser.profile == "geya/grd9m" and recloser.registers is None
     assert config.io is not None and [x.name for x in config.io.input] == ["door", "key"]
     assert config.io.fan is not None and config.io.sensor[0].bus == "w1"
+    assert config.io.reference is not None and config.io.reference.threshold_mv == 5_000
     assert config.reader[0].driver == "hid"
 
 

@@ -34,6 +34,8 @@ name = "housing"
 device = "28-00000a1b2c3d"
 [io.fan]
 device = "pwmfan"
+[io.reference]
+threshold_mv = 9_000
 """
 RECLOSER = """board.port = "{folder}/dev/board1"
 [evse.recloser]
@@ -51,6 +53,7 @@ def station(folder: Path) -> tuple[StationConfig, FakeSysfs]:
     tree.adc("2198000.adc", raw=2_500)
     tree.w1("28-00000a1b2c3d", 35_000)
     tree.fan("pwmfan")
+    tree.pwm()
     text = TEMPLATE.replace('board.port = "{folder}/dev/board1"\n', RECLOSER)
     text = text.format(folder=folder, channel="239.0.0.1", port=9000) + FIELD.format(root=tree.root)
     return parse_config(text, "field.toml"), tree
@@ -69,6 +72,7 @@ def test_inputs_outputs_temperature_and_fan_reach_the_api(tmp_path: Path) -> Non
         assert (rows["door"]["active"], rows["lamp"]["level"], rows["lamp"]["by_hand"]) == (False, "low", False)
         assert rows["key"]["voltage_mv"] == pytest.approx(2_014, abs=2)
         assert rows["housing"]["temperature_dc"] == 350
+        assert tree.text("sys/class/pwm/pwmchip1/pwm0/duty_cycle") == "30000", "9 V of 12 V in 40 us"
         tree.drive(4, high=True)
         tree.w1("28-00000a1b2c3d", 61_000)
         assert (await api("io.set", {"name": "lamp", "level": "high"}))["changed"]
