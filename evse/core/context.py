@@ -156,7 +156,7 @@ class Tick:
         self.events: list[Event] = []
         self.effects: list[AnyEffect] = []
         self.conns = [Conn(e, i, thaw(w)) for i, (e, w) in enumerate(zip(spec.evses, state.evses, strict=False))]
-        self.by_id = {c.spec.evse_id: c for c in self.conns if c.spec.kind is EvseKind.DC}
+        self.by_id = {c.spec.evse_id: c for c in self.conns}
         self.dc = {c.spec.evse_id: c for c in self.conns if c.spec.kind is EvseKind.DC}
         self.owners: list[int] = list(state.owners)
         self.ties: list[TieState] = list(state.ties)

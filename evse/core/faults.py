@@ -16,6 +16,7 @@ from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, FaultRecord, LatchRule, Reaction
 from evse.domain.session import StopReason
 from evse.domain.signals import ContactorFeedback, CpState, HlcStep, IsolationState, LockState
+from evse.domain.station import EvseKind
 from evse.units import NS_PER_MS, NS_PER_S, Instant, ms, s
 
 SEEN_EVERY = NS_PER_S
@@ -92,7 +93,10 @@ def evse_causes(t: Tick, conn: Conn) -> None:
         if now - w.board_at > START_GRACE or w.stage is not Stage.EMPTY or now - t.state.started_at > START_GRACE:
             causes.append((FaultCode.BOARD_LOST, f"board of EVSE {conn.spec.evse_id} not readable: {conn.no_board}"))
     else:
-        _board_causes(t, conn)
+        if b.door_open:
+            causes.append((FaultCode.DOOR_OPEN, f"door contact of EVSE {conn.spec.evse_id} open"))
+        if conn.spec.kind is EvseKind.DC:  # the modules of `evse.core.ac` know the causes of AC EVSEs
+            _board_causes(t, conn)
     field.causes(t, conn)
     if conn.home >= 0:
         _group_causes(t, conn)
@@ -103,8 +107,6 @@ def _board_causes(t: Tick, conn: Conn) -> None:
     if b is None:
         return
     causes = conn.causes
-    if b.door_open:
-        causes.append((FaultCode.DOOR_OPEN, f"door contact of EVSE {spec.evse_id} open"))
     if b.temperature_dc is not None:
         limit = spec.derate_start_dc if w.hot else spec.derate_end_dc
         w.hot = b.temperature_dc >= limit

@@ -3,19 +3,20 @@
 Rules (docs/safety.md): G1 fresh board, G2 no emergency stop anywhere, G3 pilot C/D, G4 lock not open, G5 feedback known
 and not welded, G6 no new closing without storage, G7 no fault of the loop, G8 set-points within ratings, G9 site cap,
 G10 ties close only without current and at equal voltage, G11 one EVSE per connected bus, G12 groups only for an
-owner with a lease.
+owner with a lease. AC EVSEs have rules of their own in place of G3..G5 and G8 (`evse.core.gate_ac`).
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
+from evse.core import gate_ac
 from evse.core.inputs import Inputs
 from evse.core.outputs import EvseOutput, Outputs
 from evse.domain.limits import LimitSource
 from evse.domain.readings import GroupStatus, Sample
 from evse.domain.signals import BoardCommand, BoardStatus, ContactorFeedback, CpState, GroupCommand, HlcStep, LockState
-from evse.domain.station import EvseSpec, StationSpec, Topology
+from evse.domain.station import EvseKind, EvseSpec, StationSpec, Topology
 from evse.units import NS_PER_MS, NS_PER_S, Instant
 
 TIE_CURRENT_MA = 2_000
@@ -41,18 +42,24 @@ def gate(spec: StationSpec, outputs: Outputs, inputs: Inputs, now: Instant) -> O
         if c.contactor_lease
         and not off
         and i in specs
-        and _may_lease(spec, boards[i], inputs)
+        and _may_lease(spec, specs[i], boards[i], inputs)
         and _alone(i, specs, spec, bus, boards, commands)
     }
-    budget, total = _site_budget_w(spec, inputs, now), sum(max(0, commands[i].offered_w) for i in leased)
+    site_w = _site_w(spec, inputs, now)
+    budget = None if site_w is None else site_w * spec.efficiency_permille // 1000
+    total = sum(max(0, commands[i].offered_w) for i in leased if specs[i].kind is EvseKind.DC)
     scaled = budget is not None and total > budget  # G9
+    promise = not off and _promises_fit(spec, commands, site_w, total)
     evses = []
     for out in outputs.evses:
-        c = out.board
+        c, e = out.board, specs.get(out.evse_id)
+        if e is not None and e.kind is EvseKind.AC:
+            trimmed = gate_ac.trim(e, boards[out.evse_id], c, lease=out.evse_id in leased, promise=promise)
+            evses.append(out if trimmed is c else EvseOutput(evse_id=out.evse_id, board=trimmed))
+            continue
         offered_w, offered_ma = c.offered_w, c.offered_ma
         if scaled and budget is not None and out.evse_id in leased:
             offered_w, offered_ma = offered_w * budget // total, offered_ma * budget // total
-        e = specs.get(out.evse_id)
         if e is not None:  # G8
             offered_w, offered_ma = min(offered_w, e.power_max_w), min(offered_ma, e.current_max_ma)
         lease, tie = out.evse_id in leased, c.tie_close and out.evse_id in ties
@@ -92,8 +99,10 @@ def _fresh(spec: StationSpec, inputs: Inputs, evse_id: int, now: Instant) -> Boa
     return None
 
 
-def _may_lease(spec: StationSpec, b: BoardStatus | None, inputs: Inputs) -> bool:
-    """G1..G6 for one board."""
+def _may_lease(spec: StationSpec, e: EvseSpec, b: BoardStatus | None, inputs: Inputs) -> bool:
+    """G1..G6 for one board; AC EVSEs have their own."""
+    if e.kind is EvseKind.AC:
+        return gate_ac.may_lease(e, b, storage=inputs.storage_ok or spec.charge_without_storage)
     if b is None or b.estop or b.cp not in (CpState.C, CpState.D) or b.lock is LockState.UNLOCKED or b.door_open:
         return False
     if b.contactor is ContactorFeedback.UNKNOWN or (b.contactor is ContactorFeedback.CLOSED and not b.lease_active):
@@ -101,15 +110,21 @@ def _may_lease(spec: StationSpec, b: BoardStatus | None, inputs: Inputs) -> bool
     return inputs.storage_ok or spec.charge_without_storage or b.contactor is ContactorFeedback.CLOSED
 
 
-def _site_budget_w(spec: StationSpec, inputs: Inputs, now: Instant) -> int | None:
-    """G9: smallest site cap in force, at the DC side. A SITE limit replaces the configured one."""
+def _promises_fit(spec: StationSpec, commands: dict[int, BoardCommand], site_w: int | None, dc_w: int) -> bool:
+    """G9: what AC vehicles are told and what DC vehicles get stay below the site cap together."""
+    ac_w = sum(gate_ac.promised_w(e, commands[e.evse_id]) for e in spec.evses if e.evse_id in commands and e.kind is EvseKind.AC)
+    return site_w is None or ac_w == 0 or dc_w * 1000 + ac_w * spec.efficiency_permille <= site_w * spec.efficiency_permille
+
+
+def _site_w(spec: StationSpec, inputs: Inputs, now: Instant) -> int | None:
+    """G9: smallest site cap in force, at the AC side. A SITE limit replaces the configured one."""
     best = None if spec.site_limit_w <= 0 else spec.site_limit_w
     live = [x for x in inputs.limits if x.evse_id == 0 and (x.expires_at is None or x.expires_at > now)]
     if any(x.source is LimitSource.SITE for x in live):
         best = None
     for limit in live:
         best = max(0, limit.power_w) if best is None else min(best, max(0, limit.power_w))
-    return None if best is None else best * spec.efficiency_permille // 1000
+    return best
 
 
 def _ties(

@@ -188,7 +188,7 @@ def start_session(t: Tick, c: StartSession) -> None:
     token = c.id_token[:TOKEN_MAX]
     why = ""
     if conn is None:
-        why = f"there is no DC EVSE {c.evse_id}"
+        why = f"there is no EVSE {c.evse_id}"
     elif not conn.operative:
         why = "the EVSE is out of service"
     elif conn.blocked:

@@ -1,24 +1,36 @@
 """One tick of the charging core: ``tick(spec, state, inputs, now) -> (state, outputs)``.
 
 Pure, deterministic and total: no clock, no I/O, no randomness, no exception for any `Inputs`. Order: readings,
-commands, faults, machine, power path, limits, levels, transactions, views of change.
+commands, faults, machines, power path, event actions, limits, lamps, levels, transactions, views of change.
 Faults found on a tick act on that tick.
 """
 
 from __future__ import annotations
 
-from evse.core import availability, faults, limits, machine_dc, power_path, release, session
+from evse.core import availability, faults, leds, limits, machine_dc, power_path, release, rules, session
+from evse.core.ac import limits as ac_limits
+from evse.core.ac import memory, outputs, release_ac, step
 from evse.core.context import Conn, Tick
 from evse.core.inputs import (
     MAX_COMMANDS_PER_TICK,
     AnyCommand,
     AuthorizeResult,
     ClearFault,
+    ForceUnlock,
+    HlcRequest,
     Inputs,
+    NoteTeaching,
     ReserveEvse,
     SetAvailability,
+    SetChargingAllowed,
+    SetDynamicLimit,
+    SetOutput,
+    SetPermission,
+    SetPhases,
+    SetVentilation,
     StartSession,
     StopSession,
+    TestRcd,
     TokenPresented,
     TransactionNumbered,
     TransactionStored,
@@ -35,8 +47,6 @@ from evse.units import Instant, s
 PERMIT_AFTER_END = s(5)
 """After the end the vehicle may finish SessionStop; then digital communication waits for a new permission."""
 
-_OFF = BoardCommand()
-
 
 def tick(spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -> tuple[StationState, Outputs]:
     """Return the next state and everything decided on this tick."""
@@ -52,19 +62,26 @@ def tick(spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -
         )
     faults.station_causes(t)
     t.faults, t.past = faults.update(t, 0, t.faults, t.past, t.causes, plugged=any(c.w.plugged for c in t.conns))
+    rules.carry_out(t)
     for conn in t.conns:
         if conn.spec.kind is EvseKind.DC:
             _machine(t, conn)
+        else:
+            step.step(t, conn)
     power_path.step(t)
     power_path.available(t)
+    rules.step(t)
     limits.apply(t)
+    leds.step(t)
     groups = power_path.commands(t)
     requests = tuple(limits.request(t, c) for c in t.conns if c.spec.kind is EvseKind.DC)
     boards = []
     for conn in t.conns:
-        board = _board(t, conn) if conn.spec.kind is EvseKind.DC else _OFF
+        board = _board(t, conn) if conn.spec.kind is EvseKind.DC else outputs.board(t, conn, _led(conn))
         boards.append(EvseOutput(evse_id=conn.spec.evse_id, board=board))
         _publish(t, conn)
+        if conn.spec.kind is EvseKind.AC:
+            conn.w.ac = memory.freeze(conn.a, conn.w.ac)
     evses = tuple(freeze(c.w, before) for c, before in zip(t.conns, state.evses, strict=False))
     after = StationState(
         evses=evses,
@@ -78,10 +95,9 @@ def tick(spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -
         site_meter_at=t.site_at,
         last_tick=now,
     )
-    outputs = Outputs(
+    return after, Outputs(
         evses=tuple(boards), groups=groups, events=tuple(t.events), effects=tuple(t.effects), requests=requests
     )
-    return after, outputs
 
 
 def _previous_blocks(t: Tick) -> None:
@@ -132,13 +148,26 @@ def _command(t: Tick, c: AnyCommand) -> None:
             _stored(t, c)
         case TransactionNumbered():
             release.transaction_numbered(t, c)
+        case SetDynamicLimit():
+            ac_limits.set_dynamic(t, c)
+        case SetPermission():
+            release_ac.permission(t, c)
+        case SetOutput():
+            rules.set_output(t, c)
+        case NoteTeaching():
+            pass  # `rules.step` reads it
+        case SetChargingAllowed() | SetPhases() | SetVentilation() | ForceUnlock() | TestRcd() | HlcRequest():
+            step.command(t, c)
 
 
 def _unlock(t: Tick, c: UnlockConnector) -> None:
-    """A running transaction is stopped first; the lock opens by itself below 60 V."""
+    """A running transaction is stopped first; the lock of a DC EVSE opens by itself below 60 V."""
     conn = t.by_id.get(c.evse_id)
     if conn is None:
-        release.refuse(t, c.evse_id, "unlock", c.seq, f"there is no DC EVSE {c.evse_id}")
+        release.refuse(t, c.evse_id, "unlock", c.seq, f"there is no EVSE {c.evse_id}")
+        return
+    if conn.spec.kind is EvseKind.AC:
+        step.unlock(t, conn, c)
         return
     t.event("connector.unlock_requested", c.evse_id, stops=conn.w.tx_open)
     if conn.w.tx_open:

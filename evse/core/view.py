@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evse.core import availability, faults, limits, power_path
+from evse.core.ac import feedback, step
 from evse.core.ac import view as ac_view
 from evse.core.context import Conn, Tick
 from evse.core.inputs import Inputs
@@ -25,17 +26,22 @@ _PHASES = {
     Stage.DISCHARGE: SessionPhase.STOPPING,
     Stage.FINISHED: SessionPhase.FINISHED,
 }
+_AC_OPEN = (Stage.AUTHORISED, Stage.CURRENT)
+"""Stages of an AC EVSE in which a vehicle may charge."""
+
 _PAY_AUTH = STEP_NUMBER[HlcStep.PAY_AUTH]
 
 
 def phase_of(w: EvseWork, b: BoardStatus | None, *, operative: bool, blocked: bool, kind: EvseKind) -> SessionPhase:
     """Return the word that kiosk and CLI show. Faults win over service, service over the stage."""
-    if kind is EvseKind.AC:
-        return SessionPhase.UNAVAILABLE
     if blocked:
         return SessionPhase.FAULTED
     if not operative:
         return SessionPhase.UNAVAILABLE
+    if kind is EvseKind.AC and w.stage in _AC_OPEN:
+        return SessionPhase.CHARGING if _ac_flows(w) else SessionPhase.SUSPENDED
+    if kind is EvseKind.AC and w.stage is Stage.PLUGGED:
+        return SessionPhase.PLUGGED if w.auth is AuthState.GRANTED else SessionPhase.WAIT_AUTH
     if w.stage is Stage.CURRENT:
         return SessionPhase.CHARGING if w.cmd_ma > 0 else SessionPhase.SUSPENDED
     known = _PHASES.get(w.stage)
@@ -50,10 +56,19 @@ def phase_of(w: EvseWork, b: BoardStatus | None, *, operative: bool, blocked: bo
     return SessionPhase.HLC_SETUP
 
 
-def charging_state(w: EvseWork) -> ChargingState:
+def _ac_flows(w: EvseWork) -> bool:
+    """The contactor of an AC EVSE is closed for a vehicle that has an offer; how much it takes is its own business."""
+    return w.stage is Stage.CURRENT and w.lease and w.offered_ma > 0
+
+
+def charging_state(w: EvseWork, kind: EvseKind = EvseKind.DC) -> ChargingState:
     """Return the OCPP 2.0.1 state. Suspended by us = nothing is offered; by the vehicle = it asks for nothing."""
     if w.stage is Stage.EMPTY:
         return ChargingState.IDLE
+    if kind is EvseKind.AC and w.stage in _AC_OPEN:
+        if _ac_flows(w):
+            return ChargingState.CHARGING
+        return ChargingState.SUSPENDED_EVSE if w.offered_ma == 0 else ChargingState.SUSPENDED_EV
     if w.stage is not Stage.CURRENT:
         return ChargingState.EV_CONNECTED
     if w.cmd_ma > 0:
@@ -71,6 +86,8 @@ def view(spec: StationSpec, state: StationState, inputs: Inputs, now: Instant) -
     for conn in t.conns:
         availability.apply(t, conn)
         faults.react(t, conn)
+        if conn.spec.kind is EvseKind.AC:
+            step.measure(conn)
     evses = tuple(_evse(t, conn) for conn in t.conns)
     site_cap = None if t.site_dc_w is None else _site_cap_w(t)
     meter = inputs.site_meter
@@ -119,17 +136,15 @@ def _evse(t: Tick, conn: Conn) -> EvseView:
         evse_id=w.evse_id,
         connector_id=w.connector_id,
         phase=phase_of(w, b, operative=conn.operative, blocked=bool(conn.blocked), kind=conn.spec.kind),
-        charging_state=charging_state(w),
+        charging_state=charging_state(w, conn.spec.kind),
         step=w.step,
         plugged=w.plugged,
-        operational=OperationalStatus.OPERATIVE
-        if conn.operative and conn.spec.kind is EvseKind.DC
-        else OperationalStatus.INOPERATIVE,
+        operational=OperationalStatus.OPERATIVE if conn.operative else OperationalStatus.INOPERATIVE,
         operational_backend=row.backend,
         operational_local=row.local,
         reserved=bool(w.reserved_deadline),
         power_w=(present_w(conn) if energised else 0) if b is not None else None,
-        voltage_mv=b.output_mv if b is not None else None,
+        voltage_mv=_voltage(conn),
         current_ma=(conn.present_ma if conn.present_known else None) if energised else (0 if b is not None else None),
         soc_pct=_soc(conn),
         demand_mv=b.demand_mv if told and b is not None else None,
@@ -140,7 +155,7 @@ def _evse(t: Tick, conn: Conn) -> EvseView:
         limits=limits.explain(t, conn),
         chain=tuple(t.spec.groups[i].group_id for i in conn.chain),
         isolation_kohm=b.isolation_kohm if b is not None else None,
-        contactor_closed=_known(b, ContactorFeedback.CLOSED),
+        contactor_closed=_closed(conn),
         locked=_locked(b),
         bms_stale=b is not None and w.stage is Stage.CURRENT and b.ev_age_ms > t.spec.bms_max_age_ms,
         auth_state="waiting" if w.auth is AuthState.WAITING else w.auth.value,
@@ -152,8 +167,19 @@ def _evse(t: Tick, conn: Conn) -> EvseView:
     )
 
 
-def _known(b: BoardStatus | None, wanted: ContactorFeedback) -> bool | None:
-    return None if b is None or b.contactor is ContactorFeedback.UNKNOWN else b.contactor is wanted
+def _closed(conn: Conn) -> bool | None:
+    if conn.spec.kind is EvseKind.AC:
+        return feedback.closed(conn)
+    b = conn.b
+    return None if b is None or b.contactor is ContactorFeedback.UNKNOWN else b.contactor is ContactorFeedback.CLOSED
+
+
+def _voltage(conn: Conn) -> int | None:
+    """Return the voltage at the vehicle: the board's, of an AC EVSE the meter's (L1 to N)."""
+    if conn.spec.kind is EvseKind.DC:
+        return conn.b.output_mv if conn.b is not None else None
+    m = conn.m
+    return None if m is None else m.voltage_l_mv[0] if m.voltage_l_mv is not None else m.voltage_mv
 
 
 def _locked(b: BoardStatus | None) -> bool | None:

@@ -12,12 +12,13 @@ from evse.core.inputs import Inputs
 from evse.core.outputs import CloseTransaction, OpenTransaction, Outputs
 from evse.core.state import StationState
 from evse.core.tick import tick
+from evse.domain.ac import AcSpec, FeedbackType, LockMode
 from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, LatchRule, Reaction
 from evse.domain.limits import LimitSource
 from evse.domain.readings import Sample
 from evse.domain.signals import BoardStatus, ContactorFeedback, CpState, LockState
-from evse.domain.station import StationSpec
+from evse.domain.station import EvseKind, EvseSpec, StationSpec
 from evse.units import NS_PER_MS, Instant
 
 TIE_MA = 2_000
@@ -69,7 +70,9 @@ def check_laws(
         )
         raw = msgspec.msgpack.encode(after)
         law(msgspec.msgpack.decode(raw, type=StationState) == after, 14, "state does not survive encode and decode")
-        law(len(raw) < 3_000 * (1 + len(spec.evses) + len(spec.groups)), 15, f"state has {len(raw)} bytes: not bounded")
+        ac = sum(e.kind is EvseKind.AC for e in spec.evses)
+        most = 3_000 * (1 + len(spec.evses) + len(spec.groups)) + 6_000 * ac
+        law(len(raw) < most, 15, f"state has {len(raw)} bytes: not bounded")
 
 
 def _lease_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -> None:
@@ -87,22 +90,41 @@ def _lease_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant)
         if b is None:
             continue
         law(b.cp in (CpState.C, CpState.D), 3, f"EVSE {out.evse_id}: lease in pilot state {b.cp.value}")
-        law(b.lock is not LockState.UNLOCKED, 4, f"EVSE {out.evse_id}: lease with an unlocked connector")
-        law(b.contactor is not ContactorFeedback.UNKNOWN, 5, f"EVSE {out.evse_id}: lease with unknown feedback")
-        law(
-            b.contactor is ContactorFeedback.OPEN or b.lease_active,
-            5,
-            f"EVSE {out.evse_id}: lease on a welded contactor",
-        )
+        e = next(e for e in spec.evses if e.evse_id == out.evse_id)
+        law(b.lock is not LockState.UNLOCKED or not has_lock(e), 4, f"EVSE {out.evse_id}: lease with an unlocked connector")
+        law(has_feedback(e, b), 5, f"EVSE {out.evse_id}: lease with unknown feedback")
+        closed = is_closed(e, b)
+        law(not closed or b.lease_active, 5, f"EVSE {out.evse_id}: lease on a welded contactor")
         law(not inputs.loop_fault, 6, f"EVSE {out.evse_id}: lease although the loop has a fault")
         stored = inputs.storage_ok or spec.charge_without_storage
-        law(stored or b.contactor is ContactorFeedback.CLOSED, 7, f"EVSE {out.evse_id}: closes without storage")
+        law(stored or closed, 7, f"EVSE {out.evse_id}: closes without storage")
     for group in gated.groups:
         law(
             not group.on or group.owner in leased,
             8,
             f"group {group.group_id} is on for {group.owner}, which has no lease",
         )
+
+
+def has_lock(e: EvseSpec) -> bool:
+    """Return True when energy needs a locked connector."""
+    return e.kind is EvseKind.DC or (e.ac is None) or (e.ac.socket and e.ac.lock_mode is not LockMode.NEVER)
+
+
+def has_feedback(e: EvseSpec, b: BoardStatus) -> bool:
+    """Return True when the auxiliary contact says something, or there is none."""
+    none = e.kind is EvseKind.AC and e.ac is not None and e.ac.contactor_feedback is FeedbackType.NONE
+    return none or b.contactor is not ContactorFeedback.UNKNOWN
+
+
+def is_closed(e: EvseSpec, b: BoardStatus) -> bool:
+    """Return True when the output contactor is closed by its auxiliary contact, without one by the board's word."""
+    if e.kind is EvseKind.DC:
+        return b.contactor is ContactorFeedback.CLOSED
+    kind = (e.ac or AcSpec()).contactor_feedback
+    if kind is FeedbackType.NONE:
+        return b.lease_active
+    return b.contactor is (ContactorFeedback.CLOSED if kind is FeedbackType.NO else ContactorFeedback.OPEN)
 
 
 def _reduction_laws(outputs: Outputs, gated: Outputs) -> None:
@@ -145,17 +167,29 @@ def _emergency(code: FaultCode) -> bool:
 
 def site_budget_w(spec: StationSpec, inputs: Inputs, now: Instant) -> int | None:
     """Smallest site cap in force at the DC side, in W."""
+    whole = site_w(spec, inputs, now)
+    return None if whole is None else whole * spec.efficiency_permille // 1000
+
+
+def site_w(spec: StationSpec, inputs: Inputs, now: Instant) -> int | None:
+    """Smallest site cap in force at the AC side, in W."""
     live = [x for x in inputs.limits if x.evse_id == 0 and not (x.expires_at is not None and x.expires_at <= now)]
     values = [x.power_w for x in live]
     if spec.site_limit_w and LimitSource.SITE not in {x.source for x in live}:
         values.append(spec.site_limit_w)
-    return max(0, min(values)) * spec.efficiency_permille // 1000 if values else None
+    return max(0, min(values)) if values else None
 
 
 def _power_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -> None:
     budget = site_budget_w(spec, inputs, now)
-    total = sum(o.board.offered_w for o in gated.evses if o.board.contactor_lease)
+    kinds = {e.evse_id: e.kind for e in spec.evses}
+    leased = [o for o in gated.evses if o.board.contactor_lease]
+    total = sum(o.board.offered_w for o in leased if kinds[o.evse_id] is EvseKind.DC)
     law(budget is None or total <= budget, 11, f"offered {total} W, site allows {budget} W")
+    ac = sum(o.board.offered_w for o in leased if kinds[o.evse_id] is EvseKind.AC)
+    site = site_w(spec, inputs, now)
+    whole = total * 1000 + ac * spec.efficiency_permille
+    law(site is None or not ac or whole <= site * spec.efficiency_permille, 11, f"offered {ac} W AC and {total} W DC of {site} W")
     for e in spec.evses:
         b = fresh_board(spec, inputs, e.evse_id, now)
         mine = [g for g in gated.groups if g.on and g.owner == e.evse_id]

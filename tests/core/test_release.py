@@ -270,13 +270,14 @@ def test_unplugging_under_load_ends_once_with_the_right_reason() -> None:
     assert p.evse().phase is SessionPhase.IDLE
 
 
-def test_an_ac_evse_stays_off_and_out_of_service() -> None:
+def test_an_ac_evse_whose_board_tells_nothing_about_ac_gives_nothing() -> None:
     spec = StationSpec(station_id="a", evses=(EvseSpec(evse_id=1, kind=EvseKind.AC),))
     p = Plant(spec)
     p.cars[1].plug()
     p.start()
     p.run(50)
-    v = p.evse()
-    assert v.phase is SessionPhase.UNAVAILABLE and v.operational is OFF
-    assert not p.board().permit and not p.board().contactor_lease
-    assert "no DC EVSE" in refused(p)
+    command = p.board()
+    assert not command.permit and not command.contactor_lease and command.ac is not None and not command.ac.duty_bp
+    p.start(9)
+    p.run()
+    assert "there is no EVSE 9" in refused(p)

@@ -241,10 +241,9 @@ def _step(a: AcWork, now: int, mode: PilotMode, duty_bp: int) -> PilotMode:
         return mode
     if now < a.cp_x1_until:
         return PilotMode.X1
-    if a.cp_pwm_used and a.cp_digital is not digital(duty_bp):
-        if a.cp_mode is PilotMode.PWM or now - a.cp_mode_at < T_STEP_X1:
-            return PilotMode.X1
-    return PilotMode.PWM
+    other = a.cp_pwm_used and a.cp_digital is not digital(duty_bp)
+    rested = a.cp_mode is PilotMode.X1 and now - a.cp_mode_at >= T_STEP_X1
+    return PilotMode.X1 if other and not rested else PilotMode.PWM
 
 
 def _follow(a: AcWork, now: int, current_ma: int) -> None:

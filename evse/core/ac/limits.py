@@ -288,10 +288,11 @@ def derating(conn: Conn) -> bool:
 def offer(t: Tick, conn: Conn) -> None:
     """Set what is offered before the site is shared out: `capped_ma`, and of the EVSE mA, W and the source that binds.
 
-    Without a transaction or a board, and in a pause, there is nothing to offer and there are no rows; `explain` has them at any time.
+    Without a transaction or a board, and in a pause, there is nothing to offer and there are no rows; `explain` has them
+    at any time.
     """
     w, a = conn.w, conn.a
-    if w.stage not in OFFER_STAGES or conn.b is None:
+    if w.stage not in OFFER_STAGES or conn.b is None or a.cp_pause:
         a.lim_free_ma = a.lim_ask_ma = 0
         put(conn, 0)
         return

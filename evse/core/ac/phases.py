@@ -19,10 +19,10 @@ DELAY_MIN_S, DELAY_MAX_S = 10, 300
 
 
 def wired(conn: Conn) -> int:
-    """Return how many phases installation and rotary switch give."""
-    spec, position = conn.ac, conn.ab.rotary
+    """Return how many phases installation and rotary switch (as it was at start) give."""
+    spec, position = conn.ac, conn.a.lim_rotary
     count = spec.phases
-    if spec.rotary and position is not None and 0 <= position < len(spec.rotary_table):
+    if spec.rotary and 0 <= position < len(spec.rotary_table):
         count = min(count, spec.rotary_table[position].phases)
     return max(1, min(3, count))
 
