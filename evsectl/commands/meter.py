@@ -130,11 +130,14 @@ def detect(
         "meter.detect", port=port, profiles=profiles, bauds=bauds, parities=parities, units=units, thorough=thorough,
         serial=serial, echo=echo, timeout_ms=silence, disturb=disturb,
     )  # fmt: skip
+    bar = progress.Bar(f"searching {port}")
     try:
-        state = follow(lambda: call.ask("meter.detected"), state, progress.Bar(f"searching {port}"))
+        state = follow(lambda: call.ask("meter.detected"), state, lambda now: _tell(call, now, bar))
     except KeyboardInterrupt:
         call.ask("meter.detect_stop")
         raise
+    finally:
+        bar.end()
     if state["error"]:
         raise Abort(exits.DEVICE, state["error"], "check the port; lines of this station: evsectl meter list", "device")
     if call.human:
@@ -144,19 +147,27 @@ def detect(
     return exits.OK if state["found"] else exits.NOT_FOUND
 
 
+def _tell(call: Call, state: dict[str, Any], bar: progress.Bar) -> None:
+    """How far the search is: a line of JSON for machines that follow, a bar for people."""
+    if call.options.format == "jsonl":
+        emit("Detect", [state], [], call.options, single=True)
+    else:
+        bar.show(state["done"], state["total"], state["what"])
+
+
 def follow(
     look: Callable[[], dict[str, Any]],
     state: dict[str, Any],
-    bar: progress.Bar,
+    tell: Callable[[dict[str, Any]], None],
     pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
-    """Ask for the search until it has ended, and show how far it is."""
+    """Ask for the search until it has ended, and tell how far it is whenever that has changed."""
     wait = FIRST_POLL_S
+    tell(state)
     while state["state"] == "running":
-        found = f", {len(state['found'])} found" if state["found"] else ""
-        bar.show(state["done"], state["total"], state["what"] + found)
         pause(wait)
         wait = min(2 * wait, POLL_S)
-        state = look()
-    bar.end()
+        before, state = state, look()
+        if state["state"] == "running" and state != before:
+            tell(state)
     return state

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evse.api.errors import ApiError, ErrorCode
 from evsectl.commands.ac import wait_test
@@ -156,6 +158,14 @@ def test_named_limits_can_be_removed_until_none_is_left(station: FakeStation) ->
 )
 def test_currents(text: str, value: int) -> None:
     assert milliamps(text) == value
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_current_or_refused(text: str) -> None:
+    try:
+        assert -1 <= milliamps(text) <= 10_000_000
+    except Abort as caught:
+        assert caught.exit_code == 2 and caught.hint
 
 
 @pytest.mark.parametrize("text", ["", "A", "-1", "16mA", "1e3", "1.2345", "10000.1", "１６", ".5"])

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 UNITS_MAX: Final = 256
 NOISE_SHOWN: Final = 20
+DIGITS_MAX: Final = 9
 
 
 class MeterOperations:
@@ -113,8 +114,15 @@ def _each(field: str, text: str, read: Callable[[str], list[T]], wanted: str) ->
     return result
 
 
+def _number(word: str) -> int:
+    """Decimal digits only: no sign, no blanks, no other alphabet."""
+    if not (word.isascii() and word.isdigit() and len(word) <= DIGITS_MAX):
+        raise ValueError(word)
+    return int(word)
+
+
 def _numbers(field: str, text: str) -> tuple[int, ...]:
-    return tuple(_each(field, text, lambda word: [int(word)], "a whole number"))
+    return tuple(_each(field, text, lambda word: [_number(word)], "a whole number"))
 
 
 def _ranges(text: str) -> tuple[int, ...]:
@@ -122,7 +130,8 @@ def _ranges(text: str) -> tuple[int, ...]:
 
     def read(word: str) -> list[int]:
         low, dash, high = word.partition("-")
-        first, last = int(low), int(high) if dash else int(low)
+        first = _number(low)
+        last = _number(high) if dash else first
         if not 0 <= first <= last < UNITS_MAX:
             raise ValueError(word)
         return list(range(first, last + 1))
