@@ -21,6 +21,22 @@ T = TypeVar("T")
 
 TEXT_MAX: Final = 64
 """Characters that a field takes; more are ignored."""
+NARROW: Final = 11
+"""Characters of a field for numbers and short words; a longer one is a text over the whole width."""
+
+
+def box(title: str, width: int, height: int, *, ascii_only: bool) -> Frame:
+    """Return a frame with a single-line border and a title."""
+    frame = Frame(width, height)
+    h, v = ("-", "|") if ascii_only else ("─", "│")
+    corners = "++++" if ascii_only else "┌┐└┘"
+    frame.put(0, 0, corners[0] + h * (width - 2) + corners[1])
+    for y in range(1, height - 1):
+        frame.put(0, y, v)
+        frame.put(width - 1, y, v)
+    frame.put(0, height - 1, corners[2] + h * (width - 2) + corners[3])
+    frame.put(2, 0, f" {title} ", "title", limit=width - 4)
+    return frame
 
 
 class CellDialog(ModalScreen[T], Generic[T], inherit_bindings=False):
@@ -99,18 +115,8 @@ class CellDialog(ModalScreen[T], Generic[T], inherit_bindings=False):
             self.dismiss(result)
 
     def boxed(self, title: str, width: int, height: int) -> Frame:
-        """Return a frame with a single-line border and a title."""
-        frame = Frame(width, height)
-        ascii_only = not self.cell_app.profile.glyphs.half_blocks
-        h, v = ("-", "|") if ascii_only else ("─", "│")
-        corners = "++++" if ascii_only else "┌┐└┘"
-        frame.put(0, 0, corners[0] + h * (width - 2) + corners[1])
-        for y in range(1, height - 1):
-            frame.put(0, y, v)
-            frame.put(width - 1, y, v)
-        frame.put(0, height - 1, corners[2] + h * (width - 2) + corners[3])
-        frame.put(2, 0, f" {title} ", "title", limit=width - 4)
-        return frame
+        """Return an empty dialog of this terminal."""
+        return box(title, width, height, ascii_only=not self.cell_app.profile.glyphs.half_blocks)
 
 
 class ConfirmDialog(CellDialog[bool]):
@@ -232,52 +238,76 @@ class Field(msgspec.Struct, kw_only=True):
     check: Callable[[str], str]
     choices: tuple[str, ...] = ()  # Space switches when set
     error: str = ""
+    length: int = NARROW  # characters; see `NARROW`
+
+    @property
+    def text(self) -> bool:
+        """Return whether letters are only letters here: there is no key U."""
+        return self.length > NARROW and not self.choices
 
 
 class FormDialog(CellDialog[dict[str, str] | None]):
-    """A form: changed fields carry ``*`` and the old value; the last button applies when all are valid."""
+    """A form: changed fields carry ``*`` and the old value; the last button applies when all are valid.
 
-    def __init__(self, title: str, fields: list[Field], apply: str) -> None:
+    The answer holds the changed fields. ``fresh`` = something new: it may be applied without a change, every field is
+    checked, and all fields are the answer. ``refused`` = why the daemon did not take it the last time.
+    """
+
+    def __init__(self, title: str, fields: list[Field], apply: str, *, fresh: bool = False, refused: str = "") -> None:
         super().__init__()
         self._title = title
         self._fields = fields
         self._apply = apply
+        self._new = fresh
+        self._refused = refused
         self._at = 0
         self._fresh = True
 
     def draw(self, width: int) -> Frame:
         """Fields, errors under them, Apply and Cancel."""
         width = min(width, 78)
-        frame = self.boxed(self._title, width, 5 + 2 * len(self._fields) + 1)
+        extra = Frame(width, 4).wrap(0, 0, self._refused, width - 4, rows=3)
+        frame = self.boxed(self._title, width, 5 + 2 * len(self._fields) + 1 + extra)
         y = 2
         for index, field in enumerate(self._fields):
-            here = index == self._at
-            changed = field.value != field.base
-            frame.put(2, y, ("*" if changed else " ") + field.label, "title" if here else "", limit=26)
-            frame.put(29, y, f"{field.value:<12}", "cursor" if here else "value")
-            if here:
-                frame.cursor = (29 + min(11, len(field.value)), y)
-            text = field.unit + (f"  was {field.base}" if changed else "")
-            frame.put(42, y, text, "", limit=width - 44)
-            frame.put(29, y + 1, field.error or field.note, "warn" if field.error else "dim", limit=width - 31)
+            self._draw_field(frame, y, field, here=index == self._at)
             y += 2
-        y += 1
+        y = frame.wrap(2, y, self._refused, width - 4, "fault", rows=3) + 1
         x = frame.put(2, y, "[ Cancel ]", "cursor" if self._at == len(self._fields) else "")
         here = self._at == len(self._fields) + 1
         frame.put(x + 2, y, f"[ {self._apply} ]", "cursor" if here else "" if self._valid() else "dim")
         if self._at >= len(self._fields):
             frame.cursor = (x + 4 if here else 4, y)
-        frame.put(x + 16 + len(self._apply), y, "Up/Down field  U undo", "dim", limit=width - x - 18 - len(self._apply))
+        undo = "^U clear" if self._at < len(self._fields) and self._fields[self._at].text else "U undo"
+        hint = f"Up/Down field  {undo}"
+        frame.put(x + 16 + len(self._apply), y, hint, "dim", limit=width - x - 18 - len(self._apply))
         return frame
 
+    def _draw_field(self, frame: Frame, y: int, field: Field, *, here: bool) -> None:
+        changed, wide = field.value != field.base and not self._new, field.length > NARROW
+        room = frame.width - 31 if wide else 12
+        shown = field.value if cell_len(field.value) < room else field.value[-(room - 1) :]
+        frame.put(2, y, ("*" if changed else " ") + field.label, "title" if here else "", limit=26)
+        frame.put(29, y, f"{shown:<12}", "cursor" if here else "value", limit=room)
+        if here:
+            frame.cursor = (29 + min(room - 1, cell_len(shown)), y)
+        was = f"was {field.base or 'empty'}" if changed else ""
+        if not wide:
+            frame.put(42, y, f"{field.unit}  {was}".rstrip() if was else field.unit, "", limit=frame.width - 44)
+            was = ""
+        note = field.error or was or field.note
+        frame.put(29, y + 1, note, "warn" if field.error else "dim", limit=frame.width - 31)
+
     def _valid(self) -> bool:
-        return not any(f.error for f in self._fields) and any(f.value != f.base for f in self._fields)
+        return not any(f.error for f in self._fields) and (self._new or any(f.value != f.base for f in self._fields))
+
+    def _check(self, field: Field) -> None:
+        field.error = field.check(field.value) if self._new or field.value != field.base else ""
 
     def _leave(self, step: int) -> None:
         """Validate on leaving a field, not per key."""
         if self._at < len(self._fields):
-            field = self._fields[self._at]
-            field.error = field.check(field.value) if field.value != field.base else ""
+            self._check(self._fields[self._at])
         self._at = (self._at + step) % (len(self._fields) + 2)
         self._fresh = True
 
@@ -302,21 +332,29 @@ class FormDialog(CellDialog[dict[str, str] | None]):
             self.answer(None)
         elif self._at < buttons:
             self._leave(1 if self._at < buttons - 1 else 2)
-        elif self._valid():
-            self.answer({f.name: f.value for f in self._fields if f.value != f.base})
+        else:
+            for field in self._fields:
+                self._check(field)
+            if self._valid():
+                self.answer({f.name: f.value for f in self._fields if self._new or f.value != f.base})
 
     def _edit(self, field: Field, key: str, character: str | None) -> None:
-        if character in {"u", "U"}:
+        if character in {"u", "U"} and not field.text:
             field.value, field.error = field.base, ""
             self._fresh = True
             return
         if field.choices:
             if key in {"space", "left", "right"}:
-                field.value = field.choices[(field.choices.index(field.value) + 1) % len(field.choices)]
+                step = -1 if key == "left" else 1
+                field.value = field.choices[(field.choices.index(field.value) + step) % len(field.choices)]
+        elif key == "ctrl+u":
+            field.value = ""
         elif key in {"backspace", "ctrl+h"}:
             field.value = field.value[:-1]
-        elif character is not None and len(field.value) < 11:
-            field.value = character if self._fresh else field.value + character
+        elif character is not None and self._fresh and not field.text:
+            field.value = character
+        elif character is not None and len(field.value) < field.length:
+            field.value += character
         self._fresh = False
 
 
