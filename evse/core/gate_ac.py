@@ -1,7 +1,7 @@
 """The gate's rules for AC EVSEs. Reads readings and levels only; shares no code with the tick; can only take energy away.
 
 Rules (docs/safety.md): G13 a closed contactor needs a fresh board, pilot C/D by the board's state and by its own measurement,
-the lock where one is fitted, known feedback, a residual current monitor that says normal, and to close also a valid cable;
+the lock where one is fitted, known feedback, a residual current monitor that says normal, no emergency contact, and to close also a valid cable;
 G14 the duty cycle promises no more than wiring and cable allow, and no more than what is offered; G15 relay 2 as second contactor closes with the
 first only, and is no ventilation at the same time; G16 no residual current test under a closed contactor.
 """
@@ -29,6 +29,8 @@ def may_lease(e: EvseSpec, b: BoardStatus | None, *, storage: bool) -> bool:
     if b is None or b.estop or b.door_open or b.cp not in (CpState.C, CpState.D):
         return False
     spec, ac = e.ac or _DEFAULT, b.ac or _UNKNOWN
+    if spec.emergency_input and bool(ac.inputs >> (spec.emergency_input - 1) & 1) is spec.emergency_active_high:
+        return False
     if ac.cp_high_mv is not None and not C_D_MV[0] < ac.cp_high_mv < C_D_MV[1]:
         return False
     if spec.socket and spec.lock_mode is not LockMode.NEVER and b.lock is LockState.UNLOCKED:

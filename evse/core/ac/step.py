@@ -10,6 +10,7 @@ from evse.core import availability, faults, release, session
 from evse.core.ac import (
     contactor,
     cp,
+    emergency,
     hlc,
     hlc_board,
     limits,
@@ -44,6 +45,7 @@ def step(t: Tick, conn: Conn) -> None:
     cp.observe(t, conn)
     machine.plug(t, conn)
     proximity.observe(t, conn)
+    emergency.observe(conn)
     session.meter(t, conn)
     release_ac.observe(t, conn)
     rcd.observe(t, conn)
