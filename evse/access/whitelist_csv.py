@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from evse.access.whitelist import ENTRIES_MAX, WhitelistError, check_name, parse_id
 from evse.domain.whitelist import Entry, Kind
@@ -19,15 +19,24 @@ from evse.units import WallNs
 
 TEXT_MAX: Final = 4 * 1024 * 1024
 """Longest file, characters; 10 000 full lines have less than 2 million."""
+PORTION: Final = 100
+"""Lines between two pauses: about 2 ms of work."""
 COLUMNS: Final = ("type", "id", "name", "allow", "expires")
 YES: Final = frozenset(("1", "yes", "true", "y", "x", ""))
 NO: Final = frozenset(("0", "no", "false", "n"))
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 YEARS: Final = range(1970, 2201)
 
+T = TypeVar("T")
+
 
 def parse(text: str) -> dict[str, Entry]:
     """Return the entries of a file by id, at most 10 000; `WhitelistError` with every bad line otherwise."""
+    return _finish(parse_in_portions(text))
+
+
+def parse_in_portions(text: str) -> Generator[None, None, dict[str, Entry]]:
+    """`parse` that pauses every `PORTION` lines: the control loop need not wait for a long file."""
     if len(text) > TEXT_MAX:
         raise WhitelistError([f"the file has {len(text)} characters, at most {TEXT_MAX} are possible"])
     text = text.removeprefix("\ufeff")
@@ -39,6 +48,8 @@ def parse(text: str) -> dict[str, Entry]:
     columns: Sequence[str] | None = None
     try:
         for cells in rows:
+            if rows.line_num % PORTION == 0:
+                yield
             cells = [cell.strip() for cell in cells]
             if not any(cells):
                 continue
@@ -126,10 +137,26 @@ def time_text(at: WallNs) -> str:
 
 def write(entries: Iterable[Entry]) -> str:
     """Return the file of ``entries`` with a header; `parse` gives the same entries back."""
+    return _finish(write_in_portions(entries))
+
+
+def write_in_portions(entries: Iterable[Entry]) -> Generator[None, None, str]:
+    """`write` that pauses every `PORTION` lines."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for entry in entries:
+    for number, entry in enumerate(entries, start=1):
         expires = "" if entry.expires_at is None else time_text(entry.expires_at)
         writer.writerow((entry.kind.value, entry.id, entry.name, "yes" if entry.allow else "no", expires))
+        if number % PORTION == 0:
+            yield
     return out.getvalue()
+
+
+def _finish(steps: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            done: T = end.value
+            return done

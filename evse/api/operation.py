@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
 from evse.access.roles import Role
 from evse.api import models as m
+
+BODY_MAX_BYTES: Final = 256 * 1024
+"""Longest request body."""
+BODY_LONG_MAX_BYTES: Final = 4 * 1024 * 1024
+"""Longest request body of an operation that takes whole files."""
 
 
 class Risk(enum.Enum):
@@ -35,6 +41,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     risk: Risk = Risk.NONE
     stream: bool = False
     audit: bool = False
+    body_max_bytes: int = BODY_MAX_BYTES
 
 
 def get(
@@ -63,6 +70,7 @@ def post(
     risk: Risk = Risk.NONE,
     *,
     audit: bool = True,
+    body_max_bytes: int = BODY_MAX_BYTES,
 ) -> Operation:
     """Return an operation that changes something, with its audit row."""
     return Operation(
@@ -75,4 +83,5 @@ def post(
         help=help_,
         risk=risk,
         audit=audit,
+        body_max_bytes=body_max_bytes,
     )

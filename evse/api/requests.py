@@ -12,7 +12,6 @@ from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import Operation
 
-BODY_MAX_BYTES: Final = 256 * 1024
 VALUE_SHOWN: Final = 60
 SECRET_FIELDS: Final = frozenset({"pin", "totp", "old", "new", "value", "text"})
 """Request fields whose value is never repeated in an error or an audit row (``text`` is just long)."""

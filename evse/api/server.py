@@ -26,7 +26,7 @@ from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import OPERATIONS, Operation
 from evse.api.paths import PATH_MAX, trusted
-from evse.api.requests import BODY_MAX_BYTES, RequestError, shorten
+from evse.api.requests import RequestError, shorten
 from evse.api.routes import Answer, AuditPort, Dispatcher, Incoming, Peer
 from evse.api.service import StationService
 from evse.domain.clock import Clock
@@ -77,7 +77,7 @@ class ApiServer:
         """Listen. Raises OSError: EADDRINUSE when another daemon answers on the path, others as the system says."""
         listener = await asyncio.to_thread(self._bind)
         try:
-            app = web.Application(client_max_size=BODY_MAX_BYTES)
+            app = web.Application()
             app.router.add_route("*", "/{path:.*}", self._handle)
             self._runner = web.AppRunner(
                 app,
@@ -199,10 +199,7 @@ class ApiServer:
         if request.can_read_body:
             try:
                 async with asyncio.timeout(BODY_MAX_S):
-                    body = await request.read()
-            except web.HTTPRequestEntityTooLarge:
-                message = f"the body is larger than {BODY_MAX_BYTES} bytes"
-                raise RequestError(ErrorCode.BAD_REQUEST, message, "send less") from None
+                    body = await _body(request, operation.body_max_bytes)
             except TimeoutError:
                 message = f"the body of {operation.name} was not complete after {BODY_MAX_S:.0f} s"
                 raise RequestError(ErrorCode.BAD_REQUEST, message, "send the body at once") from None
@@ -254,6 +251,18 @@ class ApiServer:
             log.exception("stream %s failed", request.path)
             if request.transport is not None:
                 request.transport.abort()  # headers are out: a cut stream is the only honest answer
+
+
+async def _body(request: web.Request, most: int) -> bytes:
+    """Read a body of at most ``most`` bytes; `RequestError` for a longer one, as soon as that is known."""
+    body = bytearray()
+    too_long = (request.content_length or 0) > most
+    while not too_long and not request.content.at_eof():
+        body += await request.content.readany()
+        too_long = len(body) > most
+    if too_long:
+        raise RequestError(ErrorCode.BAD_REQUEST, f"the body is larger than {most} bytes", "send less")
+    return bytes(body)
 
 
 async def _write(response: web.StreamResponse, line: bytes) -> None:

@@ -116,6 +116,7 @@ class FakeWhitelist(FakeAc):
                 whitelist=keeper,
                 learner=_Learner(self),
                 clock=SimpleNamespace(wall=lambda: self.wall, wall_valid=lambda: True),
+                note_forgotten=lambda: None,
                 devices=SimpleNamespace(
                     readers={reader.name: reader for reader in self.readers.items},
                     boards={evse.evse_id: evse for evse in self.view.evses},

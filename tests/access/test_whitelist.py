@@ -392,3 +392,13 @@ def test_changes_at_the_same_time_lose_nothing() -> None:
         assert len(store.rows) == 3
 
     asyncio.run(main())
+
+
+def test_a_long_file_is_read_and_written_in_portions() -> None:
+    """The control loop ticks in between."""
+    white = Whitelist(card(f"{0x0400_0000 + n:08X}") for n in range(1_000))
+    writing = whitelist_csv.write_in_portions(white)
+    assert len(list(writing)) == 1_000 // whitelist_csv.PORTION
+    text = whitelist_csv.write(white)
+    assert len(list(whitelist_csv.parse_in_portions(text))) == 1_001 // whitelist_csv.PORTION
+    assert len(whitelist_csv.parse(text)) == 1_000

@@ -18,8 +18,8 @@ from evse.api import models as m
 from evse.api.aclient import AsyncClient
 from evse.api.client import ApiCallError, Client
 from evse.api.errors import ApiError, ErrorCode
+from evse.api.operation import BODY_LONG_MAX_BYTES, BODY_MAX_BYTES
 from evse.api.operations import OPERATIONS
-from evse.api.requests import BODY_MAX_BYTES
 from evse.api.service import Caller
 from tests._support.api_world import served, served_in_thread
 from tests._support.fake_ac import REQUESTS as REQUESTS_AC
@@ -312,6 +312,17 @@ def test_a_body_over_the_limit_is_refused(path: Path, station: FakeStation) -> N
     assert caught.value.code == "bad_request"
     assert str(BODY_MAX_BYTES) in caught.value.message
     assert Client(str(path), timeout_s=30).call("config.validate", text="#" * 200_000)["valid"]
+
+
+def test_a_long_list_of_cards_fits_into_one_request(path: Path, station: FakeStation) -> None:
+    rows = "".join(f"{0x0400_0000 + n:08X},{'Somebody with a long name ' * 2},2030-12-31\n" for n in range(10_000))
+    client = Client(str(path), timeout_s=30)
+    assert len(rows) > 2 * BODY_MAX_BYTES
+    counts = client.call("whitelist.import", text=f"id,name,expires\n{rows}", replace=True)
+    assert (counts["added"], counts["removed"]) == (10_000, 4)
+    with pytest.raises(ApiCallError) as caught:
+        client.call("whitelist.import", text="x" * BODY_LONG_MAX_BYTES)
+    assert (caught.value.code, str(BODY_LONG_MAX_BYTES) in caught.value.message) == ("bad_request", True)
 
 
 def test_a_real_peer_has_the_role_of_its_uid(path: Path) -> None:

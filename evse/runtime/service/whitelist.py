@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
+from typing import TypeVar
+
 from msgspec import UNSET, UnsetType
 
 from evse.access import whitelist_csv as csv
@@ -15,6 +19,8 @@ from evse.domain.whitelist import Entry, Kind
 from evse.runtime.learning import Window
 from evse.runtime.station import Station
 from evse.units import WallNs
+
+T = TypeVar("T")
 
 
 class WhitelistOperations:
@@ -89,7 +95,7 @@ class WhitelistOperations:
     async def whitelist_import(self, request: w.WhitelistImport, caller: Caller) -> w.WhitelistCounts:
         """Take a whole file or nothing of it."""
         try:
-            entries = csv.parse(request.text)
+            entries = await _between_ticks(csv.parse_in_portions(request.text))
             counts = await self._station.whitelist.take_over(entries, replace=request.replace, dry_run=request.dry_run)
         except WhitelistError as error:
             raise ApiError(ErrorCode.INVALID, "\n".join(error.problems), "nothing was imported") from None
@@ -105,7 +111,7 @@ class WhitelistOperations:
     async def whitelist_export(self, request: Empty, caller: Caller) -> w.WhitelistFile:
         """Everything, in the form that an import takes."""
         entries = list(self._station.whitelist.list)
-        return w.WhitelistFile(text=csv.write(entries), entries=len(entries))
+        return w.WhitelistFile(text=await _between_ticks(csv.write_in_portions(entries)), entries=len(entries))
 
     async def whitelist_learn(self, request: w.WhitelistLearn, caller: Caller) -> w.WhitelistWindow:
         """Open the window: exactly one reader or one connector."""
@@ -168,6 +174,17 @@ class WhitelistOperations:
             entry=None if window.entry is None else self._entry(window.entry),
             why=window.why,
         )
+
+
+async def _between_ticks(steps: Generator[None, None, T]) -> T:
+    """Do long work in steps, with the control loop in between; return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            done: T = end.value
+            return done
+        await asyncio.sleep(0)
 
 
 def _id(text: str) -> str:
