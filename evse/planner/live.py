@@ -215,8 +215,10 @@ def make_plan(
     prior: Plan | None,
     now: Instant,
     version: int,
+    dc_site_w: int | None = None,
 ) -> Plan:
-    """Plan the station. ``groups`` in the order of ``spec.groups``; ``prior`` None = from scratch (recompute).
+    """Plan the DC side. ``groups`` in the order of ``spec.groups``; ``prior`` None = from scratch (recompute).
+    ``dc_site_w`` = part of the site (AC side W) that AC EVSEs leave, None = all of it.
 
     Every EVSE of ``requests`` gets an `Allocation`; every group of ``spec`` an owner or None.
     ``site_limit_w`` of the plan is the smallest site-side cap, 0 = none in force (a CSMS cap of 0 W shows as a plan
@@ -224,6 +226,8 @@ def make_plan(
     """
     problem = build_problem(spec, settings, requests, groups, prior, now)
     site_w = problem.site_limit_w
+    if dc_site_w is not None and (site_w is None or dc_site_w < site_w):
+        problem = msgspec.structs.replace(problem, site_limit_w=dc_site_w)
     solution, moved, reason = _choose(problem, prior, site_w, now)
     level = site_level(solution, problem)
     rows = tuple(_allocation(problem, settings, solution, request, level) for request in requests)
@@ -293,6 +297,8 @@ def _binding(
     caps = settings.site_caps()
     assigned = solution.power_w[connector.id]
     least = _kw(problem.min_w)
+    if problem.site_limit_w is not None and (not caps or problem.site_limit_w < caps[0][1]):
+        caps = ((LimitSource.GRID, problem.site_limit_w),)
     if request.request_w <= 0:
         return LimitSource.EV, "the vehicle asks for nothing"
     if connector.limit_w is not None and connector.limit_w < problem.min_w:
@@ -318,6 +324,7 @@ _CAP_NAMES = {
     LimitSource.SITE: "site limit",
     LimitSource.OCPP_STATIC: "static OCPP limit",
     LimitSource.CSMS: "CSMS limit",
+    LimitSource.GRID: "share of the site beside AC vehicles",
 }
 
 
@@ -362,6 +369,8 @@ def plan_changed(a: Plan | None, b: Plan | None) -> bool:
     if a is None or b is None:
         return a is not b
     if a.groups != b.groups or a.site_limit_w != b.site_limit_w or len(a.allocations) != len(b.allocations):
+        return True
+    if a.currents != b.currents:
         return True
     for x, y in zip(a.allocations, b.allocations, strict=True):
         if x.evse_id != y.evse_id or x.binding is not y.binding or y.assigned_w < x.assigned_w:

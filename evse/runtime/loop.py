@@ -17,6 +17,7 @@ from functools import partial
 
 import msgspec
 
+from evse.core.ac.request import current_requests
 from evse.core.gate import gate
 from evse.core.inputs import MAX_COMMANDS_PER_TICK, AnyCommand, EvseInputs, Inputs
 from evse.core.outputs import Outputs
@@ -195,7 +196,7 @@ class ControlLoop:
         self._follow_limit(inputs, outputs)
         self._beside("recorder", lambda: self._recorder.add(before, now, inputs, outputs))
         self._beside("rule trace", lambda: self.rules.follow(self.spec, before, after, inputs.wall))
-        self._beside("planner", lambda: self._planner.consider(outputs.requests, inputs, now))
+        self._beside("planner", lambda: self._plan(outputs, inputs, now))
         self._answer(taken, outputs)
         if outputs.events or outputs.effects:
             try:
@@ -204,6 +205,10 @@ class ControlLoop:
                 self._fail(error, [])
                 raise BugError(self.fault) from error
         return outputs
+
+    def _plan(self, outputs: Outputs, inputs: Inputs, now: Instant) -> None:
+        currents = current_requests(self.spec, self.state, inputs, now)
+        self._planner.consider(outputs.requests, inputs, now, currents)
 
     def _beside(self, name: str, work: Callable[[], None]) -> None:
         """Do what the control path does not need; a bug there is told once and takes nothing with it."""

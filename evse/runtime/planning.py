@@ -1,7 +1,8 @@
 """The planner's place in the shell: when to plan, with which limits, and what the operator changed.
 
 A new plan is made when a vehicle comes, goes or changes its mind, when module groups or limits change, and at least
-every `REPLAN_NS` while somebody asks for power. A falling limit does not wait for it: the limits themselves are
+every `REPLAN_NS` while somebody asks for power. With AC EVSEs the site is shared first, then the DC side is planned with
+what they leave. A falling limit does not wait for it: the limits themselves are
 inputs of the tick, which truncates at once.
 """
 
@@ -12,16 +13,22 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from evse.core.inputs import GroupReading, Inputs
-from evse.domain.limits import LimitSource, Plan, PowerLimit, PowerRequest
+from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource, Plan, PowerLimit, PowerRequest
 from evse.domain.readings import Sample
-from evse.domain.station import StationSpec
+from evse.domain.station import GridSpec, StationSpec
 from evse.planner.live import PlannerSettingsW, make_plan, plan_changed
+from evse.planner.live_ac import DcAsk, plan_ac
+from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
+from evse.runtime.site_load import site_load
 from evse.units import NS_PER_MS, NS_PER_S, Instant
 
 REPLAN_NS = 2 * NS_PER_S
 REPLAN_MIN_NS = 250 * NS_PER_MS
 REQUEST_STEP_W = 1000
 """Requests that moved by less than this since the last plan wait for the periodic one."""
+
+LOAD_STEP_MA = 500
+"""Loads of the house that moved by less than this wait as well."""
 
 
 class PlannerShell:
@@ -43,6 +50,8 @@ class PlannerShell:
         self._fresh = False
         self._set_at = now
         self._who = ""
+        self._ac = AcMemory()
+        self._pending = False  # vehicles with smaller shares have not followed yet
         self._limits_changed(now, "configuration")
 
     def change_spec(self, spec: StationSpec) -> None:
@@ -67,22 +76,80 @@ class PlannerShell:
         self._fresh = True
         self._force = True
 
-    def consider(self, requests: Sequence[PowerRequest], inputs: Inputs, now: Instant) -> None:
-        """Make a new plan if something that matters has changed."""
+    def consider(
+        self,
+        requests: Sequence[PowerRequest],
+        inputs: Inputs,
+        now: Instant,
+        currents: Sequence[CurrentRequest] = (),
+    ) -> None:
+        """Make a new plan if something that matters has changed. ``currents`` = what the AC EVSEs ask for."""
         age = now - self._planned_at
         if not self._force and age < REPLAN_MIN_NS:
             return
-        key = self._situation(requests, inputs.groups)
-        asking = any(request.request_w for request in requests)
-        if not self._force and key == self._key and not (asking and age >= REPLAN_NS):
+        grid = self._grid(currents)
+        site = site_load(self._spec, inputs, currents, now)
+        if grid is not None:
+            self._ac = observe(self._ac, grid, currents, site, now)
+        key = (self._situation(requests, inputs.groups), self._ac_situation(currents), site.house_ma is None)
+        asking = any(r.request_w for r in requests) or any(r.wanted_ma for r in currents)
+        if not self._force and not self._pending and key == self._key and not (asking and age >= REPLAN_NS):
             return
         self.count += 1
         version = 1 if self.plan is None else self.plan.version + 1
         prior = None if self._fresh else self.plan
         plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version)
+        if grid is not None:
+            rows, dc_w = self._share(grid, plan, requests, currents, site, now)
+            if dc_w is not None and dc_w < sum(ask.wanted_w for ask in self._asks(plan, requests)):
+                plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version, dc_w)
+            plan = replace(plan, currents=rows)
         if plan_changed(self.plan, plan):
             self.plan = plan
         self._key, self._force, self._fresh, self._planned_at = key, False, False, now
+
+    def _grid(self, currents: Sequence[CurrentRequest]) -> GridSpec | None:
+        """The connection that AC EVSEs share; None = there are none, or they share no limit."""
+        if not currents or (self._spec.grid is None and not self.in_force.site_caps()):
+            self._ac, self._pending = AcMemory(), False
+            return None
+        return self._spec.grid or GridSpec()
+
+    def _share(
+        self,
+        grid: GridSpec,
+        plan: Plan,
+        requests: Sequence[PowerRequest],
+        currents: Sequence[CurrentRequest],
+        site: SiteLoad,
+        now: Instant,
+    ) -> tuple[tuple[CurrentAllocation, ...], int | None]:
+        """Shares of the AC EVSEs, and what they leave for the DC EVSEs (AC side W), which ask for what ``plan`` gives."""
+        asks = self._asks(plan, requests)
+        shares = plan_ac(grid, self.in_force.site_caps(), asks, currents, site, self._ac, now)
+        self._ac, self._pending = shares.memory, shares.pending
+        return shares.rows, shares.dc_w
+
+    def _asks(self, plan: Plan, requests: Sequence[PowerRequest]) -> list[DcAsk]:
+        given = {a.evse_id: a.assigned_w for a in plan.allocations}
+        efficiency = max(1, self.in_force.efficiency_permille)
+        return [
+            DcAsk(
+                evse_id=r.evse_id,
+                wanted_w=-(-given.get(r.evse_id, 0) * 1000 // efficiency),
+                min_w=-(-self.in_force.min_power_w * 1000 // efficiency),
+                running=r.charging_since is not None and r.request_w > 0,
+            )
+            for r in requests
+        ]
+
+    def _ac_situation(self, currents: Sequence[CurrentRequest]) -> object:
+        points = (self._ac.point(r.evse_id) for r in currents)
+        return (
+            [(r.evse_id, r.wanted_ma, r.lines, r.rotation) for r in currents],
+            [(p.draw.ceiling_ma, p.single, p.held_ma, p.ignores_ma // LOAD_STEP_MA, p.switched_at) for p in points],
+            [-(-ma // LOAD_STEP_MA) for ma in self._ac.house_ma],
+        )
 
     def _situation(self, requests: Sequence[PowerRequest], groups: Sequence[GroupReading]) -> object:
         return (

@@ -1,0 +1,326 @@
+"""The AC planner of a running station: from requests and limits to the share of each AC EVSE, in mA per phase.
+
+The problem is the one of `evse.planner.ac`: the grid connection with the load of the house, the power limit of the site
+below it, the fuses below that, and the EVSEs. A DC EVSE takes part as a balanced load on three phases; what it gets is
+the part of the site that the DC planner may use.
+
+From one plan to the next shares fall at once and rise when there is room beside what the others may still draw
+(`evse.planner.live_ac_memory`). Who is on stays on for a while, so that nobody flaps; a limit that falls does not wait.
+Pure, integers, deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from evse.domain.base import Frozen
+from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource
+from evse.domain.station import GridSpec
+from evse.planner.ac import solve
+from evse.planner.ac_problem import PHASES, AcConnector, AcNode, AcProblem, AcSolution, PausePolicy, Phases, phases_of
+from evse.planner.feedback import demand_ma
+from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad
+from evse.planner.live_ac_text import Limits, binding
+from evse.units import NS_PER_S, DurationNs, Instant
+
+UNLIMITED_MA = 100_000_000
+STEP_MA = 100
+MIN_MA = 6_000
+RETURN_NS: DurationNs = 60 * NS_PER_S
+"""A paused vehicle comes back after this time at the earliest, unless somebody has left."""
+
+WAITS_S = 100_000_000
+"""Added to the charged time of everybody whose turn may end, so that whoever is on for a short time comes first."""
+
+PASSES_MAX = 4
+
+
+class DcAsk(Frozen, frozen=True, kw_only=True):
+    """What a DC EVSE could use, AC side W; it gets at least ``min_w`` or nothing."""
+
+    evse_id: int
+    wanted_w: int
+    min_w: int
+    running: bool = False
+
+
+class AcShares(Frozen, frozen=True, kw_only=True):
+    """Result: one row per AC EVSE, the AC side power that DC EVSEs may use together (None = no limit concerns them),
+    what to remember, and whether somebody waits for others to follow down."""
+
+    rows: tuple[CurrentAllocation, ...]
+    dc_w: int | None
+    memory: AcMemory
+    pending: bool
+
+
+def plan_ac(
+    grid: GridSpec,
+    site_w: tuple[tuple[LimitSource, int], ...],
+    dc: Sequence[DcAsk],
+    requests: Sequence[CurrentRequest],
+    site: SiteLoad,
+    memory: AcMemory,
+    now: Instant,
+) -> AcShares:
+    """Share the site out. ``site_w`` = power limits of the station (AC side, smallest first); ``memory`` is fresh."""
+    lost = site.fitted and site.house_ma is None
+    planner = _Planner(grid, site_w[0][1] if site_w else None, dc, requests, site, memory, now, lost=lost)
+    problem, solution = planner.target()
+    target = solution.current_ma
+    present = {str(p.evse_id): p.share_ma for p in memory.points}
+    given = planner.transition(problem, target)
+    limits = Limits(problem, given, grid, site_w, lost=lost)
+    points, rows = [], []
+    for r in requests:
+        name, before = str(r.evse_id), memory.point(r.evse_id)
+        now_ma = given[name]
+        points.append(_next(before, now_ma, now))
+        source, detail = binding(limits, r, target[name], now_ma, planner.demand[name], planner.waits_ns(r))
+        rows.append(
+            CurrentAllocation(
+                evse_id=r.evse_id,
+                requested_ma=r.wanted_ma,
+                target_ma=target[name],
+                assigned_ma=now_ma,
+                phases=phases_of(planner.connector[name]),
+                paused=r.wanted_ma > 0 and target[name] == 0,
+                binding=source,
+                detail=detail,
+            )
+        )
+    points += [_next(memory.point(ask.evse_id), given[str(ask.evse_id)], now) for ask in dc]
+    dc_ma = sum(given[str(ask.evse_id)] for ask in dc)
+    limited = bool(site_w) or grid.fuse_ma > 0 or bool(grid.fuses) or grid.failsafe_ma >= 0
+    memory = msgspec.structs.replace(memory, points=tuple(points))
+    return AcShares(
+        rows=tuple(rows),
+        dc_w=dc_ma * PHASES * site.voltage_mv // 1_000_000 if dc and limited else None,
+        memory=memory,
+        pending=given != target or any(p.held_ma > p.share_ma for p in points) or present != given,
+    )
+
+
+def _next(p: Point, share_ma: int, now: Instant) -> Point:
+    """Return the point with its new share."""
+    held, lowered_at = p.held_ma, p.lowered_at
+    if share_ma < p.share_ma:
+        held, lowered_at = max(held, p.share_ma), now
+    switched = now if (share_ma > 0) is not (p.share_ma > 0) else p.switched_at
+    return msgspec.structs.replace(
+        p, share_ma=share_ma, held_ma=max(held, share_ma), lowered_at=lowered_at, switched_at=switched
+    )
+
+
+class _Planner:
+    """One plan in the making."""
+
+    def __init__(
+        self,
+        grid: GridSpec,
+        site_w: int | None,
+        dc: Sequence[DcAsk],
+        requests: Sequence[CurrentRequest],
+        site: SiteLoad,
+        memory: AcMemory,
+        now: Instant,
+        *,
+        lost: bool,
+    ) -> None:
+        self.grid, self.site_w, self.dc, self.requests = grid, site_w, dc, requests
+        self.site, self.memory, self.now, self.lost = site, memory, now, lost
+        self.node_of = {e: f"fuse {f.name}" for f in grid.fuses for e in f.evses}
+        self.points = {r.evse_id: memory.point(r.evse_id) for r in (*requests, *dc)}
+        self.turns = any(p.asks and not p.share_ma and not self._recent(p) for p in self.points.values())
+        self.nodes = self._nodes()
+        self.connector: dict[str, AcConnector] = {}
+        self.demand: dict[str, int] = {}
+
+    def _recent(self, p: Point) -> bool:
+        """Return True for the dwell after a switch: nobody is paused for somebody else's turn, nobody takes a turn."""
+        return p.switched_at is not None and self.now - p.switched_at < self.grid.dwell_s * NS_PER_S
+
+    def _nodes(self) -> tuple[AcNode, ...]:
+        grid, house = self.grid, self.memory.house_ma if self.site.fitted else (0, 0, 0)
+        excess = {e: [0] * PHASES for e in ("own", *self.node_of.values())}
+        for r in self.requests:
+            for k in phases_of(self._connector(r, 0)):
+                for node in {"own", self.node_of.get(r.evse_id, "own")}:
+                    excess[node][k] += max(0, self.points[r.evse_id].ignores_ma - r.min_ma)
+        free = (UNLIMITED_MA,) * PHASES
+        top = (grid.fuse_ma,) * PHASES if grid.fuse_ma else free
+        own = free if not self.lost or grid.failsafe_ma < 0 else (grid.failsafe_ma,) * PHASES
+        imbalance = None if grid.imbalance_ma < 0 else grid.imbalance_ma
+        return (
+            AcNode(
+                id="grid", parent=None, limit_ma=_phases(top), imbalance_ma=imbalance,
+                background_ma=_phases([a + b for a, b in zip(house, excess["own"], strict=True)]),
+            ),
+            AcNode(id="own", parent="grid", limit_ma=_phases(own), limit_w=self.site_w, background_ma=_phases(excess["own"])),
+            *(
+                AcNode(
+                    id=f"fuse {f.name}", parent="own", limit_ma=(f.fuse_ma,) * PHASES,
+                    background_ma=_phases(excess[f"fuse {f.name}"] if f.evses else (0, 0, 0)),
+                )
+                for f in grid.fuses
+            ),
+        )  # fmt: skip
+
+    # -- who asks for what ------------------------------------------------------------------------------------------
+
+    def wanted(self, r: CurrentRequest) -> int:
+        """Return what an EVSE may have by itself; without the site meter nobody rises and newcomers get the minimum.
+
+        A vehicle that does not follow is offered the minimum; what it draws beyond counts as another load.
+        """
+        if not r.wanted_ma or self.waits_ns(r) > 0:
+            return 0
+        if self.points[r.evse_id].ignores_ma:
+            return r.min_ma
+        if not self.lost:
+            return r.wanted_ma
+        return min(r.wanted_ma, max(self.points[r.evse_id].share_ma, r.min_ma))
+
+    def waits_ns(self, r: CurrentRequest) -> DurationNs:
+        """Return how long a paused vehicle has to wait before it may come back, whatever room there is."""
+        p = self.points[r.evse_id]
+        if p.share_ma or p.switched_at is None or not r.wanted_ma:
+            return 0
+        return max(0, p.switched_at + min(RETURN_NS, self.grid.dwell_s * NS_PER_S) - self.now)
+
+    def _connector(self, r: CurrentRequest, demand: int) -> AcConnector:
+        p = self.points[r.evse_id]
+        single = p.single and self.site_w is None  # the core counts power on all phases
+        stays = p.share_ma > 0 and (not self.turns or self._recent(p))
+        return AcConnector(
+            id=str(r.evse_id),
+            node=self.node_of.get(r.evse_id, "own"),
+            lines=1 if single else r.lines,
+            rotation=r.rotation,
+            min_ma=r.min_ma,
+            max_ma=max(r.wanted_ma, r.min_ma),
+            demand_ma=demand,
+            charging_s=p.charged_ns // NS_PER_S + (0 if stays else WAITS_S),
+        )
+
+    def _dc_connector(self, ask: DcAsk) -> AcConnector:
+        unit = PHASES * self.site.voltage_mv
+        wanted = -(-ask.wanted_w * 1_000_000 // unit)
+        least = min(-(-ask.min_w * 1_000_000 // unit), wanted) if wanted else 0
+        return AcConnector(
+            id=str(ask.evse_id),
+            node=self.node_of.get(ask.evse_id, "own"),
+            lines=PHASES,
+            min_ma=max(1, least),
+            max_ma=max(1, wanted),
+            demand_ma=wanted,
+            charging_s=0 if ask.running else WAITS_S,
+        )
+
+    # -- the target -------------------------------------------------------------------------------------------------
+
+    def target(self) -> tuple[AcProblem, AcSolution]:
+        """Return the problem and its optimum: with what vehicles draw only if not everybody can have what is wanted."""
+        self.demand = {str(r.evse_id): self.wanted(r) for r in self.requests}
+        problem = self._problem()
+        solution = solve(problem)
+        if all(solution.current_ma[c.id] + STEP_MA > c.demand_ma for c in problem.connectors):
+            return problem, solution
+        drawn = {
+            str(r.evse_id): demand_ma(self.points[r.evse_id].draw, self.wanted(r), r.min_ma) for r in self.requests
+        }
+        if drawn == self.demand:
+            return problem, solution
+        self.demand = drawn
+        problem = self._problem()
+        return problem, solve(problem)
+
+    def _problem(self) -> AcProblem:
+        rows = [self._connector(r, self.demand[str(r.evse_id)]) for r in self.requests]
+        rows += [self._dc_connector(ask) for ask in self.dc]
+        self.connector = {c.id: c for c in rows}
+        return AcProblem(
+            nodes=self.nodes,
+            connectors=tuple(rows),
+            voltage_mv=max(self.grid.nominal_mv, self.site.voltage_mv),
+            pause_policy=PausePolicy.MAX_SERVED if self.grid.max_served else PausePolicy.LONGEST_FIRST,
+            step_ma=STEP_MA,
+        )
+
+    # -- the way there ----------------------------------------------------------------------------------------------
+
+    def transition(self, problem: AcProblem, target: Mapping[str, int]) -> dict[str, int]:
+        """Return shares that keep every limit even while vehicles with a smaller share still draw their old one."""
+        held = {str(p.evse_id): max(p.held_ma, p.share_ma) for p in self.points.values()}
+        present = {str(p.evse_id): p.share_ma for p in self.points.values()}
+        if all(held[name] <= ma for name, ma in target.items()):
+            return dict(target)
+        room = _Room(problem)
+        given = {name: min(ma, present[name]) for name, ma in target.items()}
+        reserved = {name: max(given[name], held[name]) for name in target}
+        rising = sorted((n for n, ma in target.items() if ma > given[n]), key=lambda n: (given[n], int(n)))
+        for _ in range(PASSES_MAX):
+            moved = False
+            for name in rising:
+                c = self.connector[name]
+                top = target[name] if target[name] <= reserved[name] else room.up_to(name, target[name], reserved, given)
+                if top < target[name]:
+                    top = top // STEP_MA * STEP_MA
+                if top > given[name] and top >= c.min_ma:
+                    given[name], reserved[name], moved = top, max(reserved[name], top), True
+            if not moved:
+                break
+        return given
+
+
+class _Room:
+    """What still fits beside what may be drawn: every limit counted with the largest draws, differences both ways."""
+
+    def __init__(self, problem: AcProblem) -> None:
+        self.problem = problem
+        self.phases = {c.id: phases_of(c) for c in problem.connectors}
+        self.node = {node.id: node for node in problem.nodes}
+        self.path: dict[str, set[str]] = {}
+        for c in problem.connectors:
+            path: set[str] = set()
+            at: str | None = c.node
+            while at is not None:
+                path.add(at)
+                at = self.node[at].parent
+            self.path[c.id] = path
+
+    def _totals(self, node: str, current: Mapping[str, int]) -> list[int]:
+        total = list(self.node[node].background_ma)
+        for name, ma in current.items():
+            if node in self.path[name]:
+                for k in self.phases[name]:
+                    total[k] += ma
+        return total
+
+    def up_to(self, name: str, wish_ma: int, reserved: Mapping[str, int], given: Mapping[str, int]) -> int:
+        """Return how much of ``wish_ma`` the connector may have; less than what it holds = nothing more."""
+        own = self.phases[name]
+        most = wish_ma
+        for node_id in self.path[name]:
+            node, high = self.node[node_id], self._totals(node_id, reserved)
+            most = min(most, reserved[name] + min(node.limit_ma[k] - high[k] for k in own))
+            if node.limit_w is not None:
+                left = node.limit_w * 1_000_000 // self.problem.voltage_mv - sum(high)
+                most = min(most, reserved[name] + left // len(own))
+            if node.imbalance_ma is not None:
+                low = self._totals(node_id, given)
+                for p in own:
+                    for q in range(PHASES):
+                        if q not in own:
+                            house = node.background_ma[p] - node.background_ma[q]
+                            most = min(most, reserved[name] + max(node.imbalance_ma, house) - (high[p] - low[q]))
+        return max(0, most)
+
+
+def _phases(values: Sequence[int]) -> Phases:
+    return values[0], values[1], values[2]
+
+
+__all__ = ["AcShares", "DcAsk", "plan_ac"]

@@ -1,0 +1,64 @@
+"""What the site meter says about loads that are not ours, for the planner of AC EVSEs.
+
+The site meter stands at the grid connection, with this station behind it: what its EVSEs draw is taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evse.core.inputs import EvseInputs, Inputs
+from evse.domain.limits import CurrentRequest
+from evse.domain.readings import MeterValues, NoData, Sample
+from evse.domain.station import EvseKind, StationSpec
+from evse.planner.live_ac_memory import SiteLoad
+from evse.units import NS_PER_MS, Instant
+
+PHASES = 3
+VOLTAGE_MIN_PERMILLE = 800
+"""A phase voltage below this part of the nominal one is a lost phase, not one to count power with."""
+
+
+def site_load(spec: StationSpec, inputs: Inputs, requests: Sequence[CurrentRequest], now: Instant) -> SiteLoad:
+    """Return the load of the house per phase; a meter that is too old is no meter."""
+    nominal = spec.grid.nominal_mv if spec.grid is not None else SiteLoad().voltage_mv
+    meter = _fresh(spec, inputs.site_meter, now)
+    if not spec.has_site_meter or meter is None:
+        return SiteLoad(fitted=spec.has_site_meter, voltage_mv=nominal)
+    voltage = min([nominal, *(v for v in meter.voltage_l_mv or () if v * 1000 >= nominal * VOLTAGE_MIN_PERMILLE)])
+    total = _phases(meter, voltage)
+    if total is None:
+        return SiteLoad(fitted=True, voltage_mv=voltage)
+    own = [_dc_w(spec, inputs, now) * 1_000_000 // (PHASES * voltage)] * PHASES
+    for request in requests:
+        for k, ma in enumerate(request.draw_l_ma or (0, 0, 0)):
+            own[k] += ma
+    house = [max(0, a - b) for a, b in zip(total, own, strict=True)]
+    return SiteLoad(fitted=True, house_ma=(house[0], house[1], house[2]), voltage_mv=voltage)
+
+
+def _fresh(spec: StationSpec, reading: Sample[MeterValues] | NoData, now: Instant) -> MeterValues | None:
+    if isinstance(reading, Sample) and now - reading.at <= spec.meter_max_age_ms * NS_PER_MS:
+        return reading.value
+    return None
+
+
+def _phases(meter: MeterValues, voltage_mv: int) -> tuple[int, int, int] | None:
+    """Currents of the phases; a meter that only knows power counts as evenly loaded."""
+    if meter.current_l_ma is not None:
+        return meter.current_l_ma
+    if meter.power_w is None:
+        return None
+    even = meter.power_w * 1_000_000 // (PHASES * voltage_mv)
+    return even, even, even
+
+
+def _dc_w(spec: StationSpec, inputs: Inputs, now: Instant) -> int:
+    """Power that DC EVSEs take from the grid, from their meters."""
+    given: dict[int, EvseInputs] = {e.evse_id: e for e in inputs.evses}
+    total = 0
+    for evse in spec.evses:
+        if evse.kind is EvseKind.DC and evse.evse_id in given:
+            meter = _fresh(spec, given[evse.evse_id].meter, now)
+            total += max(0, meter.power_w or 0) if meter is not None else 0
+    return total * 1000 // max(1, spec.efficiency_permille)
