@@ -69,11 +69,11 @@ def test_the_sentence_says_what_is_offered_and_who_limits_it() -> None:
     )
     waits = replace(evse, limits=_bound(LimitSource.GRID, 16_000), waiting_for="the self-test")
     assert _said(waits, offered_ma=0) == "Connector 3 offers nothing: it waits for the self-test."
-    free = replace(evse, session=None, limits=())
-    assert _said(free, offered_ma=0) == "Connector 3 is free."
+    free = replace(evse, session=None, limits=(), plugged=False)
+    assert _said(free, offered_ma=0) == "Connector 3 offers nothing: no vehicle is connected."
     could = replace(evse, session=None, limits=_bound(LimitSource.CABLE, 20_000, "fixed cable"))
     assert _said(could, offered_ma=0) == (
-        "Connector 3 offers nothing: no transaction is open. It could offer up to the cable (20 A): fixed cable."
+        "Connector 3 offers nothing: no transaction is open; the lowest limit is the cable (20 A): fixed cable."
     )
 
 

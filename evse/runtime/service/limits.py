@@ -149,10 +149,13 @@ def sentence(evse: EvseView, side: AcView) -> str:
         phases = f"{side.phases_next} phase" + ("s" if side.phases_next > 1 else "")
         text = f"{who} offers {amps(side.offered_ma)} on {phases}, {evse.offered_w / 1000:.1f} kW"
         return f"{text}; limited by {why}." if why else f"{text}."
+    if not evse.plugged:
+        return f"{who} offers nothing: no vehicle is connected."
     if side.pause:
         return f"{who} offers nothing: it waits for {side.pause}."
     if evse.session is None or evse.session.started_at is None or evse.session.ended_at is not None:
-        return f"{who} offers nothing: no transaction is open. It could offer up to {why}." if why else f"{who} is free."
+        text = f"{who} offers nothing: no transaction is open"
+        return f"{text}; the lowest limit is {why}." if why else f"{text}."
     if binding is not None and binding.current_ma is not None and binding.current_ma < MIN_MA:
         return f"{who} offers nothing, less than 6 A is no offer; limited by {why}."
     return f"{who} offers nothing: it waits for {evse.waiting_for or 'the vehicle'}."

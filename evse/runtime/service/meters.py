@@ -33,6 +33,7 @@ class MeterOperations:
     async def meter_detect(self, request: ac.DetectStart, caller: Caller) -> ac.DetectState:
         """Begin a search."""
         detector = self._station.detector
+        caller.note.target = f"port={request.port}"
         wanted = detect_request(request)
         known = list_profiles()
         missing = [name for name in wanted.profiles if name not in known]
@@ -66,6 +67,7 @@ class MeterOperations:
     async def rfid_tap(self, request: ac.TapRequest, caller: Caller) -> ac.Tap:
         """The next card at a reader, used for nothing else."""
         station = self._station
+        caller.note.target = f"reader={request.reader}"
         if request.reader not in station.devices.readers:
             known = ", ".join(station.devices.readers) or "none"
             raise ApiError(ErrorCode.NOT_FOUND, f"there is no reader {request.reader!r}", f"readers of this station: {known}")
