@@ -85,6 +85,8 @@ LIVE: dict[str, tuple[str, str]] = {
     "fault get": ("fault.list", "record.code"),
     "fault clear": ("fault.list", "record.code"),
     "fault explain": ("fault.catalogue", "code"),
+    **{f"whitelist {verb}": ("whitelist.list", "id") for verb in ("show", "edit", "remove")},
+    "--reader": ("rfid.last", "name"),
     "meter read": ("meter.read", "name"),
     "meter show": ("meter.read", "name"),
     "meter probe": ("meter.read", "name"),

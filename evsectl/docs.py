@@ -13,6 +13,7 @@ import typer
 from evse.api import models as m
 from evse.api import models_ac as ac
 from evse.api import models_rules as r
+from evse.api import models_whitelist as w
 from evse.config.model_leds import LedBehaviourSection
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event, EvseView
@@ -108,6 +109,9 @@ FIELD_MODELS: dict[str, type[msgspec.Struct]] = {
     "Tap": ac.Tap,
     "TraceDump": m.TraceDump,
     "Ventilation": ac.VentilationRow,
+    "WhitelistCounts": w.WhitelistCounts,
+    "WhitelistEntry": w.WhitelistEntry,
+    "WhitelistWindow": w.WhitelistWindow,
     "WhoAmI": m.WhoAmI,
 }
 OWN_FIELDS: dict[str, tuple[str, ...]] = {

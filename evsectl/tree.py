@@ -573,8 +573,8 @@ TREE: dict[str, dict[str, list[str]]] = {
     "whitelist learn": {
         "commands": [],
         "options": [
-            "--blocked", "--cancel", "--connector", "--expires", "--fields", "--for", "--help", "--host", "--json",
-            "--name", "--no-headers", "--output", "--output-file", "--reader", "-H", "-O", "-o",
+            "--blocked", "--cancel", "--connector", "--expires", "--fields", "--help", "--host", "--json", "--name",
+            "--no-headers", "--output", "--output-file", "--reader", "--timeout", "-H", "-O", "-o",
         ],
         "flags": ["--blocked", "--cancel", "--help", "--json", "--no-headers"],
     },

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evsectl import exits, tables
+from evsectl import exits, reads, tables
 from evsectl.diagnostics import Abort, note, usage
 from evsectl.layout import pairs, plain
 from evsectl.options import Call, Host, OutFile, confirm, data, session, text_options
@@ -26,7 +26,8 @@ Blocked = Annotated[bool, typer.Option("--blocked", help="Refuse it, whatever ot
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
 
 WAIT_S = 8
-"""Longest wait of one call, below the time limit of a call."""
+"""Longest wait of one call; below the time limit of a call."""
+LEARN_MIN_S, LEARN_MAX_S = 5, 300
 
 
 @data(app, "WhitelistEntry", "list", key="id")
@@ -149,12 +150,13 @@ def learn(
     name: Name = "",
     expires: Expires = "",
     blocked: Blocked = False,
-    seconds: Annotated[int, typer.Option("--for", help="Wait so long", min=5, max=300, metavar="SECONDS")] = 30,
+    timeout: Annotated[str, typer.Option("--timeout", help="Wait so long: 5s to 5m", metavar="TIME")] = "30s",
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop learning that somebody has begun")] = False,
 ) -> int:
     """Learn the next card or vehicle; it starts nothing meanwhile."""
     if cancel:
         return _done(call, call.ask("whitelist.cancel"))
+    seconds = _seconds(timeout)
     if not reader and not connector:
         reader = _only_reader(call)
     window = call.ask(
@@ -164,9 +166,10 @@ def learn(
     where = f"a card at {reader}" if reader else f"a vehicle at connector {connector}"
     note(f"waiting {seconds} s for {where}; Ctrl-C ends it")
     number = window["number"]
+    pause = max(1, min(WAIT_S, int(call.session.timeout_s) - 2))
     try:
         while window["stage"] == "waiting" and window["number"] == number:
-            window = call.ask("whitelist.window", number=number, seconds=WAIT_S)
+            window = call.ask("whitelist.window", number=number, seconds=pause)
     except KeyboardInterrupt:
         call.ask("whitelist.cancel")
         raise
@@ -184,11 +187,18 @@ def _learned(call: Call, window: dict[str, Any], where: str) -> int:
         return exits.OK
     if stage == "expired":
         raise Abort(
-            exits.TIMEOUT, f"{where}: nothing came", "hold the card still for a second, or give more time: --for", "expired"
+            exits.TIMEOUT, f"{where}: nothing came", "hold the card still for a second, or give more time: --timeout", "expired"
         )
     if stage == "cancelled":
         raise Abort(exits.FAILED, "somebody stopped the learning", "", "cancelled")
     raise Abort(exits.FAILED, f"not learned: {window['why']}", "", "failed")
+
+
+def _seconds(text: str) -> int:
+    seconds = round(reads.seconds(text))
+    if not LEARN_MIN_S <= seconds <= LEARN_MAX_S:
+        usage(f"--timeout {text} is outside {LEARN_MIN_S}s..{LEARN_MAX_S // 60}m", "for example: --timeout 1m")
+    return seconds
 
 
 def _only_reader(call: Call) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evsectl import exits
+from evsectl.output import FORMATS
 from tests._support.fake_service import FakeStation
 from tests.cli.support import check_golden, run, show
 
@@ -25,6 +26,31 @@ def test_pages() -> None:
     ):  # fmt: skip
         text += show(("whitelist", *words), run("whitelist", *words))
     check_golden("whitelist", text)
+
+
+def test_every_format(station: FakeStation) -> None:
+    text = ""
+    for words, fields in (
+        (("list", "card"), "id,says"),
+        (("show", "0010BADA5501"), "id,used_at"),
+        (("add", "04AABBCC", "--name", "Van"), "id,name"),
+        (("edit", "07A47731", "--name", "Guest"), "id,name"),
+        (("remove", "07A47731"), "changed"),
+        (("import", "-", "--dry-run"), "added,removed"),
+        (("learn", "--connector", "2", "--timeout", "1m"), "stage,entry.id"),
+        (("clear", "--yes"), "changed,detail"),
+    ):
+        for form in FORMATS:
+            station.reset_whitelist()
+            arguments = ("whitelist", *words, "-o", form, *(("--fields", fields) if form == "value" else ()))
+            text += show(arguments, run(*arguments, stdin="id,name\n55667788,Käthe\n"))
+    check_golden("whitelist-formats", text)
+
+
+@pytest.mark.parametrize("words", [("list",), ("import", "x"), ("learn",), ("remove", "x")])
+def test_the_fields_of_every_kind_are_listed(words: tuple[str, ...]) -> None:
+    listed = run("whitelist", *words, "--fields", "help")
+    assert listed.code == exits.OK and len(listed.text.splitlines()) >= 3
 
 
 def test_an_import_is_all_or_nothing(station: FakeStation, tmp_path: Path) -> None:
@@ -66,4 +92,10 @@ def test_learning_shows_the_card_that_came(station: FakeStation) -> None:
     assert nothing.code == exits.TIMEOUT and json.loads(nothing.text)["stage"] == "expired"
     wrong = run("whitelist", "learn", "--reader", "back")
     assert wrong.code == exits.NOT_FOUND and "readers: " in wrong.err
+    both = run("whitelist", "learn", "--reader", "rfid", "--connector", "1")
+    assert both.code == exits.INVALID and "one of both" in both.err
+    assert run("whitelist", "learn", "--connector", "9").code == exits.NOT_FOUND
+    assert run("whitelist", "learn", "--reader", "rfid", "--expires", "soon").code == exits.INVALID
+    for time in ("1s", "6m", "soon"):
+        assert run("whitelist", "learn", "--reader", "rfid", "--timeout", time).code == exits.USAGE
     assert run("whitelist", "learn", "--cancel").text == "nobody learns\n"
