@@ -128,6 +128,11 @@ def paint_meters(frame: Frame, meters: Meters, table: TableState, glyphs: Glyphs
         _detail(frame, chosen, y + 1, glyphs)
 
 
+def end_of(text: str, size: int) -> str:
+    """The end of a long path says more than its beginning."""
+    return text if len(text) <= size else "..." + text[3 - size :]
+
+
 def age(row: MeterRow) -> str:
     """Seconds since the values were read."""
     return fmt.NONE if row.age_ms is None else f"{row.age_ms / 1000:.1f}"
@@ -151,8 +156,8 @@ def _detail(frame: Frame, row: MeterRow, y: int, glyphs: Glyphs) -> None:
     left = values(
         frame, 1, left, half - 3,
         [
-            ("Profile", row.profile),
-            ("Port", row.port),
+            ("Profile", end_of(row.profile, half - 13)),
+            ("Port", end_of(row.port, half - 13)),
             ("Address", str(row.address)),
             ("Polled every s", seconds(row.poll_ms)),
             ("Lost after s", seconds(row.unavailable_ms)),

@@ -17,10 +17,12 @@ from tui.driver.glyphs import Glyphs
 from tui.keymap import bind
 from tui.widgets.frame import Frame
 from tui.widgets.parts import rule, section, values
-from tui.words import all_faults, state, waits_for
+from tui.words import all_faults, plain, state, state_key, waits_for
 
 FEW: Final = 4
 """Up to so many connectors the page keeps its blank lines."""
+KINDS: Final = {"rfid": "Card reader", "reader": "Card reader", "io": "In/outputs"}
+"""Kinds of links whose names are no words, at most 14 cells."""
 ALERT_ROWS: Final = 3
 """Kept for the heading and two alerts."""
 
@@ -68,7 +70,7 @@ def health(status: Status) -> list[tuple[str, str, str]]:
         rows.append(("CSMS", f"[!] DOWN {ocpp.last_error}", "warn"))
     for kind, online in kinds.items():
         good = all(online)
-        name = kind.replace("_", " ").capitalize()
+        name = KINDS.get(kind, plain(kind).capitalize())
         rows.append(
             (name, f"{'[OK]' if good else '[X]'} {sum(online)}/{len(online)} online", "ok" if good else "fault")
         )
@@ -95,6 +97,8 @@ def paint_overview(frame: Frame, status: Status, glyphs: Glyphs) -> None:
     charging = sum(1 for v in view.evses if v.phase is SessionPhase.CHARGING)
     plugged = sum(1 for v in view.evses if v.plugged)
     requested = sum(v.demand_w or 0 for v in view.evses)
+    dc = any(v.ac is None for v in view.evses)
+    free = sum(1 for v in view.evses if state_key(v) == "idle")
     paused = sum(1 for v in view.evses if v.phase is SessionPhase.SUSPENDED)
     shared = sum(1 for v in view.evses if len(v.chain) > 1)
     energy = sum(v.session.energy_wh for v in view.evses if v.session is not None and v.session.ended_at is None)
@@ -112,9 +116,9 @@ def paint_overview(frame: Frame, status: Status, glyphs: Glyphs) -> None:
         [
             ("Charging", f"{charging} of {len(view.evses)}"),
             ("Plugged in", str(plugged)),
-            ("Shared chains", str(shared)) if any(v.ac is None for v in view.evses) else ("Paused", str(paused)),
+            ("Shared chains", str(shared)) if dc else ("Paused", str(paused)),
             ("Active faults", str(len(faults))),
-            ("Requested kW", fmt.kw(requested)),
+            ("Requested kW", fmt.kw(requested)) if dc else ("Free", str(free)),
             ("Assigned kW", fmt.kw(view.assigned_w)),
             ("Site power kW", fmt.kw(view.site_power_w)),
             ("Site limit kW", fmt.kw(view.site_limit_w)),

@@ -11,6 +11,7 @@ from tui.i18n import Translate
 from tui.kiosk.model import OFFER_MIN_MA, KioskModel, elapsed_s, limit_word
 from tui.widgets.frame import Frame
 from tui.widgets.parts import bar
+from tui.words import transaction_runs
 
 PHASE_NAMES: Final = ("L1", "L2", "L3")
 _HALF_AMP_MA: Final = 500
@@ -50,8 +51,8 @@ def offer_word(tr: Translate, ac: AcView) -> str:
 
 
 def offer_short(view: EvseView) -> str:
-    """``16 A`` on AC, ``60.0 kW`` on DC; empty without a vehicle."""
-    if not view.plugged:
+    """``16 A`` on AC, ``60.0 kW`` on DC; empty without a transaction."""
+    if not transaction_runs(view):
         return ""
     return f"{fmt.ampere(view.ac.offered_ma)} A" if view.ac is not None else f"{fmt.kw(view.offered_w)} kW"
 

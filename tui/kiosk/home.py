@@ -106,12 +106,13 @@ def _pane(frame: Frame, model: KioskModel, view: EvseView, x: int, y: int, width
     row = y + (4 if height >= CURVE_ROWS_MIN else 3)
     tall = ROWS * scale
     left, right = _big_values(view)
-    if len(left[0]) + len(right[0]) > 8:
-        left = (left[0].rsplit(".", 1)[0], *left[1:])  # whole kWh when decimals do not fit beside the power
-    end = put_big(frame, x + 1, row, left[0], glyphs, scale=scale)
-    frame.put(end + 1, row + tall - 1, left[1], "title")
     wide = len(big_rows(right[0], glyphs, scale=scale)[0])
     start = x + width - wide - len(right[1]) - 2
+    digits = left[0]
+    while "." in digits and x + len(big_rows(digits, glyphs, scale=scale)[0]) + len(left[1]) + 3 > start:
+        digits = digits[:-1].rstrip(".")  # fewer decimals where they do not fit beside the power
+    end = put_big(frame, x + 1, row, digits, glyphs, scale=scale)
+    frame.put(end + 1, row + tall - 1, left[1], "title")
     put_big(frame, start, row, right[0], glyphs, scale=scale)
     frame.put(start + wide + 1, row + tall - 1, right[1], "title")
     row += tall
