@@ -14,6 +14,7 @@ from evse.config.check_ac import check_ac
 from evse.config.check_access import check_access
 from evse.config.check_io import check_io, recloser_bus
 from evse.config.check_rules import check_leds, check_rules
+from evse.config.check_site import check_grid
 from evse.config.meter_profiles import list_profiles, load_profile
 from evse.config.options import Table, tree
 from evse.config.profiles import nearest
@@ -68,6 +69,7 @@ def check_all(source: Source, problems: Problems, *, files: bool = True) -> None
     _readers(view, problems)
     _ports(view, problems)
     _site(view, problems)
+    check_grid(view.table("site"), {row.get("id") for _, row in view.rows("evse")}, problems)
     check_io(view.table("io"), {row.get("id") for _, row in view.rows("evse")}, problems)
     check_access(view.table("access"), problems)
     check_rules(source.data.get("rule"), view.rows("evse"), problems)
@@ -327,10 +329,11 @@ def _site(view: _View, problems: Problems) -> None:
     limit, static = number(site, table, "limit_w"), number(site, table, "ocpp_limit_w")
     least, efficiency = number(site, table, "min_power_w"), number(site, table, "efficiency_permille")
     meant = site is not None and any(str(key).startswith("limit") for key in site)  # misspelt: told elsewhere
+    meant = meant or (site is not None and "grid" in site)
     if site is not None and isinstance(site.get("meter"), dict) and limit == 0 and static == 0 and not meant:
         problems.add(
             ("site", "meter"),
-            "a site meter without a limit guards nothing; set site.limit_w or remove this table",
+            "a site meter without a limit guards nothing; set site.limit_w, or site.grid for AC EVSEs, or remove this table",
             show=False,
         )
     for key, value in (

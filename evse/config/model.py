@@ -17,6 +17,7 @@ from evse.config.model_access import AccessSection
 from evse.config.model_io import IoSection, RecloserSection
 from evse.config.model_leds import LedSection
 from evse.config.model_rules import RuleSection
+from evse.config.model_site import FuseSection, GridSection
 from evse.domain.base import Frozen
 
 Live = {"x-apply": "live"}
@@ -213,6 +214,8 @@ class SiteSection(Frozen, frozen=True, kw_only=True):
         int, Meta(title="DC output over AC input, permille", ge=500, le=1000, extra_json_schema=Live)
     ] = 950
     meter: MeterSection | None = None
+    grid: GridSection | None = None
+    fuse: Annotated[tuple[FuseSection, ...], Meta(title="Fuses that AC EVSEs share", extra_json_schema=Live)] = ()
 
 
 class OcppSection(Frozen, frozen=True, kw_only=True):

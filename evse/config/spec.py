@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from evse.config.model import EvseSection, GroupSection, StationConfig
+from evse.config.model import EvseSection, GroupSection, SiteSection, StationConfig
 from evse.config.model_ac import AcSection
+from evse.config.model_site import GridSection
 from evse.config.spec_ac import ac_spec
 from evse.config.spec_rules import led_specs, rule_specs
 from evse.domain.ac import ReleaseMode
 from evse.domain.rules import rules_version
-from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec, Topology
+from evse.domain.station import EvseKind, EvseSpec, FuseSpec, GridSpec, GroupSpec, StationSpec, Topology
 
 INSULATION_OHM_PER_V = 100
 """IEC 61851-23: at least 100 ohm per volt of the rated output voltage."""
@@ -63,6 +64,27 @@ def _group(section: GroupSection, homes: dict[int, int]) -> GroupSpec:
     )
 
 
+def _ma(amps: int) -> int:
+    return -1 if amps < 0 else amps * 1000
+
+
+def grid_spec(site: SiteSection) -> GridSpec | None:
+    """Return the connection that AC EVSEs share, None when nothing is said about it."""
+    if site.grid is None and not site.fuse:
+        return None
+    grid = site.grid if site.grid is not None else GridSection()
+    return GridSpec(
+        fuse_ma=grid.fuse_a * 1000,
+        imbalance_ma=_ma(grid.imbalance_a),
+        failsafe_ma=_ma(grid.failsafe_a),
+        nominal_mv=grid.nominal_v * 1000,
+        max_served=grid.pause_policy == "max_served",
+        threshold_ma=grid.threshold_a * 1000,
+        dwell_s=grid.dwell_s,
+        fuses=tuple(FuseSpec(name=f.name, fuse_ma=f.fuse_a * 1000, evses=f.evses) for f in site.fuse),
+    )
+
+
 def station_spec(config: StationConfig) -> StationSpec:
     """Return the station that ``config`` describes: integers in the units of the names."""
     homes = {e.home_group: e.id for e in config.evse if e.home_group}
@@ -85,6 +107,7 @@ def station_spec(config: StationConfig) -> StationSpec:
         rules=rules,
         rules_version=rules_version(rules),
         leds=led_specs(config.led),
+        grid=grid_spec(site),
         light_pct=config.ocpp.light_intensity_pct,
         meter_max_age_ms=max([METER_AGE_MS_MIN, *(METER_AGE_POLLS * p for p in polls)]),
     )

@@ -7,11 +7,11 @@ wiring and limits set from outside. What the vehicle then draws is for the plann
 from __future__ import annotations
 
 from evse.core.ac.cp import MIN_MA
+from evse.core.ac.feedback import meaning
 from evse.core.ac.memory import AcState
 from evse.core.inputs import EvseInputs, Inputs
 from evse.core.state import EvseState, Stage, StationState
-from evse.domain.ac import AcSpec
-from evse.domain.contactor import ContactorFeedback
+from evse.domain.ac import AcSpec, FeedbackType
 from evse.domain.limits import CurrentRequest
 from evse.domain.readings import MeterValues, Sample
 from evse.domain.station import EvseKind, StationSpec
@@ -45,7 +45,7 @@ def _request(
     lines = _lines(ac, a) if known else 3  # which phase is not known: counted on all of them
     meter = _meter(spec, given, now)
     by_line = None if meter is None else meter.current_l_ma
-    draw = _draw(spec, given, meter, lines, now)
+    draw = _draw(spec, ac, given, meter, lines, now)
     asks = w.tx_open and w.stage in _ASKING and not a.cp_pause
     return CurrentRequest(
         evse_id=w.evse_id,
@@ -84,14 +84,15 @@ def _meter(spec: StationSpec, given: EvseInputs | None, now: Instant) -> MeterVa
 
 
 def _draw(
-    spec: StationSpec, given: EvseInputs | None, meter: MeterValues | None, lines: int, now: Instant
+    spec: StationSpec, ac: AcSpec, given: EvseInputs | None, meter: MeterValues | None, lines: int, now: Instant
 ) -> tuple[int, int, int] | None:
     """Return the currents on the lines of the vehicle: nothing behind an open contactor, else what the meter says."""
     board = given.board if given is not None else None
     fresh = isinstance(board, Sample) and now - board.at <= spec.board_max_age_ms * NS_PER_MS
     if isinstance(board, Sample) and fresh:
-        b = board.value
-        if b.contactor is ContactorFeedback.OPEN and not b.lease_active:
+        closed = meaning(board.value.contactor, ac.contactor_feedback)
+        known = closed is False or ac.contactor_feedback is FeedbackType.NONE
+        if known and not board.value.lease_active:
             return 0, 0, 0
     if meter is None:
         return None
