@@ -3,7 +3,7 @@ boards have, profiles of lamps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from evse.config.led_profiles import list_leds
@@ -169,3 +169,15 @@ def _led_outputs(path: Path, row: Row, lamp: object, targets: list[tuple[Path, R
             problems.add((*path, "outputs"), "outputs are numbered from 1; correct it", outputs)
             return
         _within(path, {"outputs": number}, "outputs", "outputs", "digital outputs", targets, problems)
+
+
+def without_leftovers(rule: Row, given: Collection[str]) -> Row:
+    """Return ``rule`` without arguments that mean nothing (any more) with its words; those in ``given`` stay."""
+    options = tree().tables["rule"].options
+    result = dict(rule)
+    for key, (of, words) in (NEEDS | LIKES).items():
+        if key not in given and _word(rule, of) not in words:
+            result[key] = options[key].default
+    if "message" not in given and _word(rule, "status") != "disable":
+        result["message"] = ""
+    return result

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from evse.config.check_rules import without_leftovers
 from evsectl import exits
 from evsectl import tables_rules as tables
 from evsectl.commands.launch import become, report_format
@@ -155,7 +156,7 @@ def edit(
 
 
 def _put(call: Call, number: int, changes: dict[str, Any], done: str) -> int:
-    rule = {**_row(call, number)["rule"], **changes}
+    rule = without_leftovers({**_row(call, number)["rule"], **changes}, changes)
     return _changed(call, call.ask("rule.put", number=number, rule=rule), done)
 
 
@@ -202,7 +203,7 @@ def trace(
     evse: Annotated[int, typer.Option("--evse", help="Only this EVSE", min=0, max=48, metavar="ID")] = 0,
     limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=1000, metavar="N")] = 30,
 ) -> int:
-    """Show which rule fired when, and which one it overrode; newest first."""
+    """Show which rule fired when, newest first."""
     body = call.ask("rule.trace", evse_id=evse, limit=limit)
     emit("RuleStep", body["items"], tables.STEP, call.options, name="seq", empty="No rule has fired since the start.")
     return exits.OK

@@ -86,6 +86,14 @@ def test_refusals_say_what_to_do(
     check_golden("rules-refusals", text)
 
 
+def test_another_action_drops_the_arguments_of_the_old_one(station: FakeStation) -> None:
+    assert run("rule", "edit", "2", "--action", "limit", "--limit-a", "16").code == 0
+    rule = station.rules[1]
+    assert (rule.action, rule.limit_a, rule.output, rule.condition, rule.timer_ms) == ("limit", 16, 0, "error_external", 10)
+    run("rule", "edit", "2", "--action", "lock", "--out", "3")  # named: the station judges it
+    assert station.rules[1].output == 3
+
+
 def test_export_is_what_import_reads(station: FakeStation, tmp_path: Path) -> None:
     file = tmp_path / "rules.toml"
     assert run("rule", "export", "-O", str(file)).code == 0

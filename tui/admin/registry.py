@@ -32,6 +32,7 @@ PLACES: Final[tuple[Place, ...]] = tuple(
         ("9", "Tunnel"),
         ("0", "PLC"),
         ("T", "Meters"),
+        ("A", "Rules"),
         ("L", "Logs"),
         ("M", "Maint"),
         ("K", "License"),
