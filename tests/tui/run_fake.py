@@ -1,7 +1,7 @@
 """A screen on the terminal against the fake station, for tests over a pty and for looking at it.
 
 USR1 lets the kiosk's own clock (not the station's) go on by a minute.
-``python -m tests.tui.run_fake kiosk|admin [--guest] [--idle] [--frozen] [--crash] [--drift] [the options of the program]``
+``python -m tests.tui.run_fake kiosk|admin [--guest] [--idle] [--frozen] [--crash] [--drift] [--nobody] [the options of the program]``
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from evse.access.roles import Role
+from evse.api.models_whitelist import WhitelistWait, WhitelistWindow
 from evse.api.sd_notify import ServiceManager
+from evse.api.service import Caller
 from evse.domain.session import ChargingState, SessionPhase
 from evse.units import NS_PER_S
 from tests._support.fake_service import FakeStation, LocalClient
@@ -31,9 +33,17 @@ IDLE: Final[dict[str, Any]] = {
 """What makes the connector that charges a free one."""
 
 
+class Nobody(FakeStation):
+    """A station where nobody shows a card while it learns."""
+
+    async def whitelist_window(self, request: WhitelistWait, caller: Caller) -> WhitelistWindow:
+        await asyncio.sleep(request.seconds)
+        return await super().whitelist_window(WhitelistWait(number=request.number), caller)
+
+
 def make(args: argparse.Namespace) -> ScreenApp:
     """Return the app that the arguments ask for."""
-    station = FakeStation()
+    station = Nobody() if args.nobody else FakeStation()
     if args.idle:
         station.set_evse(1, **IDLE)
     client = LocalClient(station, Role.GUEST if args.guest or args.what == "kiosk" else Role.OPERATOR)
@@ -99,7 +109,7 @@ def main() -> int:
     parser.add_argument("what", choices=["kiosk", "admin"])
     parser.add_argument("--lang", default="")
     parser.add_argument("--dump", default="")
-    for name in ("--readonly", "--idle", "--guest", "--frozen", "--crash", "--drift"):
+    for name in ("--readonly", "--idle", "--guest", "--frozen", "--crash", "--drift", "--nobody"):
         parser.add_argument(name, action="store_true")
     args = parser.parse_args()
     return run_app(make(args), start_log("fake", args.log))
