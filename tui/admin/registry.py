@@ -32,6 +32,7 @@ PLACES: Final[tuple[Place, ...]] = tuple(
         ("9", "Tunnel"),
         ("0", "PLC"),
         ("T", "Meters"),
+        ("W", "Whitelist"),
         ("A", "Rules"),
         ("L", "Logs"),
         ("M", "Maint"),
