@@ -75,7 +75,7 @@ def recorder(connectors: int = 2) -> list[Figure]:
             book.add(*row)
 
     took = median_us(record, 5) / len(rows)
-    chunk = len(book._chunks[-1])
+    chunk = len(book._chunks[-1][1])
     return [
         Figure(name=f"recorder, {connectors} connectors, per tick", value=took, unit="µs", budget=None),
         Figure(

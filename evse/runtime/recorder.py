@@ -52,7 +52,7 @@ class Recorder:
 
     def __init__(self, spec: StationSpec) -> None:
         self._spec = spec
-        self._chunks: deque[bytes] = deque(maxlen=CHUNKS_MAX)
+        self._chunks: deque[tuple[int, bytes]] = deque(maxlen=CHUNKS_MAX)  # ticks of a chunk, and the chunk
         self._open = bytearray()
         self._count = 0
         self._last_outputs: Outputs | None = None
@@ -77,7 +77,7 @@ class Recorder:
     def cut(self) -> None:
         """End the chunk: the next tick begins one with the state before it, whatever the shell has changed in it."""
         if self._count:
-            self._chunks.append(zlib.compress(bytes(self._open), 1))
+            self._chunks.append((self._count, zlib.compress(bytes(self._open), 1)))
             self._open.clear()
             self._count = 0
 
@@ -91,11 +91,11 @@ class Recorder:
     @property
     def ticks(self) -> int:
         """Ticks held now."""
-        return len(self._chunks) * CHUNK_TICKS + self._count
+        return sum(ticks for ticks, _ in self._chunks) + self._count
 
     def dump(self, path: Path, *, reason: str, version: str) -> int:
         """Write everything held to ``path`` (replaced atomically); return the number of bytes."""
-        chunks = list(self._chunks)
+        chunks = [chunk for _, chunk in self._chunks]
         if self._open:
             chunks.append(zlib.compress(bytes(self._open), 1))
         header = json.dumps(
