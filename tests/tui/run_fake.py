@@ -1,7 +1,7 @@
 """A screen on the terminal against the fake station, for tests over a pty and for looking at it.
 
 USR1 lets the kiosk's own clock (not the station's) go on by a minute.
-``python -m tests.tui.run_fake kiosk|admin [--guest] [--idle] [--frozen] [--crash] [--drift] [--nobody] [the options of the program]``
+``python -m tests.tui.run_fake kiosk|admin [--guest] [--ac] [--idle] [--frozen] [--crash] [--drift] [--nobody] [the options of the program]``
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from evse.access.roles import Role
 from evse.api.models_whitelist import WhitelistWait, WhitelistWindow
 from evse.api.sd_notify import ServiceManager
@@ -23,6 +25,7 @@ from evse.api.service import Caller
 from evse.domain.session import ChargingState, SessionPhase
 from evse.units import NS_PER_S
 from tests._support.fake_service import FakeStation, LocalClient
+from tests.tui.ac_data import ac_meters, twelve
 from tui.app_base import ScreenApp, options, profile_from, run_app, start_log
 from tui.state.store import Store
 
@@ -44,6 +47,9 @@ class Nobody(FakeStation):
 def make(args: argparse.Namespace) -> ScreenApp:
     """Return the app that the arguments ask for."""
     station = Nobody() if args.nobody else FakeStation()
+    if args.ac:
+        station.set_view(evses=twelve())
+        station.meters = ac_meters().items
     if args.idle:
         station.set_evse(1, **IDLE)
     client = LocalClient(station, Role.GUEST if args.guest or args.what == "kiosk" else Role.OPERATOR)
@@ -100,7 +106,13 @@ async def drift(station: FakeStation) -> None:
         number += 1
         watt = 17_600 + number * 137 % 900
         current = watt * 1_000_000 // 391_200
-        station.set_evse(1, power_w=watt, current_ma=current, voltage_mv=391_200 + number * 731 % 9000)
+        changes: dict[str, Any] = {"power_w": watt, "current_ma": current, "voltage_mv": 391_200 + number * 731 % 9000}
+        if (ac := station.evse(1).ac) is not None:
+            amps = (15_000 + number * 137 % 900, 15_100 + number * 231 % 800, 14_900 + number * 89 % 950)
+            volts = (229_000 + number * 731 % 3000, 228_500 + number * 611 % 3000, 230_000 + number * 433 % 3000)
+            changes |= {"current_ma": amps[0], "voltage_mv": volts[0]}
+            changes["ac"] = msgspec.structs.replace(ac, current_l_ma=amps, voltage_l_mv=volts)
+        station.set_evse(1, **changes)
 
 
 def main() -> int:
@@ -109,7 +121,7 @@ def main() -> int:
     parser.add_argument("what", choices=["kiosk", "admin"])
     parser.add_argument("--lang", default="")
     parser.add_argument("--dump", default="")
-    for name in ("--readonly", "--idle", "--guest", "--frozen", "--crash", "--drift", "--nobody"):
+    for name in ("--ac", "--readonly", "--idle", "--guest", "--frozen", "--crash", "--drift", "--nobody"):
         parser.add_argument(name, action="store_true")
     args = parser.parse_args()
     return run_app(make(args), start_log("fake", args.log))
