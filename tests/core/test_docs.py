@@ -18,6 +18,12 @@ def test_every_event_kind_is_documented_and_none_is_invented() -> None:
     assert used == listed
 
 
+def test_every_event_of_the_shell_is_documented_and_none_is_invented() -> None:
+    used = set(re.findall(r'announce\("([a-z]+\.[a-z_]+)"', source("evse/runtime")))
+    text = (ROOT / "docs/events.md").read_text().split("## Events of the shell")[1]
+    assert used and used == set(re.findall(r"`([a-z]+\.[a-z_]+)`", text))
+
+
 def test_every_law_and_rule_is_in_the_safety_table_with_tests_that_exist() -> None:
     text = (ROOT / "docs/safety.md").read_text()
     laws = {f"L{int(n):02d}" for n in re.findall(r",\s+(\d+),\s+f?\"", (ROOT / "tests/_support/laws.py").read_text())}
