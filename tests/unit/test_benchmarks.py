@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks.__main__ as table
-from benchmarks import bench_core, bench_planner_budget, bench_process, bench_screens, bench_wire
+from benchmarks import bench_access, bench_core, bench_planner_budget, bench_process, bench_screens, bench_wire
 from benchmarks.plants import charging_trace, config_text
 from benchmarks.timing import Figure, median_us
 from evse.config.load import parse_config
@@ -41,6 +41,12 @@ def test_the_codecs_run() -> None:
     assert all(f.value > 0 for f in figures)
 
 
+def test_a_card_in_a_long_list_costs_what_it_costs_in_a_short_one() -> None:
+    lookup, ratio, search = bench_access.run(rounds=2)
+    assert lookup.met and search.value > 0
+    assert 0 < ratio.value < 20, "also on a busy machine; a search through the list is 5000 times as long"
+
+
 def test_every_planner_case_of_the_table_exists() -> None:
     assert set(bench_planner_budget.BUDGETS) <= set(bench_planner_budget.cases())
 
@@ -69,7 +75,7 @@ def test_a_missed_budget_is_named_and_fails(tmp_path: Path, monkeypatch: pytest.
     good = Figure(name="fast thing", value=1.0, unit="ms", budget=2.0)
     bad = Figure(name="slow thing", value=3.0, unit="ms", budget=2.0, note="why")
     free = Figure(name="free thing", value=9.0, unit="ms", budget=None)
-    modules = (bench_core, bench_wire, bench_planner_budget, bench_process, bench_screens)
+    modules = (bench_core, bench_wire, bench_access, bench_planner_budget, bench_process, bench_screens)
     for module in modules:
         monkeypatch.setattr(module, "run", list)
     monkeypatch.setattr(bench_core, "run", lambda: [good, free])
