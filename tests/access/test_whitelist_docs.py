@@ -1,4 +1,4 @@
-"""What docs/charging-release.md says about the whitelist is what the program does."""
+"""What docs/whitelist.md says is what the program does."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from evse.domain.whitelist import Kind
 from evse.units import NS_PER_S
 from evsectl.commands.whitelist import app
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "charging-release.md").read_text(encoding="utf-8")
-SECTION = TEXT.partition("## The whitelist")[2].partition("\n## ")[0]
-COMMANDS = re.findall(r"^(evsectl whitelist .*?)(?:\s+#.*)?$", SECTION, re.MULTILINE)
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "whitelist.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^(evsectl whitelist .*?)(?:\s+#.*)?$", PAGE, re.MULTILINE)
 BEFORE = 1_700_000_000 * NS_PER_S
-EXAMPLE = re.search(r"```csv\n(.*?)```", SECTION, re.DOTALL)
+EXAMPLE = re.search(r"```csv\n(.*?)```", PAGE, re.DOTALL)
 
 
 def example() -> Whitelist:
@@ -37,11 +36,11 @@ def test_the_example_file_is_one() -> None:
 
 
 def test_a_date_is_its_midnight_in_utc() -> None:
-    assert "with 2027-12-31 the last whole day is the 30th" in SECTION
+    assert "with 2027-12-31 the last whole day is the 30th" in PAGE
     end = csv.parse_time("2027-12-31T00:00:00Z")
     assert csv.parse_time("2027-12-31") == end
-    assert example().decide("07A47731", 2, end - 1) is Verdict.ALLOWED
-    assert example().decide("07A47731", 2, end) is Verdict.EXPIRED
+    assert example().decide("0010BADA5501", 2, end - 1) is Verdict.ALLOWED
+    assert example().decide("0010BADA5501", 2, end) is Verdict.EXPIRED
 
 
 def test_an_entry_for_one_connector_goes_before_the_one_for_all() -> None:
@@ -50,8 +49,8 @@ def test_an_entry_for_one_connector_goes_before_the_one_for_all() -> None:
 
 
 def test_the_limits_are_the_programs() -> None:
-    assert f"at most {ENTRIES_MAX:,} entries".replace(",", " ") in SECTION
-    assert f"up to {NAME_MAX} characters" in SECTION
+    assert f"up to {ENTRIES_MAX:,} entries".replace(",", " ") in PAGE
+    assert f"up to {NAME_MAX} characters" in PAGE
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -63,4 +62,4 @@ def test_every_command_of_the_page_is_understood(line: str) -> None:
 
 
 def test_the_page_has_commands() -> None:
-    assert {line.split()[2] for line in COMMANDS} == {"learn", "import", "export"}
+    assert {line.split()[2] for line in COMMANDS} == {"learn", "list", "edit", "export"}
