@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from evsectl import tables as t
+from evsectl import tables_ac as ta
 from evsectl.layout import RED, Column, Row, Screen, clean, fit, paint, pairs, plain, table, wrap
 
 
@@ -216,7 +217,7 @@ def fault_card(item: Row, where: Screen) -> str:
 
 
 def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
-    """Limits in force, the plan, and who owns which module group."""
+    """Limits in force, the plan, shares of AC EVSEs, and who owns which module group."""
     s = body["settings"]
     plan = body["plan"]
     rows = [
@@ -229,7 +230,12 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
         ("Plan", _plan(plan)),
     ]
     text = pairs(rows, where)
-    for items, columns in ((plan["allocations"] if plan else [], t.ALLOCATION), (body["groups"], t.GROUP)):
+    tables = (
+        (plan["allocations"] if plan else [], t.ALLOCATION),
+        (plan["currents"] if plan else [], ta.SHARE),
+        (body["groups"], t.GROUP),
+    )
+    for items, columns in tables:
         if items:
             shown = [column for column in columns if wide or not column.wide]
             text += "\n" + table(items, shown if wide else fit(items, shown, where), where=where)

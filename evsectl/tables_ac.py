@@ -118,6 +118,16 @@ def _limit_style(row: Row) -> str:
     return YELLOW if row["ignored"] or row["stale"] else ""
 
 
+SHARE = [
+    Column("EVSE", "evse_id", right=True),
+    Column("WANTS A", lambda r: amps(r["requested_ma"]), right=True),
+    Column("TARGET A", lambda r: amps(r["target_ma"]), right=True),
+    Column("GETS A", lambda r: amps(r["assigned_ma"]), right=True),
+    Column("PHASES", lambda r: " ".join(f"L{k + 1}" for k in r["phases"])),
+    Column("PAUSED", "paused"),
+    Column("WHY", "detail", flex=True),
+]
+
 DYNAMIC = [
     Column("NAME", "name"),
     Column("EVSE", "evse_id", right=True),

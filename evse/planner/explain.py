@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evse.domain.base import Frozen
-from evse.domain.limits import Allocation, LimitEntry, LimitSource, Plan, PowerLimit
+from evse.domain.limits import Allocation, CurrentAllocation, LimitEntry, LimitSource, Plan, PowerLimit
 from evse.domain.session import SessionPhase
 from evse.domain.view import EvseView
 from evse.planner.live import PlannerSettingsW, cap_name
@@ -60,6 +60,13 @@ _CORE_WORDS = {
     LimitSource.OCPP_STATIC: "static OCPP limit",
     LimitSource.CSMS: "CSMS limit",
     LimitSource.PLAN: "planner's share",
+    LimitSource.GRID: "limit of the grid connection",
+    LimitSource.EVSE: "wiring of the station",
+    LimitSource.DYNAMIC: "dynamic limit",
+    LimitSource.FALLBACK: "fallback limit",
+    LimitSource.RULE: "limit of an event action",
+    LimitSource.OVER_CURRENT: "reduction for over-current",
+    LimitSource.OUT_OF_BALANCE: "limit for unbalanced load",
 }
 
 
@@ -133,6 +140,9 @@ def explain(
 
     The limit that the core reports as binding counts first; where that is the plan, the plan's own reason is told.
     """
+    if view.ac is not None:
+        share = next((c for c in plan.currents if c.evse_id == view.evse_id), None) if plan is not None else None
+        return _explain_ac(view, share)
     row = next((a for a in plan.allocations if a.evse_id == view.evse_id), None) if plan is not None else None
     core = view.limits[0] if view.limits and view.limits[0].binds else None
     binding = core.source if core is not None else (row.binding if row is not None else LimitSource.PLAN)
@@ -158,6 +168,26 @@ def explain(
     return ExplanationText(
         evse_id=view.evse_id, offered_w=view.offered_w, text=f"{who} {gets}: {reason}", limits=limits
     )
+
+
+def _explain_ac(view: EvseView, share: CurrentAllocation | None) -> ExplanationText:
+    """An AC EVSE: current per phase; the planner's own reason where its share binds."""
+    core = view.limits[0] if view.limits and view.limits[0].binds else None
+    if view.phase is SessionPhase.FAULTED and view.faults:
+        reason = f"fault {view.faults[0].code.value}: {view.faults[0].detail}"
+    elif view.offered_w <= 0 and (view.phase in _QUIET or core is None):
+        reason = _QUIET.get(view.phase, "nothing is offered now")
+    elif core is None:
+        reason = "nothing limits it"
+    elif core.source is LimitSource.PLAN and share is not None and share.detail:
+        reason = share.detail
+    else:
+        most = "" if core.current_ma is None else f" of {core.current_ma / 1000:.1f} A"
+        reason = f"the {_CORE_WORDS[core.source]}{most} binds" + _bracket(core.age_s, core.detail)
+    current = view.ac.offered_ma if view.ac is not None else 0
+    gets = f"gets {current / 1000:.1f} A per phase" if current else "gets nothing"
+    text = f"Connector {view.evse_id} {gets}: {reason}"
+    return ExplanationText(evse_id=view.evse_id, offered_w=view.offered_w, text=text, limits=view.limits)
 
 
 def site_words(settings: PlannerSettingsW) -> str:

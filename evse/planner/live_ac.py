@@ -132,7 +132,7 @@ class _Planner:
         self.grid, self.site_w, self.dc, self.requests = grid, site_w, dc, requests
         self.site, self.memory, self.now, self.lost = site, memory, now, lost
         self.node_of = {e: f"fuse {f.name}" for f in grid.fuses for e in f.evses}
-        self.points = {r.evse_id: memory.point(r.evse_id) for r in (*requests, *dc)}
+        self.points = {i: memory.point(i) for i in (*(r.evse_id for r in requests), *(ask.evse_id for ask in dc))}
         self.turns = any(p.asks and not p.share_ma and not self._recent(p) for p in self.points.values())
         self.nodes = self._nodes()
         self.connector: dict[str, AcConnector] = {}
@@ -161,7 +161,7 @@ class _Planner:
             AcNode(id="own", parent="grid", limit_ma=_phases(own), limit_w=self.site_w, background_ma=_phases(excess["own"])),
             *(
                 AcNode(
-                    id=f"fuse {f.name}", parent="own", limit_ma=(f.fuse_ma,) * PHASES,
+                    id=f"fuse {f.name}", parent="own", limit_ma=_phases((f.fuse_ma,) * PHASES),
                     background_ma=_phases(excess[f"fuse {f.name}"] if f.evses else (0, 0, 0)),
                 )
                 for f in grid.fuses

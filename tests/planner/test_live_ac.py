@@ -9,12 +9,16 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource
+from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitEntry, LimitSource, Plan
+from evse.domain.session import SessionPhase
 from evse.domain.station import FuseSpec, GridSpec
 from evse.planner.ac_problem import ROTATIONS, Phases
+from evse.planner.explain import explain
+from evse.planner.live import PlannerSettingsW
 from evse.planner.live_ac import DcAsk, plan_ac
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.units import NS_PER_MS, NS_PER_S, Instant
+from tests._support.fake_ac import ac_evse
 
 STEP_NS = 250 * NS_PER_MS
 
@@ -343,3 +347,37 @@ def test_twelve_points_are_planned_in_less_than_five_milliseconds() -> None:
         park.step()
         took.append(time.perf_counter_ns() - began)
     assert sorted(took)[len(took) // 2] < 5 * NS_PER_MS
+
+
+# -- in words -----------------------------------------------------------------------------------------------------------
+
+
+def _told(offered_ma: int, rows: tuple[LimitEntry, ...], phase: SessionPhase = SessionPhase.CHARGING, detail: str = "") -> str:
+    """The sentence about EVSE 3 with these limits, and a plan whose reason is ``detail``."""
+    raw = ac_evse(3)
+    assert raw.ac is not None
+    view = msgspec.structs.replace(
+        raw, offered_w=offered_ma * 690 // 1000, limits=rows, phase=phase, faults=(),
+        ac=msgspec.structs.replace(raw.ac, offered_ma=offered_ma),
+    )  # fmt: skip
+    share = CurrentAllocation(evse_id=3, requested_ma=0, target_ma=0, assigned_ma=0, phases=(0,), detail=detail)
+    plan = Plan(version=1, allocations=(), groups=(), site_limit_w=0, currents=(share,) if detail else ())
+    return explain(view, plan, PlannerSettingsW(), 0).text
+
+
+def test_the_reason_of_the_planner_is_told_where_its_share_binds() -> None:
+    rows = (LimitEntry(source=LimitSource.PLAN, power_w=4_140, binds=True, current_ma=6_000, detail="x"),)
+    assert _told(6_000, rows, detail="the fuse is full on L1") == "Connector 3 gets 6.0 A per phase: the fuse is full on L1"
+    assert _told(0, rows, detail="paused, no room") == "Connector 3 gets nothing: paused, no room"
+
+
+def test_every_other_source_of_a_limit_has_words() -> None:
+    for source in LimitSource:
+        rows = (LimitEntry(source=source, power_w=11_040, binds=True, current_ma=16_000, age_s=10, detail="why"),)
+        text = _told(16_000, rows)
+        assert text.startswith("Connector 3 gets 16.0 A per phase: the ") and "of 16.0 A binds (why 10 s ago)" in text
+
+
+def test_an_idle_connector_says_why() -> None:
+    assert _told(0, (), SessionPhase.IDLE) == "Connector 3 gets nothing: no vehicle is plugged in"
+    assert _told(0, (), SessionPhase.CHARGING) == "Connector 3 gets nothing: nothing is offered now"

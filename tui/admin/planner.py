@@ -9,6 +9,7 @@ from textual.binding import BindingType
 
 from evse.api.models import Explanation, Explanations, PlannerChange, PlannerSettings, PlannerState
 from tui import format as fmt
+from tui.admin.planner_ac import paint_shares
 from tui.admin.registry import register
 from tui.admin.section import SectionScreen, list_bindings
 from tui.driver.glyphs import Glyphs
@@ -243,9 +244,15 @@ def paint_planner(
         ],
     )  # fmt: skip
     y = max(left, right)
-    rule(frame, y, glyphs)
-    frame.put(1, y, " Assignments ", "title")
-    y = _assignments(frame, state, table, y + 1, glyphs)
+    shares = state.plan.currents if state.plan is not None else ()
+    if state.groups or not shares:
+        rule(frame, y, glyphs)
+        frame.put(1, y, " Assignments ", "title")
+        y = _assignments(frame, state, table, y + 1, glyphs)
+    if shares:
+        rule(frame, y, glyphs)
+        frame.put(1, y, " Shares of AC connectors ", "title")
+        y = paint_shares(frame, y + 1, shares, min(len(shares) + 1, max(3, (frame.height - y) // 2)))
     rule(frame, y, glyphs)
     frame.put(1, y, " Why each connector gets what it gets ", "title")
     y += 1
