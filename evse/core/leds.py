@@ -35,19 +35,22 @@ Marks = tuple[tuple[LedCondition, Instant], ...]
 
 def step(t: Tick) -> None:
     """Set the lamps of every AC EVSE: `out_led_rgb`, `out_rfid_rgb`, `out_buzzer`, and the outputs that are lamps."""
+    leds = t.spec.leds
+    common, own = specs_of(leds, 0), {led.evse_id for led in leds}
     for conn in t.conns:
         if conn.spec.kind is EvseKind.AC:
-            _note_cards(t, conn)
+            if t.events:
+                _note_cards(t, conn)
             conn.a.out_marks = marks(conn.a.out_marks, standing(t, conn), t.now)
-            _show(t, conn)
+            _show(t, conn, specs_of(leds, conn.spec.evse_id) if conn.spec.evse_id in own else common)
 
 
-def _show(t: Tick, conn: Conn) -> None:
+def _show(t: Tick, conn: Conn, leds: list[LedSpec]) -> None:
     a = conn.a
     a.out_led_rgb = a.out_rfid_rgb = 0
     a.out_buzzer = False
     outputs = 0
-    for led in specs_of(t.spec.leds, conn.spec.evse_id):
+    for led in leds:
         rgb = colour(led, a.out_marks, t.now, t.spec.light_pct)
         if led.lamp is Lamp.STATUS:
             a.out_led_rgb = rgb
@@ -91,24 +94,24 @@ def standing(t: Tick, conn: Conn) -> list[LedCondition]:
     failure, error = _faults((*t.faults, *conn.w.faults))
     flows = w.lease and w.stage is Stage.CURRENT and w.offered_ma > 0
     cp = conn.b.cp if conn.b is not None else CpState.UNKNOWN
-    found = {
-        c.INIT: conn.b is None and not error and not failure and t.now - t.state.started_at <= START_GRACE,
-        c.UPDATING: t.inputs.updating,
-        c.FAILURE: failure,
-        c.ERROR: error,
-        c.AUTH_PENDING: w.auth is AuthState.WAITING,
-        c.AUTH_REJECTED: bool(a.out_rejected_at) and t.now - a.out_rejected_at < CARD_SHOWN,
-        c.AUTH_ACCEPTED: bool(a.out_accepted_at) and t.now - a.out_accepted_at < CARD_SHOWN,
-        c.DEACTIVATED: not conn.operative,
-        c.VENTILATION_1: flows and cp is CpState.D,
-        c.CHARGE_1: flows and cp is CpState.C,
-        c.VENTILATION_REQUEST: w.tx_open and not flows and cp is CpState.D,
-        c.CHARGE_REQUEST: w.tx_open and not flows and cp is CpState.C,
-        c.CONNECTED: w.plugged,
-        c.RESERVED: bool(w.reserved_deadline),
-        c.READY: w.stage is Stage.EMPTY and conn.operative and not conn.blocked,
-    }
-    return [condition for condition in LedCondition if found[condition]]
+    found = (
+        (conn.b is None and not error and not failure and t.now - t.state.started_at <= START_GRACE, c.INIT),
+        (t.inputs.updating, c.UPDATING),
+        (failure, c.FAILURE),
+        (error, c.ERROR),
+        (w.auth is AuthState.WAITING, c.AUTH_PENDING),
+        (a.out_rejected_at and t.now - a.out_rejected_at < CARD_SHOWN, c.AUTH_REJECTED),
+        (a.out_accepted_at and t.now - a.out_accepted_at < CARD_SHOWN, c.AUTH_ACCEPTED),
+        (not conn.operative, c.DEACTIVATED),
+        (flows and cp is CpState.D, c.VENTILATION_1),
+        (flows and cp is CpState.C, c.CHARGE_1),
+        (w.tx_open and not flows and cp is CpState.D, c.VENTILATION_REQUEST),
+        (w.tx_open and not flows and cp is CpState.C, c.CHARGE_REQUEST),
+        (w.plugged, c.CONNECTED),
+        (w.reserved_deadline, c.RESERVED),
+        (w.stage is Stage.EMPTY and conn.operative and not conn.blocked, c.READY),
+    )
+    return [condition for stands, condition in found if stands]
 
 
 def _faults(records: tuple[FaultRecord, ...]) -> tuple[bool, bool]:
@@ -135,11 +138,12 @@ def marks(before: Marks, now_standing: list[LedCondition], now: Instant) -> Mark
 
 def shown(led: LedSpec, marks_: Marks, now: Instant) -> tuple[LedBehaviour, DurationNs] | None:
     """Return the behaviour that counts now and its age; None = the lamp is dark."""
-    by = {behaviour.condition: behaviour for behaviour in led.behaviours}
     for condition, since in marks_:
-        behaviour = by.get(condition)
-        if behaviour is not None and (not behaviour.duration_ms or now - since < behaviour.duration_ms * NS_PER_MS):
-            return behaviour, now - since
+        for behaviour in led.behaviours:
+            if behaviour.condition is condition:
+                if not behaviour.duration_ms or now - since < behaviour.duration_ms * NS_PER_MS:
+                    return behaviour, now - since
+                break
     return None
 
 
@@ -152,6 +156,8 @@ def colour(led: LedSpec, marks_: Marks, now: Instant, light_pct: int = 100) -> i
     # outputs are on or off: brightness is for lamps that have one
     pct = 100 if led.lamp is Lamp.OUTPUTS else behaviour.brightness_pct * light_pct // 100
     share = level_permille(behaviour, age) * pct
+    if share == 100_000 or not share:
+        return behaviour.rgb if share else 0
     return sum((behaviour.rgb >> shift & 0xFF) * share // 100_000 << shift for shift in (16, 8, 0))
 
 

@@ -17,6 +17,8 @@ What the manual (see `evse.domain.rules`) says and what it leaves open:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 import msgspec
@@ -40,7 +42,6 @@ from evse.domain.rules import (
     RuleRun,
     RuleStation,
     RuleStatus,
-    slot_of,
 )
 from evse.domain.signals import CpState
 from evse.units import NS_PER_MS, Instant
@@ -70,45 +71,56 @@ class RuleLevels(msgspec.Struct, frozen=True, kw_only=True):
     pulsing: int = 0
 
 
-def evaluate(rules: tuple[Rule, ...], memory: RuleMemory, facts: RuleFacts, now: Instant) -> RuleMemory:
+NOTHING = RuleLevels()
+
+
+def evaluate(rules: Sequence[Rule], memory: RuleMemory, facts: RuleFacts, now: Instant) -> RuleMemory:
     """Return the memory after one pass through ``rules`` (those of one EVSE, in their order)."""
     marks = _marks(memory.marks, facts)
     happened = _edges(memory.marks, marks, facts)
-    rising = marks & ~memory.marks & _INPUTS if memory.marks >= 0 else 0
-    falling = memory.marks & ~marks & _INPUTS if memory.marks >= 0 else 0
+    known = memory.marks >= 0 and marks != memory.marks
+    rising = marks & ~memory.marks & _INPUTS if known else 0
+    falling = memory.marks & ~marks & _INPUTS if known else 0
     began = {run.number: run.since for run in memory.runs}  # those that have just run out go on when they trigger again
     runs = {run.number: run for run in memory.runs if not run.until or run.until > now}
-    slots = {rule.number: slot_of(rule) for rule in rules}
     if RuleEvent.EV_DISCONNECTED in happened:
         _forget_release(rules, runs)
-    by = {slots[n]: n for n, run in runs.items() if not run.until and slots.get(n, -1) >= 0}
+    by = {run.slot: n for n, run in runs.items() if not run.until and run.slot >= 0}
+    met: dict[RuleCondition, bool] = {RuleCondition.ACTIVE: True}  # asked once per pass
     for rule in rules:
-        number, slot = rule.number, slots[rule.number]
-        if _happens(rule, happened, rising, falling) and holds(rule, facts):
-            since = now if rule.event is not RuleEvent.ALWAYS else began.get(number, now)
-            _trigger(rule, slots, runs, since, now)
-            if slot >= 0:
-                by[slot] = number
-        elif slot >= 0 and number in runs and runs[number].until:
+        number, slot, event, condition = rule.number, rule.slot, rule.event, rule.condition
+        if event is RuleEvent.ALWAYS or _happens(rule, happened, rising, falling):
+            true = met.get(condition)
+            if true is None:
+                true = holds(rule, facts)
+                if condition not in _WITH_ARGUMENTS:
+                    met[condition] = true
+            if true:
+                since = began.get(number, now) if event is RuleEvent.ALWAYS else now
+                _trigger(rule, runs, since, now)
+                if slot >= 0:
+                    by[slot] = number
+                continue
+        if slot >= 0 and number in runs and runs[number].until:
             by[slot] = number
-    after = RuleMemory(marks, tuple(runs[n] for n in sorted(runs)), tuple(sorted(by.items())))
+    after = RuleMemory(marks, tuple([runs[n] for n in sorted(runs)]), tuple(sorted(by.items())))
     return memory if after == memory else after
 
 
-def _trigger(rule: Rule, slots: dict[int, int], runs: dict[int, RuleRun], since: Instant, now: Instant) -> None:
+def _trigger(rule: Rule, runs: dict[int, RuleRun], since: Instant, now: Instant) -> None:
     """Start or prolong the action of ``rule`` and end those that it revokes."""
-    slot, moment = slots[rule.number], rule.event is not RuleEvent.ALWAYS
-    if slot >= 0:
-        for other in [n for n in runs if n != rule.number and slots.get(n) == slot]:
+    slot, moment, number = rule.slot, rule.event is not RuleEvent.ALWAYS, rule.number
+    if slot >= 0 and (moment or not rule.timer_ms):
+        for other in [n for n, run in runs.items() if run.slot == slot and n != number]:
             if (not rule.timer_ms and not runs[other].until) or (moment and runs[other].until):
                 del runs[other]
     if rule.timer_ms:
-        runs[rule.number] = RuleRun(rule.number, since, now + rule.timer_ms * NS_PER_MS)
+        runs[number] = RuleRun(number, slot, since, now + rule.timer_ms * NS_PER_MS)
     elif slot >= 0:
-        runs[rule.number] = RuleRun(rule.number, since, 0)
+        runs[number] = RuleRun(number, slot, since, 0)
 
 
-def _forget_release(rules: tuple[Rule, ...], runs: dict[int, RuleRun]) -> None:
+def _forget_release(rules: Sequence[Rule], runs: dict[int, RuleRun]) -> None:
     """A release that a rule has given without a timer is for one vehicle."""
     for rule in rules:
         given = rule.action is RuleAction.ENABLE_CHARGING and rule.status is RuleStatus.ENABLE
@@ -126,11 +138,11 @@ def _marks(before: int, facts: RuleFacts) -> int:
     return marks | (max(before, 0) & (_INPUTS | _PLUG)) if before >= 0 else -1
 
 
-def _edges(before: int, after: int, facts: RuleFacts) -> set[RuleEvent]:
+def _edges(before: int, after: int, facts: RuleFacts) -> AbstractSet[RuleEvent]:
     """Return the events of this tick, those of digital inputs left out."""
+    if before < 0 or after < 0 or before == after:
+        return facts.happened
     happened = set(facts.happened)
-    if before < 0 or after < 0:
-        return happened
     for bit, up, down in (
         (_PLUG, RuleEvent.PLUG_CONNECTED, RuleEvent.PLUG_DISCONNECTED),
         (_VEHICLE, RuleEvent.EV_CONNECTED, RuleEvent.EV_DISCONNECTED),
@@ -144,23 +156,21 @@ def _edges(before: int, after: int, facts: RuleFacts) -> set[RuleEvent]:
     return happened
 
 
-def _happens(rule: Rule, happened: set[RuleEvent], rising: int, falling: int) -> bool:
-    match rule.event:
-        case RuleEvent.ALWAYS:
-            return True
-        case RuleEvent.INPUT_RISING:
-            return _bit(rising, rule.event_input)
-        case RuleEvent.INPUT_FALLING:
-            return _bit(falling, rule.event_input)
-        case RuleEvent.NEVER:
-            return False
-        case _:
-            return rule.event in happened
+def _happens(rule: Rule, happened: AbstractSet[RuleEvent], rising: int, falling: int) -> bool:
+    """Return True when the event of ``rule``, which is not ALWAYS, has happened on this tick."""
+    event = rule.event
+    if event is RuleEvent.INPUT_RISING:
+        return _bit(rising, rule.event_input)
+    if event is RuleEvent.INPUT_FALLING:
+        return _bit(falling, rule.event_input)
+    return event in happened and event is not RuleEvent.NEVER
 
 
 def _bit(bits: int, number: int) -> bool:
     return number > 0 and bool(bits >> (number - 1) & 1)
 
+
+_WITH_ARGUMENTS = INPUT_CONDITIONS | ANALOG_CONDITIONS | PP_CONDITIONS
 
 _STATUS = {
     RuleCondition.STATUS_A: CpState.A,
@@ -251,8 +261,10 @@ def _plain(condition: RuleCondition, facts: RuleFacts) -> bool:
             return False  # NEVER
 
 
-def levels(rules: tuple[Rule, ...], memory: RuleMemory, now: Instant) -> RuleLevels:
+def levels(rules: Sequence[Rule], memory: RuleMemory, now: Instant) -> RuleLevels:
     """Return what the rules want now."""
+    if not memory.by:
+        return NOTHING
     found = {rule.number: rule for rule in rules}
     since = {run.number: run.since for run in memory.runs}
     release: bool | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from evse.core.rule_engine import RuleMemory
@@ -18,7 +20,6 @@ from evse.domain.rules import (
     RuleEvent,
     RuleStatus,
     slot_name,
-    slot_of,
 )
 
 C = RuleCondition
@@ -57,7 +58,7 @@ def action_text(rule: Rule) -> str:
     if rule.action is RuleAction.LIMIT:
         return f"limit {rule.limit_ma // 1000} A"
     if rule.action in STATUS_ACTIONS:
-        text = f"{slot_name(slot_of(rule))} {rule.status.value}"
+        text = f"{slot_name(rule.slot)} {rule.status.value}"
         return f'{text} "{rule.message}"' if rule.message else text
     if word.startswith("output_"):
         text = f"output {rule.output} {word.removeprefix('output_').replace('_', ' ')}"
@@ -86,11 +87,11 @@ class RuleStep(msgspec.Struct, frozen=True, kw_only=True):
     other: int = 0
 
 
-def changes(rules: tuple[Rule, ...], before: RuleMemory, after: RuleMemory) -> list[RuleStep]:
+def changes(rules: Sequence[Rule], before: RuleMemory, after: RuleMemory) -> list[RuleStep]:
     """Return what one pass has changed, rules in their order, then things."""
     if before is after or (before.runs == after.runs and before.by == after.by):
         return []
-    slots = {rule.number: slot_of(rule) for rule in rules}
+    slots = {rule.number: rule.slot for rule in rules}
     old, new = ({run.number: run.since for run in memory.runs} for memory in (before, after))
     had, has = dict(before.by), dict(after.by)
     steps: list[RuleStep] = []
@@ -203,7 +204,7 @@ def findings(rules: tuple[Rule, ...]) -> list[RuleFinding]:
 
 
 def _alone(rule: Rule, rules: tuple[Rule, ...]) -> list[RuleFinding]:
-    slot = slot_of(rule)
+    slot = rule.slot
     if rule.event is RuleEvent.NEVER or rule.condition is C.NEVER or slot < 0:
         return [RuleFinding(what="useless", number=rule.number, text=f"rule {rule.number} never does anything")]
     given = rule.action is RuleAction.ENABLE_CHARGING and rule.status is RuleStatus.ENABLE
@@ -217,14 +218,14 @@ def _alone(rule: Rule, rules: tuple[Rule, ...]) -> list[RuleFinding]:
 def _revokes(other: Rule, rule: Rule, slot: int) -> bool:
     usable = other.event is not RuleEvent.NEVER and other.condition is not C.NEVER
     reaches = other.evse_id in (0, rule.evse_id)
-    return usable and reaches and other.number != rule.number and not other.timer_ms and slot_of(other) == slot
+    return usable and reaches and other.number != rule.number and not other.timer_ms and other.slot == slot
 
 
 def _pair(rule: Rule, later: Rule) -> RuleFinding | None:
     """Both work on the same thing, want different values, and may do so at the same time."""
-    slot = slot_of(rule)
+    slot = rule.slot
     apart = 0 not in (rule.evse_id, later.evse_id) and rule.evse_id != later.evse_id
-    if slot < 0 or slot_of(later) != slot or apart or action_text(rule) == action_text(later):
+    if slot < 0 or later.slot != slot or apart or action_text(rule) == action_text(later):
         return None
     if RuleEvent.NEVER in (rule.event, later.event) or C.NEVER in (rule.condition, later.condition):
         return None

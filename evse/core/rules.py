@@ -54,9 +54,9 @@ TEACHING = {"in": RuleEvent.TEACH_IN, "out": RuleEvent.TEACH_OUT, "failed": Rule
 LEVELS = ("high", "low", "floating", "rules")
 
 
-def of_evse(spec: StationSpec, evse_id: int) -> tuple[Rule, ...]:
+def of_evse(spec: StationSpec, evse_id: int) -> list[Rule]:
     """Return the rules of one EVSE, in their order."""
-    return tuple(rule for rule in spec.rules if rule.evse_id in (0, evse_id))
+    return [rule for rule in spec.rules if not rule.evse_id or rule.evse_id == evse_id]
 
 
 def carry_out(t: Tick) -> None:

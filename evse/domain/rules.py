@@ -191,12 +191,18 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     limit_ma: int = 0
     message: str = ""
     timer_ms: int = 0  # 0 = until revoked
+    slot: int = -1  # follows from `action`, whatever is given: `slot_of`
+
+    def __post_init__(self) -> None:
+        """Work out the slot once, not on every tick."""
+        msgspec.structs.force_setattr(self, "slot", slot_of(self))
 
 
 class RuleRun(msgspec.Struct, frozen=True):
-    """A rule whose action stands. ``until`` 0 = until revoked."""
+    """A rule whose action stands. ``slot`` = what it works on, ``until`` 0 = until revoked."""
 
     number: int
+    slot: int
     since: Instant
     until: Instant
 
