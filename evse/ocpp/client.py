@@ -33,7 +33,6 @@ from evse.ocpp.keys import KeyInfo, Keys
 from evse.ocpp.local_list import LocalList
 from evse.ocpp.log import LoggedMessage, MessageLog
 from evse.ocpp.messages import CallError, Payload, parse_timestamp
-from evse.ocpp.metering import transaction_data
 from evse.ocpp.ports import AuthResult, Identity, StationPort, StorePort
 from evse.ocpp.queue import Outbox
 from evse.ocpp.readings import Readings
@@ -201,8 +200,7 @@ class OcppClient:
     def stop_row(self, session: SessionRecord) -> OutboxRow:
         """StopTransaction of a session, to be stored with it in one commit. The same session gives the same id."""
         self.reservations.ended_with(session)
-        data = transaction_data(session, self._keys.measurands("StopTxnSampledData"))
-        return v16.stop_row(session, self._clock.wall(), data)
+        return v16.stop_row(session, self._clock.wall(), self._readings.stop_data(session))
 
     def kick(self) -> None:
         """A row was stored: deliver it."""

@@ -15,6 +15,7 @@ from evse.domain.readings import MeterValues
 from evse.domain.session import SessionRecord
 from evse.domain.view import EvseView
 from evse.ocpp.messages import NS_PER_DAY, Payload, timestamp
+from evse.ocpp.metering_ac import Moment, ac_values, milli, register_wh, tenths, value
 from evse.units import NS_PER_S, DurationNs, Instant, WallNs
 
 PERIODIC, CLOCK, BEGIN, END, TRIGGER = (
@@ -32,52 +33,36 @@ BEGUN_MAX = 64
 """Begins that wait for their transaction to be durable."""
 
 
-def _value(measurand: str, value: str, unit: str, context: str, location: str) -> Payload:
-    return {"value": value, "context": context, "measurand": measurand, "location": location, "unit": unit}
-
-
-def _tenths(value: int) -> str:
-    sign = "-" if value < 0 else ""
-    return f"{sign}{abs(value) // 10}.{abs(value) % 10}"
-
-
-def _milli(value: int) -> str:
-    """Return thousandths with two decimals at most, rounded towards zero."""
-    sign = "-" if value < 0 else ""
-    return f"{sign}{abs(value) // 1000}.{abs(value) % 1000 // 10:02}"
-
-
 def sampled_values(
     evse: EvseView, meter: MeterValues | None, measurands: Sequence[str], context: str
 ) -> list[Payload]:
     """Return the ``sampledValue`` list of one connector now; what is not known is left out, never zero."""
-    session = evse.session
+    if evse.ac is not None:
+        return ac_values(evse, evse.ac, meter, measurands, context)
     voltage_mv = meter.voltage_mv if meter is not None and meter.voltage_mv is not None else evse.voltage_mv
     current_ma = meter.current_ma if meter is not None and meter.current_ma is not None else evse.current_ma
     power_w = meter.power_w if meter is not None and meter.power_w is not None else evse.power_w
-    register_wh = meter.energy_import_wh if meter is not None else None
-    if register_wh is None and session is not None and session.meter_start_wh is not None:
-        register_wh = session.meter_start_wh + session.energy_wh
+    import_wh = register_wh(evse, meter)
     found: list[Payload] = []
     for name in measurands:
         match name:
-            case "Energy.Active.Import.Register" if register_wh is not None:
-                found.append(_value(name, str(register_wh), "Wh", context, "Outlet"))
+            case "Energy.Active.Import.Register" if import_wh is not None:
+                found.append(value(name, str(import_wh), "Wh", context, "Outlet"))
             case "Power.Active.Import" if power_w is not None:
-                found.append(_value(name, str(power_w), "W", context, "Outlet"))
+                found.append(value(name, str(power_w), "W", context, "Outlet"))
             case "Voltage" if voltage_mv is not None:
-                found.append(_value(name, _milli(voltage_mv), "V", context, "Outlet"))
+                found.append(value(name, milli(voltage_mv), "V", context, "Outlet"))
             case "Current.Import" if current_ma is not None:
-                found.append(_value(name, _milli(current_ma), "A", context, "Outlet"))
+                found.append(value(name, milli(current_ma), "A", context, "Outlet"))
             case "SoC" if evse.soc_pct is not None:
-                found.append(_value(name, str(evse.soc_pct), "Percent", context, "EV"))
+                found.append(value(name, str(evse.soc_pct), "Percent", context, "EV"))
             case "Temperature" if evse.temperature_dc is not None:
-                found.append(_value(name, _tenths(evse.temperature_dc), "Celsius", context, "Outlet"))
+                found.append(value(name, tenths(evse.temperature_dc), "Celsius", context, "Outlet"))
             case "Power.Offered":
-                found.append(_value(name, str(evse.offered_w), "W", context, "Outlet"))
+                found.append(value(name, str(evse.offered_w), "W", context, "Outlet"))
             case "Current.Offered" if voltage_mv is not None and voltage_mv > 0:
                 offered_ma = evse.offered_w * 1_000_000 // voltage_mv
-                found.append(_value(name, _milli(offered_ma), "A", context, "Outlet"))
+                found.append(value(name, milli(offered_ma), "A", context, "Outlet"))
             case _:
                 pass
     return found
@@ -87,25 +72,34 @@ def site_values(meter: MeterValues, measurands: Sequence[str], context: str) -> 
     """Return the ``sampledValue`` list of connector 0, the site meter."""
     found: list[Payload] = []
     if "Energy.Active.Import.Register" in measurands and meter.energy_import_wh is not None:
-        found.append(_value("Energy.Active.Import.Register", str(meter.energy_import_wh), "Wh", context, "Inlet"))
+        found.append(value("Energy.Active.Import.Register", str(meter.energy_import_wh), "Wh", context, "Inlet"))
     if "Power.Active.Import" in measurands and meter.power_w is not None:
-        found.append(_value("Power.Active.Import", str(meter.power_w), "W", context, "Inlet"))
+        found.append(value("Power.Active.Import", str(meter.power_w), "W", context, "Inlet"))
     return found
 
 
-def transaction_data(session: SessionRecord, measurands: Sequence[str]) -> list[Payload]:
-    """Return ``transactionData`` of StopTransaction: values at the begin and at the end of the transaction."""
+def transaction_data(
+    session: SessionRecord, measurands: Sequence[str], begin: Moment | None = None, end: Moment | None = None
+) -> list[Payload]:
+    """Return ``transactionData`` of StopTransaction: values at the begin and at the end of the transaction.
+
+    Register and state of charge are those of the session. ``begin`` and ``end`` add what an AC EVSE measured then.
+    """
     rows = (
-        (BEGIN, session.started_at, session.meter_start_wh, session.soc_start_pct),
-        (END, session.ended_at, session.meter_stop_wh, session.soc_end_pct),
+        (BEGIN, session.started_at, session.meter_start_wh, session.soc_start_pct, begin),
+        (END, session.ended_at, session.meter_stop_wh, session.soc_end_pct, end),
     )
     found: list[Payload] = []
-    for context, wall, register_wh, soc_pct in rows:
+    for context, wall, import_wh, soc_pct, moment in rows:
         values: list[Payload] = []
-        if "Energy.Active.Import.Register" in measurands and register_wh is not None:
-            values.append(_value("Energy.Active.Import.Register", str(register_wh), "Wh", context, "Outlet"))
+        if "Energy.Active.Import.Register" in measurands and import_wh is not None:
+            values.append(value("Energy.Active.Import.Register", str(import_wh), "Wh", context, "Outlet"))
         if "SoC" in measurands and soc_pct is not None:
-            values.append(_value("SoC", str(soc_pct), "Percent", context, "EV"))
+            values.append(value("SoC", str(soc_pct), "Percent", context, "EV"))
+        if moment is not None and moment.evse.ac is not None:
+            told = {row["measurand"] for row in values}
+            others = [name for name in measurands if name not in told and name != "Energy.Active.Import.Register"]
+            values += ac_values(moment.evse, moment.evse.ac, moment.meter, others, context)
         if values and wall is not None:
             found.append({"timestamp": timestamp(wall), "sampledValue": values})
     return found

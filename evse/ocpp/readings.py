@@ -18,13 +18,20 @@ from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.keys import Keys
 from evse.ocpp.messages import CallError, Payload
 from evse.ocpp.metering import BEGIN, CLOCK, TRIGGER, Sample, Sampler, sampled_values, site_values, transaction_data
+from evse.ocpp.metering_ac import Moment
 from evse.ocpp.ports import StationPort, StorePort
-from evse.units import NS_PER_S, WallNs
+from evse.units import NS_PER_S, DurationNs, WallNs
 
 log = logging.getLogger(__name__)
 
 LOOSE_MAX = 200
 """Readings outside transactions that wait for the link; the oldest goes first (they are not kept offline)."""
+
+MOMENTS_MAX = 64
+"""Begins of transactions of AC EVSEs that are remembered for StopTransaction."""
+
+END_LATE_MAX_NS: DurationNs = 5 * NS_PER_S
+"""An end that lies further back than this is told without what is measured now."""
 
 
 class Readings:
@@ -43,6 +50,7 @@ class Readings:
         self._kick = asyncio.Event()
         self._loose: deque[Payload] = deque(maxlen=LOOSE_MAX)
         self._loose_kick = asyncio.Event()
+        self._begun: dict[str, Moment] = {}
 
     def kick(self) -> None:
         """A key changed."""
@@ -55,9 +63,32 @@ class Readings:
             session = evse.session
             if session is not None and session.started_at is not None and session.ended_at is None:
                 if self._sampler.transaction(evse.evse_id, session.session_id, session.started_at, now):
+                    self._remember(evse, session.session_id)
                     self._kick.set()
             else:
                 self._sampler.idle(evse.evse_id)
+
+    def _remember(self, evse: EvseView, session_id: str) -> None:
+        if evse.ac is not None:
+            self._begun[session_id] = self._moment(evse)
+            while len(self._begun) > MOMENTS_MAX:
+                self._begun.pop(next(iter(self._begun)))
+
+    def _moment(self, evse: EvseView) -> Moment:
+        return Moment(evse=evse, meter=self._station.meter(evse.evse_id))
+
+    def stop_data(self, session: SessionRecord) -> list[Payload]:
+        """Return ``transactionData`` of StopTransaction; of an AC EVSE with what it measured at the begin and measures now.
+
+        A transaction of a process before this one has its registers only.
+        """
+        measurands = self._keys.measurands("StopTxnSampledData")
+        begin, end = self._begun.get(session.session_id), None
+        if begin is not None and session.ended_at is not None:
+            view = self._station.view()
+            if view.wall - session.ended_at <= END_LATE_MAX_NS:
+                end = next((self._moment(evse) for evse in view.evses if evse.evse_id == session.evse_id), None)
+        return transaction_data(session, measurands, begin, end)
 
     async def run(self) -> None:
         """Take readings when they are due, for ever, online or not."""
@@ -90,7 +121,7 @@ class Readings:
             return  # its transaction is over
         measurands = self._measurands(sample.context)
         if sample.context == BEGIN and session is not None:
-            first = [entry["sampledValue"] for entry in transaction_data(session, measurands)]
+            first = [entry["sampledValue"] for entry in transaction_data(session, measurands, self._begun.get(session.session_id))]
             values: list[Payload] = first[0] if first else []
         else:
             values = sampled_values(evse, self._station.meter(evse.evse_id), measurands, sample.context)
