@@ -35,8 +35,10 @@ METER_TOLERANCE_MA = 500
 SINGLE_NS: DurationNs = 15 * NS_PER_S
 """A vehicle that uses one line of three for so long is counted on one phase until it leaves."""
 
+HOUSE_RISE_NS: DurationNs = 3 * NS_PER_S
 HOUSE_HOLD_NS: DurationNs = 10 * NS_PER_S
-"""A smaller load of the house counts after this time, a larger one at once: meters are not read at the same moment."""
+"""A larger load of the house counts when it has lasted so long, a smaller one after the longer time: meters are not read at
+the same moment, so that a vehicle that begins to charge looks like a load of the house for a moment."""
 
 
 class SiteLoad(Frozen, frozen=True, kw_only=True):
@@ -73,6 +75,8 @@ class AcMemory(Frozen, frozen=True, kw_only=True):
     points: tuple[Point, ...] = ()
     house_ma: Phases = (0, 0, 0)
     house_at: tuple[Instant, Instant, Instant] = (0, 0, 0)
+    rise_ma: Phases = (0, 0, 0)  # smallest load since `rise_at`
+    rise_at: tuple[Instant, Instant, Instant] = (0, 0, 0)  # above `house_ma` since, 0 = it is not
     at: Instant = 0
 
     def point(self, evse_id: int) -> Point:
@@ -91,18 +95,32 @@ def observe(
         points = [msgspec.structs.replace(p, switched_at=None) if p.asks and not p.share_ma else p for p in points]
     asked = {r.evse_id for r in requests}
     points += [_dc_point(p, now) for p in memory.points if p.evse_id not in asked]
-    house, at = list(memory.house_ma), list(memory.house_at)
-    if site.house_ma is not None:
-        for k in range(PHASES):
-            load = max(0, site.house_ma[k])
-            if load >= house[k] or now - at[k] >= HOUSE_HOLD_NS:
-                house[k], at[k] = load, now
+    house = [_house(memory, site, k, now) for k in range(PHASES)]
+    a, b, c = house
     return AcMemory(
         points=tuple(points),
-        house_ma=(house[0], house[1], house[2]),
-        house_at=(at[0], at[1], at[2]),
+        house_ma=(a[0], b[0], c[0]),
+        house_at=(a[1], b[1], c[1]),
+        rise_ma=(a[2], b[2], c[2]),
+        rise_at=(a[3], b[3], c[3]),
         at=now,
     )
+
+
+def _house(memory: AcMemory, site: SiteLoad, k: int, now: Instant) -> tuple[int, Instant, int, Instant]:
+    """Return load, its time, and the rise that is not believed yet, of one phase."""
+    counts, at, low, since = memory.house_ma[k], memory.house_at[k], memory.rise_ma[k], memory.rise_at[k]
+    if site.house_ma is None:
+        return counts, at, 0, 0
+    load = max(0, site.house_ma[k])
+    if not at or (load <= counts and now - at >= HOUSE_HOLD_NS):
+        return load, now, 0, 0
+    if load == counts:
+        return counts, now, 0, 0
+    if load < counts:
+        return counts, at, 0, 0
+    low, since = (min(low, load), since) if since else (load, now)
+    return (low, now, 0, 0) if now - since >= HOUSE_RISE_NS else (counts, at, low, since)
 
 
 def _point(p: Point, r: CurrentRequest, rule: DrawRule, passed: DurationNs, now: Instant) -> Point:

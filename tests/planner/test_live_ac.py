@@ -217,13 +217,18 @@ def test_16_a_given_and_13_a_drawn_keeps_its_share_with_a_threshold_of_4_a() -> 
         assert park.shares()[0] == share
 
 
-def test_the_load_of_the_house_counts_at_once_and_its_end_after_a_while() -> None:
+def test_the_load_of_the_house_counts_when_it_lasts_and_its_end_after_a_while() -> None:
     park = Park(GridSpec(fuse_ma=63_000), three(2))
     park.fitted = True
     park.run(20)
     assert park.shares() == [31_500, 31_500]
     park.house = (20_000, 0, 0)
-    park.step()
+    park.run(2, check=False)
+    park.house = (0, 0, 0)
+    park.run(20)
+    assert park.shares() == [31_500, 31_500], "a moment between two meters"
+    park.house = (20_000, 0, 0)
+    park.run(3.5, check=False)
     assert park.shares() == [21_500, 21_500]
     assert "20.0 A are taken by other loads" in park.rows[1].detail
     park.run(12, check=False)  # the house rose by itself: the cars need their seconds

@@ -205,3 +205,22 @@ def test_a_lost_site_meter_stops_increases_and_its_return_ends_that(tmp_path: Pa
         await lab.until(lambda: offers(lab)[1] > 30_000, "and up again", 60)
 
     run_lab(tmp_path, scenario, config=config(tmp_path, 63, site=SITE))
+
+
+def test_vehicles_that_begin_to_charge_are_no_load_of_the_house_and_shares_come_to_rest(tmp_path: Path) -> None:
+    """The site meter and those of the EVSEs are read at different moments."""
+    fuse = Fuse()
+
+    async def scenario(lab: Lab) -> None:
+        fuse.watch(lab)
+        for connector in (2, 3, 4):
+            await lab.do(cmd="plug_in", connector=connector, max_ma=32_000, soc_pct=20)
+        await lab.until(lambda: min(offers(lab)[:3]) >= 12_500, "equal shares beside the station's own load", 60)
+        await lab.forward(15)
+        seen = set()
+        for _ in range(600):
+            await lab.forward(0.1)
+            seen.add(tuple(offers(lab)))
+        assert len(seen) <= 3 and all(max(row) - min(row[:3]) <= 200 for row in seen), seen
+
+    run_lab(tmp_path, scenario, config=config(tmp_path, 40, site=SITE), check=fuse.check)
