@@ -23,6 +23,7 @@ from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, FaultSpec
 from evse.domain.records import OutboxRow
 from evse.domain.session import SessionRecord
+from evse.domain.station import EvseSpec
 from evse.domain.view import Event, StationView
 from evse.ocpp import v16
 from evse.ocpp.authorize import Authorizer
@@ -33,7 +34,7 @@ from evse.ocpp.keys import KeyInfo, Keys
 from evse.ocpp.local_list import LocalList
 from evse.ocpp.log import LoggedMessage, MessageLog
 from evse.ocpp.messages import CallError, Payload, parse_timestamp
-from evse.ocpp.ports import AuthResult, Identity, StationPort, StorePort
+from evse.ocpp.ports import AuthResult, Identity, Judge, StationPort, StorePort
 from evse.ocpp.queue import Outbox
 from evse.ocpp.readings import Readings
 from evse.ocpp.reservations import Reservations
@@ -109,7 +110,8 @@ class OcppClient:
         self._specs = fault_specs
         self._check_outbound = check_outbound
         self._url = f"{config.url.rstrip('/')}/{quote(identity.charge_point_id, safe='')}"
-        self._keys = Keys(config, 0, store)
+        self._keys = Keys(config, 0, store, station.spec().evses)
+        self.judge: Judge = self.authorize
         self._local_list = LocalList(store, self._keys)
         self._authorizer = Authorizer(store, self._keys, clock, self._ask, self._local_list)
         self._outbox = Outbox(store, self._keys, self._answered)
@@ -180,18 +182,26 @@ class OcppClient:
         """Set a key durably; return Accepted, Rejected or NotSupported."""
         return await self._keys.set(key, value)
 
-    async def change_config(self, config: OcppSection) -> None:
+    async def change_config(self, config: OcppSection, evses: tuple[EvseSpec, ...]) -> None:
         """Take the live options of a changed file; a running connection keeps its time limit for answers."""
         self._config = config
-        await self._keys.change_defaults(config)
+        await self._keys.change_defaults(config, evses)
 
     def key_number(self, key: str) -> int:
         """Value of a whole-number key, e.g. ``ConnectionTimeOut``."""
         return self._keys.number(key)
 
+    def unlock_on_ev_disconnect(self) -> bool | None:
+        """UnlockConnectorOnEVSideDisconnect as it was set for all sockets; None = each as its configuration says."""
+        return self._keys.given_flag("UnlockConnectorOnEVSideDisconnect")
+
     async def authorize(self, id_token: str, evse_id: int) -> AuthResult:
         """May this token charge? The CSMS, else cache and offline policy."""
         return await self._authorizer.authorize(id_token)
+
+    async def admit(self, id_token: str, evse_id: int) -> AuthResult:
+        """May this token charge? Asks `judge`, by default the CSMS; the station puts its own lists before it."""
+        return await self.judge(id_token, evse_id)
 
     def start_row(self, session: SessionRecord) -> OutboxRow:
         """StartTransaction of a session, to be stored with it in one commit. The same session gives the same row."""

@@ -29,7 +29,11 @@ class Side(Protocol):
     registration: str
 
     async def authorize(self, id_token: str, evse_id: int) -> AuthResult:
-        """May this token charge?"""
+        """May this token charge? Asks the back end."""
+        ...
+
+    async def admit(self, id_token: str, evse_id: int) -> AuthResult:
+        """May this token charge? Asks as for a card at a reader."""
         ...
 
     def evse_of_transaction(self, transaction_id: int) -> int | None:
@@ -134,13 +138,14 @@ class Handlers:
             except Refused as error:
                 log.warning("ocpp: RemoteStartTransaction rejected: charging profile: %s", error)
                 return Reply({"status": "Rejected"})
-        ask = self._keys.flag("AuthorizeRemoteTxRequests") or self._reservations.asks_for_group(connector_id, id_tag)
-        if not ask:
+        for_group = self._reservations.asks_for_group(connector_id, id_tag)
+        if not for_group and not self._keys.flag("AuthorizeRemoteTxRequests"):
             started = await self._remote_start(connector_id, id_tag)
             return Reply({"status": "Accepted" if started else "Rejected"})
 
         async def ask_first() -> None:
-            result = await self._side.authorize(id_tag, connector_id or 0)
+            judge = self._side.authorize if for_group else self._side.admit
+            result = await judge(id_tag, connector_id or 0)
             if result.accepted:
                 await self._remote_start(connector_id, id_tag, result.parent)
             else:
@@ -185,8 +190,8 @@ class Handlers:
         return Reply({"status": "Accepted"}, after=send)
 
     async def unlock_connector(self, payload: Payload) -> Reply:
-        """Stop, unlock; connector 0 and unknown ones are not supported."""
+        """Stop, unlock; connector 0, unknown ones and those without a lock are not supported."""
         connector_id = int(payload["connectorId"])
         if not self._has(connector_id):
             return Reply({"status": "NotSupported"})
-        return Reply({"status": "Unlocked" if await self._station.unlock(connector_id) else "UnlockFailed"})
+        return Reply({"status": await self._station.unlock(connector_id)})

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import msgspec
 
 from evse.config.model import OcppSection
+from evse.domain.ac import LockMode
+from evse.domain.station import EvseSpec
 from evse.ocpp.ports import StorePort
 
 NAMESPACE = "ocpp.keys"
@@ -25,6 +27,9 @@ MEASURANDS = (
     "Current.Import", "Current.Offered", "Energy.Active.Import.Register", "Power.Active.Import", "Power.Offered",
     "SoC", "Temperature", "Voltage",
 )
+
+AC_MEASURANDS = (*MEASURANDS, "Frequency")
+"""Of stations with AC EVSEs."""
 
 PROFILES = "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
 
@@ -57,7 +62,26 @@ def _bool(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
+def phase_rotation(evses: tuple[EvseSpec, ...]) -> str:
+    """Return ConnectorPhaseRotation, e.g. "1.RST,2.NotApplicable"; direct current has no phases."""
+    if all(evse.ac is None for evse in evses):
+        return "NotApplicable"
+    return ",".join(f"{e.evse_id}.{'NotApplicable' if e.ac is None else e.ac.phase_rotation}" for e in evses)
+
+
+def _unlock(evses: tuple[EvseSpec, ...]) -> KeySpec:
+    """UnlockConnectorOnEVSideDisconnect: sockets with a lock can keep the plug for its owner; cables have one way only."""
+    key = "UnlockConnectorOnEVSideDisconnect"
+    sockets = [e.ac for e in evses if e.ac is not None and e.ac.socket and e.ac.lock_mode is not LockMode.NEVER]
+    if not sockets:
+        return KeySpec(key=key, kind="choice", default="true", choices=("true",), help="The cable belongs to the station")
+    return KeySpec(key=key, kind="bool", default=_bool(all(ac.unlock_on_ev_disconnect for ac in sockets)),
+                   help="Unlock a socket when the vehicle side is unplugged; false = its owner's card unlocks it")
+
+
+def _specs(config: OcppSection, connectors: int, evses: tuple[EvseSpec, ...]) -> list[KeySpec]:
+    has_ac = any(evse.ac is not None for evse in evses)
+    rotation, measurands = phase_rotation(evses), AC_MEASURANDS if has_ac else MEASURANDS
     sampled = "Energy.Active.Import.Register,Power.Active.Import,Voltage,Current.Import,SoC"
     day = 86_400
     return [
@@ -75,8 +99,8 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
         KeySpec(key="ConnectionTimeOut", kind="int", default=str(config.connection_timeout_s), low=5, high=3600,
                 unit="s",
                 help="Authorised but nobody plugs in"),
-        KeySpec(key="ConnectorPhaseRotation", kind="choice", default="NotApplicable", choices=("NotApplicable",),
-                help="Direct current has no phases"),
+        KeySpec(key="ConnectorPhaseRotation", kind="choice", default=rotation, choices=(rotation,),
+                help="Grid phases of each connector" if has_ac else "Direct current has no phases"),
         KeySpec(key="GetConfigurationMaxKeys", kind="int", default="100",
                 readonly=True, help="Keys in one GetConfiguration"),
         KeySpec(key="HeartbeatInterval", kind="int", default=str(config.heartbeat_s), low=1, high=day, unit="s",
@@ -91,11 +115,11 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
         KeySpec(key="LocalPreAuthorize", kind="bool", default="false",
                 help="Online, cards of list and cache start without asking first"),
         KeySpec(key="MaxChargingProfilesInstalled", kind="int", default="20", readonly=True),
-        KeySpec(key="MeterValuesAlignedData", kind="measurands", default=sampled,
+        KeySpec(key="MeterValuesAlignedData", kind="measurands", choices=measurands, default=sampled,
                 help="Measurands of clock-aligned values"),
-        KeySpec(key="MeterValuesAlignedDataMaxLength", kind="int", default=str(len(MEASURANDS)), readonly=True),
-        KeySpec(key="MeterValuesSampledData", kind="measurands", default=sampled, help="Measurands of sampled values"),
-        KeySpec(key="MeterValuesSampledDataMaxLength", kind="int", default=str(len(MEASURANDS)), readonly=True),
+        KeySpec(key="MeterValuesAlignedDataMaxLength", kind="int", default=str(len(measurands)), readonly=True),
+        KeySpec(key="MeterValuesSampledData", kind="measurands", choices=measurands, default=sampled, help="Measurands of sampled values"),
+        KeySpec(key="MeterValuesSampledDataMaxLength", kind="int", default=str(len(measurands)), readonly=True),
         KeySpec(key="MeterValueSampleInterval", kind="int", default=str(config.sample_interval_s), high=day, unit="s",
                 help="Sampled meter values during a transaction; 0 = off"),
         KeySpec(key="MinimumStatusDuration", kind="int", default="10", low=0, high=300, unit="s",
@@ -106,23 +130,23 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
                 help="A reset is done once; retries are not needed"),
         KeySpec(key="SendLocalListMaxLength", kind="int", default="1000", readonly=True),
         KeySpec(key="StopTransactionOnEVSideDisconnect", kind="choice", default="true", choices=("true",),
-                help="The cable belongs to the station and is locked in the vehicle"),
+                help="A session ends when its vehicle leaves" if has_ac
+                else "The cable belongs to the station and is locked in the vehicle"),
         KeySpec(key="StopTransactionOnInvalidId", kind="bool", default="true",
                 help="Stop when the CSMS refuses the card after an offline start"),
-        KeySpec(key="StopTxnAlignedData", kind="measurands", default="",
+        KeySpec(key="StopTxnAlignedData", kind="measurands", choices=measurands, default="",
                 help="Clock-aligned data inside StopTransaction"),
-        KeySpec(key="StopTxnAlignedDataMaxLength", kind="int", default=str(len(MEASURANDS)), readonly=True),
-        KeySpec(key="StopTxnSampledData", kind="measurands", default="Energy.Active.Import.Register,SoC",
+        KeySpec(key="StopTxnAlignedDataMaxLength", kind="int", default=str(len(measurands)), readonly=True),
+        KeySpec(key="StopTxnSampledData", kind="measurands", choices=measurands, default="Energy.Active.Import.Register,SoC",
                 help="Begin and end data inside StopTransaction"),
-        KeySpec(key="StopTxnSampledDataMaxLength", kind="int", default=str(len(MEASURANDS)), readonly=True),
+        KeySpec(key="StopTxnSampledDataMaxLength", kind="int", default=str(len(measurands)), readonly=True),
         KeySpec(key="SupportedFeatureProfiles", kind="text", default=PROFILES, readonly=True),
         KeySpec(key="SupportedFeatureProfilesMaxLength", kind="int", default="6", readonly=True),
         KeySpec(key="TransactionMessageAttempts", kind="int", default="3", low=1, high=100,
                 help="Refusals of a transaction message after which it is parked"),
         KeySpec(key="TransactionMessageRetryInterval", kind="int", default="60", low=1, high=3600, unit="s",
                 help="Wait after a refusal, times the number of refusals"),
-        KeySpec(key="UnlockConnectorOnEVSideDisconnect", kind="choice", default="true", choices=("true",),
-                help="The cable belongs to the station"),
+        _unlock(evses),
         KeySpec(key="WebSocketPingInterval", kind="int", default=str(config.ping_s), high=3600, unit="s",
                 help="WebSocket ping; 0 = off"),
     ]
@@ -131,8 +155,11 @@ def _specs(config: OcppSection, connectors: int) -> list[KeySpec]:
 class Keys:
     """The keys of one station. ``changed`` is called with the name after a change is durable."""
 
-    def __init__(self, config: OcppSection, connectors: int, store: StorePort) -> None:
-        self._specs = {spec.key.lower(): spec for spec in _specs(config, connectors)}
+    def __init__(
+        self, config: OcppSection, connectors: int, store: StorePort, evses: tuple[EvseSpec, ...] = ()
+    ) -> None:
+        self._specs = {spec.key.lower(): spec for spec in _specs(config, connectors, evses)}
+        self._given: set[str] = set()
         self._values = {spec.key: spec.default for spec in self._specs.values()}
         self._store = store
         self.changed: Callable[[str], None] | None = None
@@ -148,12 +175,13 @@ class Keys:
             accepted = None if spec is None or spec.readonly else _accept(spec, value)
             if spec is not None and accepted is not None:
                 self._values[spec.key] = accepted
+                self._given.add(spec.key)
 
-    async def change_defaults(self, config: OcppSection) -> None:
+    async def change_defaults(self, config: OcppSection, evses: tuple[EvseSpec, ...]) -> None:
         """Take the values of a changed file; what the CSMS or an operator has set stays."""
         stored = {key.lower() for key in await self._store.get_all(NAMESPACE)}
         connectors = int(self._values["NumberOfConnectors"])
-        for spec in _specs(config, connectors):
+        for spec in _specs(config, connectors, evses):
             before = self._specs[spec.key.lower()]
             self._specs[spec.key.lower()] = spec
             if spec.default == before.default or spec.readonly or spec.key.lower() in stored:
@@ -169,6 +197,10 @@ class Keys:
     def flag(self, key: str) -> bool:
         """Value of a bool key."""
         return self._values[key] == "true"
+
+    def given_flag(self, key: str) -> bool | None:
+        """Value of a bool key that the CSMS or an operator has set, now or before a restart; None = nobody has."""
+        return self.flag(key) if key in self._given else None
 
     def measurands(self, key: str) -> tuple[str, ...]:
         """Value of a list of measurands."""
@@ -206,6 +238,7 @@ class Keys:
             return "Rejected"
         await self._store.put(NAMESPACE, spec.key, accepted)
         self._values[spec.key] = accepted
+        self._given.add(spec.key)
         if self.changed is not None:
             self.changed(spec.key)
         return "Accepted"
@@ -223,16 +256,17 @@ def _accept(spec: KeySpec, value: str) -> str | None:
             digits = text.isascii() and text.isdigit() and len(text) <= 9
             return str(int(text)) if digits and spec.low <= int(text) <= spec.high else None
         case "measurands":
-            return _accept_measurands(text)
+            return _accept_measurands(text, spec.choices)
         case "choice":
-            return next((choice for choice in spec.choices if choice.lower() == text.lower()), None)
+            wanted = "".join(text.lower().split())
+            return next((choice for choice in spec.choices if choice.lower() == wanted), None)
         case _:
             return text
 
 
-def _accept_measurands(text: str) -> str | None:
+def _accept_measurands(text: str, choices: tuple[str, ...]) -> str | None:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    known = {name.lower(): name for name in MEASURANDS}
+    known = {name.lower(): name for name in choices}
     if len(names) > CSL_MAX or any(name.lower() not in known for name in names):
         return None
     return ",".join(dict.fromkeys(known[name.lower()] for name in names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from evse.domain.limits import PowerLimit
 from evse.domain.readings import MeterValues
 from evse.domain.records import CachedToken, OutboxRow, PointRecord
+from evse.domain.station import StationSpec
 from evse.domain.view import StationView
 from evse.units import WallNs
 
@@ -36,8 +37,16 @@ class AuthResult(msgspec.Struct, frozen=True, kw_only=True):
     decided: bool = True
 
 
+Judge = Callable[[str, int], Awaitable[AuthResult]]
+"""(token, EVSE or 0) to whether it may charge."""
+
+
 class StationPort(Protocol):
-    """The station as the CSMS may see and touch it. Requests may be refused; nothing here waits for the vehicle."""
+    """The station as the CSMS may see and touch it. Requests may be refused; only `unlock` waits for what comes of it."""
+
+    def spec(self) -> StationSpec:
+        """What the station is made of."""
+        ...
 
     def view(self) -> StationView:
         """The station as seen now."""
@@ -67,8 +76,8 @@ class StationPort(Protocol):
         """Change availability (0 = station): "Accepted", "Scheduled" or "Rejected"."""
         ...
 
-    async def unlock(self, evse_id: int) -> bool:
-        """Unlock the connector; False = it could not be unlocked."""
+    async def unlock(self, evse_id: int) -> str:
+        """Unlock the connector: "Unlocked", "UnlockFailed", or "NotSupported" where there is no lock to open."""
         ...
 
     async def reset(self, hard: bool) -> bool:

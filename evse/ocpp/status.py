@@ -68,7 +68,11 @@ def _info(spec: FaultSpec, fault: FaultRecord) -> str:
 
 
 def connector_status(evse: EvseView, specs: Mapping[FaultCode, FaultSpec]) -> Status:
-    """Derive the 1.6 status of a connector (OCPP 1.6 section 4.9, table of states)."""
+    """Derive the 1.6 status of a connector (OCPP 1.6 section 4.9, table of states).
+
+    With an open transaction it is one of Charging, SuspendedEV (offered, not taken; also before the vehicle's first C) and
+    SuspendedEVSE (nothing offered). A socket that still holds the plug of a vehicle that has left is not free: Finishing.
+    """
     status = _BY_PHASE[evse.phase]
     if evse.phase in (SessionPhase.CHARGING, SessionPhase.SUSPENDED):
         if evse.charging_state is ChargingState.SUSPENDED_EVSE:
@@ -78,6 +82,8 @@ def connector_status(evse: EvseView, specs: Mapping[FaultCode, FaultSpec]) -> St
     elif evse.phase is SessionPhase.IDLE:
         if evse.operational is OperationalStatus.INOPERATIVE:
             status = "Unavailable"
+        elif evse.ac is not None and evse.ac.lock is not None and evse.ac.lock.held:
+            status = "Finishing"
         elif evse.plugged or evse.auth_state == "granted":
             status = "Preparing"
         elif evse.reserved:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from evse.core.inputs import (
     AnyCommand,
@@ -18,11 +20,16 @@ from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.readings import MeterValues, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.station import StationSpec
-from evse.domain.view import StationView
+from evse.domain.view import EvseView, StationView
 from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
 from evse.runtime.views import transaction_runs
 from evse.units import WallNs
+
+UNLOCK_LIMIT_S: Final = 25.0
+"""A vehicle has 6 s to end, its contactor 5 s to open, a motor three movements there and back."""
+
+UNLOCK_LOOK_S: Final = 0.1
 
 
 class Running(Protocol):
@@ -47,6 +54,10 @@ class BackendPort:
 
     def __init__(self, station: Running) -> None:
         self._station = station
+
+    def spec(self) -> StationSpec:
+        """What the station is made of."""
+        return self._station.spec
 
     def view(self) -> StationView:
         """The station as seen now."""
@@ -113,9 +124,32 @@ class BackendPort:
         )
         return "Scheduled" if busy and not operative else "Accepted"
 
-    async def unlock(self, evse_id: int) -> bool:
-        """UnlockConnector."""
-        return await self._station.loop.ask(lambda seq: UnlockConnector(seq=seq, evse_id=evse_id)) == ""
+    async def unlock(self, evse_id: int) -> str:
+        """UnlockConnector. The lock of a socket is waited for; that of a DC vehicle opens by itself once the voltage is off."""
+        ac = self._evse(evse_id).ac
+        if ac is not None and ac.lock is None:
+            return "NotSupported"
+        if await self._station.loop.ask(lambda seq: UnlockConnector(seq=seq, evse_id=evse_id)):
+            return "UnlockFailed"
+        if ac is None:
+            return "Unlocked"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(UNLOCK_LIMIT_S):
+                return await self._opened(evse_id)
+        return "UnlockFailed"
+
+    async def _opened(self, evse_id: int) -> str:
+        """Wait until the lock has opened, or has given up."""
+        while True:
+            await asyncio.sleep(UNLOCK_LOOK_S)
+            ac = self._evse(evse_id).ac
+            if ac is None or ac.lock is None or ac.lock.stage == "cannot_unlock":
+                return "UnlockFailed"
+            if ac.lock.stage == "open":
+                return "Unlocked"
+
+    def _evse(self, evse_id: int) -> EvseView:
+        return next(evse for evse in self.view().evses if evse.evse_id == evse_id)
 
     async def reset(self, hard: bool) -> bool:
         """Reset: end all transactions, then ask the process to restart."""

@@ -44,6 +44,7 @@ from evse.runtime.effects import EffectRunner
 from evse.runtime.learning import Learner
 from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
+from evse.runtime.recloser_messages import RECLOSER_VENDOR, RecloserMessages
 from evse.runtime.recorder import Recorder
 from evse.runtime.settings import load_availability, load_planner_settings, save_availability
 from evse.runtime.supervisor import Supervisor
@@ -132,6 +133,9 @@ class Station:
                 BackendPort(self),
                 self._rng,
             )
+            self.ocpp.handlers.data_handlers[RECLOSER_VENDOR] = RecloserMessages(
+                self.spec.evses, self.devices.field.reclosers
+            )
             await self.ocpp.open()
         event_seq = await self._close_cut_transactions(event_seq)
         availability = await load_availability(self.store)
@@ -149,6 +153,8 @@ class Station:
         self.admission = Admission(
             self.whitelist, lambda: self.config.access, self.clock, self.ocpp, self.spec.evses
         )
+        if self.ocpp is not None:
+            self.ocpp.judge = self.admission.card
         self.learner = Learner(self.whitelist, self.clock, self.announce)
         self.autocharge = Autocharge(
             self.loop,
@@ -349,7 +355,7 @@ class Station:
         self.devices.apply_live(config)
         spec = station_spec(config)
         if self.ocpp is not None:
-            await self.ocpp.change_config(config.ocpp)
+            await self.ocpp.change_config(config.ocpp, spec.evses)
             spec = msgspec.structs.replace(
                 spec,
                 connection_timeout_s=self.ocpp.key_number("ConnectionTimeOut"),
@@ -376,6 +382,7 @@ class Station:
                 self.ocpp.on_view(view)
                 self.loop.set_connection_timeout(self.ocpp.key_number("ConnectionTimeOut"))
                 self.loop.set_light(self.ocpp.key_number("LightIntensity"))
+                self.loop.set_unlock_on_ev_disconnect(self.ocpp.unlock_on_ev_disconnect())
                 self.loop.backend_online = self.ocpp.online
             await self._save_points(view)
             for sink in self.view_sinks:

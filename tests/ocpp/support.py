@@ -24,6 +24,7 @@ from evse.domain.session import (
     SessionRecord,
     StopReason,
 )
+from evse.domain.station import EvseSpec, StationSpec
 from evse.domain.view import EvseView, StationView
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.ocpp.client import OcppClient
@@ -57,6 +58,7 @@ class FakeStation:
         self.clock = clock
         self.evses = {n: evse_view(n) for n in range(1, evses + 1)}
         self.faults: tuple[FaultRecord, ...] = ()
+        self.specs: dict[int, EvseSpec] = {}
         self.meters: dict[int, MeterValues] = {}
         self.done: list[tuple[Any, ...]] = []
         self.numbered: dict[str, tuple[int, bool]] = {}
@@ -64,6 +66,9 @@ class FakeStation:
         self.limits: dict[int, int] = {}
         self.limits_ma: dict[int, int | None] = {}
         self.limit_changes: list[tuple[int, dict[int, int]]] = []
+
+    def spec(self) -> StationSpec:
+        return StationSpec(station_id="T", evses=tuple(self.specs.get(n, EvseSpec(evse_id=n)) for n in self.evses))
 
     def view(self) -> StationView:
         return StationView(
@@ -97,9 +102,9 @@ class FakeStation:
         self.done.append(("availability", evse_id, operative))
         return "Scheduled" if any(e.session is not None for e in self.evses.values()) and not operative else "Accepted"
 
-    async def unlock(self, evse_id: int) -> bool:
+    async def unlock(self, evse_id: int) -> str:
         self.done.append(("unlock", evse_id))
-        return self.accepts
+        return "Unlocked" if self.accepts else "UnlockFailed"
 
     async def reset(self, hard: bool) -> bool:
         self.done.append(("reset", hard))
@@ -159,7 +164,10 @@ class CsmsOpeners:
 class Bench:
     """Everything around one client. ``await bench.start()`` runs it; `restart` is a kill and a new process."""
 
-    def __init__(self, *, database: Path | str = ":memory:", evses: int = 2, seed: int = 1, **config: Any) -> None:
+    def __init__(
+        self, *, database: Path | str = ":memory:", evses: int = 2, seed: int = 1, specs: Sequence[EvseSpec] = (),
+        **config: Any,
+    ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self.clock = VirtualClock(loop)
@@ -168,6 +176,7 @@ class Bench:
         self.config = OcppSection(**{"enabled": True, "url": URL, "sample_interval_s": 0, **config})
         self.database = database
         self.seed = seed
+        self.specs = specs
         self.evse_count = evses
         self.sessions = 0
         self.task: asyncio.Task[None] | None = None
@@ -176,6 +185,7 @@ class Bench:
         """Open the store, start the client, let it settle."""
         self.store = await Store.open(self.database, executor=InlineExecutor())
         self.station = FakeStation(self.clock, self.evse_count)
+        self.station.specs = {spec.evse_id: spec for spec in self.specs}
         self.client = OcppClient(
             self.config, Identity(charge_point_id="DC 1", vendor="V", model="M", serial="SN1", firmware="1.0"),
             self.openers, self.clock, self.store, self.station, Random(self.seed), check_outbound=True,
