@@ -123,6 +123,9 @@ class Car:
         } | self.inner
         outer: dict[str, Any] = {
             "cp": cp,
+            "estop": False,
+            "door_open": False,
+            "stop_button": False,
             "contactor": contact(self.main, self.ac.contactor_feedback),
             "lease_active": lease,
             "lock": LockState.LOCKED if self.locked else LockState.UNLOCKED,

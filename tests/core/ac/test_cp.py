@@ -71,7 +71,7 @@ def test_duty_and_current_are_inverse(duty_bp: int) -> None:
 
 
 def test_duty_cycles_of_digital_communication() -> None:
-    assert [x for x in range(0, 10_001) if cp.digital(x)] == list(range(300, 701))
+    assert [x for x in range(10_001) if cp.digital(x)] == list(range(300, 701))
 
 
 # one letter per half volt from +13.5 V down to -13.5 V, between two bands both neighbours in brackets
@@ -306,7 +306,7 @@ def test_long_in_f_needs_no_more_time_in_f() -> None:
     r.pass_s(10)
     r.drive(PWM, 2_666)
     r.pass_s(2)
-    assert [(m, n) for m, _, n in r.times()][0] == (X1, 15)
+    assert next((m, n) for m, _, n in r.times()) == (X1, 15)
 
 
 def test_state_f_is_never_delayed() -> None:
