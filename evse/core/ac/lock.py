@@ -146,7 +146,7 @@ def _causes(t: Tick, conn: Conn) -> None:
 
 
 def _hold(conn: Conn) -> None:
-    """OCPP UnlockConnectorOnEVSideDisconnect = false: the cable stays until its owner comes back."""
+    """OCPP UnlockConnectorOnEVSideDisconnect = false: the cable stays until its owner comes back, after the session."""
     a, w = conn.a, conn.w
     if w.tx_open:
         a.lock_token = w.id_token
@@ -155,7 +155,7 @@ def _hold(conn: Conn) -> None:
     elif not a.lock_hold:
         a.lock_hold = bool(a.lock_token) and a.lock_stage is LockStage.LOCKED and not conn.ac.unlock_on_ev_disconnect
         a.lock_token = a.lock_token if a.lock_hold else ""
-    elif w.auth is AuthState.GRANTED and w.auth_token == a.lock_token:
+    elif not w.session_id and w.auth is AuthState.GRANTED and w.auth_token == a.lock_token:
         a.lock_hold, a.lock_token = False, ""
 
 

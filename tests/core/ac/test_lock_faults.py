@@ -92,7 +92,12 @@ def test_forced_unlock_can_be_taken_back() -> None:
 
 def test_the_cable_is_kept_when_the_vehicle_side_is_unplugged_until_its_owner_comes() -> None:
     b = Locked(spec_of(unlock_on_ev_disconnect=False, lock_motor=MOTOR)).locked()
-    b.work(plugged=False, tx_open=False, session_id="")
+    b.work(plugged=False, session_id="S", auth=AuthState.GRANTED, auth_token="T")
+    b.go(1)
+    b.work(tx_open=False)
+    b.go(1)
+    assert b.mem().lock_hold, "the permission of the session that ends is no return of its owner"
+    b.work(session_id="", auth=AuthState.NONE, auth_token="")
     b.wanted = False
     b.go(30)
     assert b.stage is LockStage.LOCKED
