@@ -71,7 +71,7 @@ class DemoStation:
         channel = f"239.192.{pid >> 8 & 255}.{pid & 255 or 1}"
         text = demo_text(self._name, str(self.folder), channel, self._csms_port or free_port(), free_port)
         self.config.write_text(text, encoding="utf-8")
-        arguments = ["--config", str(self.config), "--control", str(self.control), "--seed", str(self._seed)]
+        arguments = ["--config", str(self.config), "--control", str(self.control), "--seed", str(self._seed), "--no-stdin"]
         self._sim = await self._spawn(
             "sim",
             "evse.sim",
