@@ -230,7 +230,8 @@ class OcppClient:
             station = msgspec.structs.replace(station, error_code="LocalListConflict")
         changed = self._board.want(0, station, view.wall)
         for evse in view.evses:
-            changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs), view.wall)
+            calm = self._clock.now() if evse.ac is not None else None
+            changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs), view.wall, calm)
         self._readings.on_view(view)
         self.charging.on_view(view)
         self.reservations.on_view(view)

@@ -14,9 +14,12 @@ from evse.domain.fault_table import vendor_code
 from evse.domain.faults import FaultCode, FaultRecord, FaultSpec
 from evse.domain.session import ChargingState, OperationalStatus, SessionPhase
 from evse.domain.view import EvseView, StationView
-from evse.units import NS_PER_S, Instant, WallNs
+from evse.units import NS_PER_S, DurationNs, Instant, WallNs
 
 INFO_MAX = 50
+CALM_NS: DurationNs = NS_PER_S
+"""An AC EVSE without an offer for less than this is not paused: the share of a new transaction comes on its next tick."""
+
 VENDOR_ERROR_MAX = 50
 
 _BY_PHASE = {
@@ -113,10 +116,18 @@ class StatusBoard:
         self._said: dict[int, Status] = {}
         self._said_at: dict[int, Instant] = {}
         self._forced: set[int] = set()
+        self._paused_at: dict[int, Instant] = {}
 
-    def want(self, connector_id: int, status: Status, wall: WallNs) -> bool:
-        """Set the state of a connector; return True when it is another than before."""
+    def want(self, connector_id: int, status: Status, wall: WallNs, calm: Instant | None = None) -> bool:
+        """Set the state of a connector; return True when it is another than before.
+
+        ``calm`` = the time now: SuspendedEVSE counts after it has stood for `CALM_NS` of calls.
+        """
         known = self._wanted.get(connector_id)
+        if calm is None or status.status != "SuspendedEVSE":
+            self._paused_at.pop(connector_id, None)
+        elif known is not None and calm - self._paused_at.setdefault(connector_id, calm) < CALM_NS:
+            return False
         if known is not None and known[0] == status:
             return False
         self._wanted[connector_id] = (status, wall)

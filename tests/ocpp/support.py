@@ -26,6 +26,7 @@ from evse.domain.session import (
 )
 from evse.domain.station import EvseSpec, StationSpec
 from evse.domain.view import EvseView, StationView
+from evse.domain.view_ac import AcView
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.ocpp.client import OcppClient
 from evse.ocpp.ports import Identity
@@ -49,6 +50,16 @@ def evse_view(evse_id: int, **changes: Any) -> EvseView:
         "stop_reason": None, "session": None, "faults": (),
     }
     return EvseView(**(values | changes))
+
+
+def ac_view(**changes: Any) -> AcView:
+    """The AC side of an EVSE that charges with 16 A on three phases."""
+    values: dict[str, Any] = {
+        "pilot": "C", "pilot_mode": "pwm", "duty_bp": 2667, "offered_ma": 16_000, "physical_ma": 32_000, "phases": 3,
+        "phases_wired": 3, "phases_next": 3, "phase_switch": False, "phases_switching": False, "contactor2_closed": None,
+        "socket": True, "cable_ma": 32_000, "allowed": True, "pause": "", "release": "ocpp",
+    }
+    return AcView(**(values | changes))
 
 
 class FakeStation:

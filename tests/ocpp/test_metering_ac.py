@@ -12,23 +12,14 @@ from hypothesis import strategies as st
 
 from evse.domain.readings import MeterValues
 from evse.domain.session import SessionRecord
-from evse.domain.view_ac import AcView, HlcView
+from evse.domain.view_ac import HlcView
 from evse.ocpp import messages
 from evse.ocpp.keys import MEASURANDS
 from evse.ocpp.metering import sampled_values
 from evse.ocpp.v16 import meter_payload
-from tests.ocpp.support import Bench, evse_view, under_virtual_time
+from tests.ocpp.support import Bench, ac_view, evse_view, under_virtual_time
 
 NAMES = (*MEASURANDS, "Frequency")
-
-
-def ac_view(**changes: Any) -> AcView:
-    values: dict[str, Any] = {
-        "pilot": "C", "pilot_mode": "pwm", "duty_bp": 2667, "offered_ma": 16_000, "physical_ma": 32_000, "phases": 3,
-        "phases_wired": 3, "phases_next": 3, "phase_switch": False, "phases_switching": False, "contactor2_closed": None,
-        "socket": True, "cable_ma": 32_000, "allowed": True, "pause": "", "release": "ocpp",
-    }
-    return AcView(**(values | changes))
 
 
 METER = MeterValues(

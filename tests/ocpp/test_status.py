@@ -10,9 +10,10 @@ import pytest
 from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, FaultRecord
 from evse.domain.session import ChargingState, OperationalStatus, SessionPhase
+from evse.domain.view_ac import LockView
 from evse.ocpp.status import Status, StatusBoard, connector_status
 from evse.units import NS_PER_S
-from tests.ocpp.support import Bench, evse_view, under_virtual_time
+from tests.ocpp.support import Bench, ac_view, evse_view, under_virtual_time
 
 
 def fault(code: FaultCode, evse_id: int = 1) -> FaultRecord:
@@ -78,6 +79,24 @@ def test_storage_fault_carries_the_code_of_what_failed() -> None:
     assert connector_status(view, FAULTS).vendor_error == "PersistenceReadOnly"
     other = msgspec.structs.replace(record, detail="Persistence: no such code")
     assert connector_status(msgspec.structs.replace(view, faults=(other,)), FAULTS).vendor_error == "F17"
+
+
+def test_a_moment_without_an_offer_is_no_pause_of_an_ac_evse() -> None:
+    board, second = StatusBoard(), NS_PER_S
+    preparing, paused, waits = (Status(status=word) for word in ("Preparing", "SuspendedEVSE", "SuspendedEV"))
+    assert board.want(1, preparing, 0, 0)
+    assert not board.want(1, paused, 0, second) and not board.want(1, paused, 0, 2 * second - 1)
+    assert board.want(1, waits, 0, 2 * second)
+    assert not board.want(1, paused, 0, 3 * second), "a new pause begins anew"
+    assert board.want(1, paused, 0, 4 * second)
+    assert board.want(2, paused, 0, 0), "the first state of a connector is said"
+    assert board.want(3, preparing, 0) and board.want(3, paused, 0), "direct current: at once"
+
+
+@pytest.mark.parametrize(("held", "status"), [(True, "Finishing"), (False, "Available")])
+def test_a_socket_that_keeps_a_plug_is_not_free(held: bool, status: str) -> None:
+    lock = LockView(stage="locked" if held else "open", feedback="locked", commanded=held, held=held)
+    assert connector_status(evse_view(1, ac=ac_view(lock=lock)), FAULTS).status == status
 
 
 def test_ten_seconds_between_two_and_the_last_state_wins() -> None:
