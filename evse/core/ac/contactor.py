@@ -53,6 +53,8 @@ def observe(t: Tick, conn: Conn) -> None:
         t.event("contactor.opened_by_board", conn.spec.evse_id, losses=a.k_losses, cp=b.cp.value)
     if not w.tx_open:
         a.k_losses = 0
+    silent = w.tx_open and closed(conn) is None and conn.ac.contactor_feedback is not FeedbackType.NONE
+    a.k_blind_at = (a.k_blind_at or t.now) if silent else 0
     _causes(t, conn)
 
 
@@ -66,13 +68,15 @@ def _causes(t: Tick, conn: Conn) -> None:
     elif w.lease and since > CLOSE_LIMIT and cp.energy(conn) and not closed(conn) and not _blind(conn):
         text = f"main contactor not closed {CLOSE_LIMIT // NS_PER_MS} ms after the command to close"
         conn.causes.append((FaultCode.CONTACTOR_NOT_CLOSED, text))
+    elif a.k_blind_at and now - a.k_blind_at > CLOSE_LIMIT:
+        text = f"feedback of the main contactor unknown for {CLOSE_LIMIT // NS_PER_MS} ms"
+        conn.causes.append((FaultCode.CONTACTOR_NOT_CLOSED, text))
     elif a.k_losses >= LOSSES_MAX:
         text = f"the board has opened {a.k_losses} times by itself in this transaction"
         conn.causes.append((FaultCode.CONTACTOR_NOT_CLOSED, text))
     second = second_closed(conn)
-    if not w.lease or second is None or now - max(w.lease_since, a.k_second_at) <= CLOSE_LIMIT:
-        return
-    if second is not a.k_second:
+    driven = w.lease and cp.energy(conn) and conn.b is not None and conn.b.lease_active
+    if driven and second is not None and since > CLOSE_LIMIT and second is not a.k_second:
         text = f"second contactor {'closed' if second else 'open'}, commanded {'closed' if a.k_second else 'open'}"
         conn.causes.append((FaultCode.PHASE_SWITCH_FAILURE, text))
 

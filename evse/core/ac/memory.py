@@ -101,6 +101,7 @@ class AcWork(msgspec.Struct):
     k_up: bool = False  # has been closed under the present lease
     k_lost: bool = False  # the board has opened under our lease
     k_losses: int = 0  # in this transaction
+    k_blind_at: Instant = 0  # the auxiliary contact says nothing since
     ph_set: int = 0  # phases of the next closing with a second contactor, 0 = as configured
     ph_want: int = 0  # asked for, 0 = nothing
     ph_asked_at: Instant = 0
