@@ -65,7 +65,7 @@ def _causes(t: Tick, conn: Conn) -> None:
     if names and since > OPEN_LIMIT:
         text = f"{' and '.join(names)} contactor closed {OPEN_LIMIT // NS_PER_MS} ms after the command to open"
         conn.causes.append((FaultCode.CONTACTOR_WELDED, text))
-    elif w.lease and since > CLOSE_LIMIT and cp.energy(conn) and not closed(conn) and not _blind(conn):
+    elif w.lease and not a.k_up and since > CLOSE_LIMIT and cp.energy(conn) and not closed(conn) and not _blind(conn):
         text = f"main contactor not closed {CLOSE_LIMIT // NS_PER_MS} ms after the command to close"
         conn.causes.append((FaultCode.CONTACTOR_NOT_CLOSED, text))
     elif a.k_blind_at and now - a.k_blind_at > CLOSE_LIMIT:
