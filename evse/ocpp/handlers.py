@@ -145,13 +145,21 @@ class Handlers:
 
         async def ask_first() -> None:
             judge = self._side.authorize if for_group else self._side.admit
-            result = await judge(id_tag, connector_id or 0)
+            target = connector_id if connector_id is not None else self._plugged_and_free()
+            result = await judge(id_tag, target or 0)
             if result.accepted:
-                await self._remote_start(connector_id, id_tag, result.parent)
+                await self._remote_start(target, id_tag, result.parent)
             else:
                 self._charging.forget(id_tag)
 
         return Reply({"status": "Accepted"}, after=ask_first)
+
+    def _plugged_and_free(self) -> int | None:
+        """Where a remote start without connector goes: a card may be allowed at one connector only."""
+        for evse in self._station.view().evses:
+            if evse.plugged and (evse.session is None or evse.session.started_at is None):
+                return evse.evse_id
+        return None
 
     async def _remote_start(self, connector_id: int | None, id_tag: str, parent: str = "") -> bool:
         started = await self._station.remote_start(connector_id, id_tag, parent)

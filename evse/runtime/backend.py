@@ -19,7 +19,7 @@ from evse.core.inputs import (
 from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.readings import MeterValues, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
-from evse.domain.station import StationSpec
+from evse.domain.station import EvseKind, StationSpec
 from evse.domain.view import EvseView, StationView
 from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
@@ -172,7 +172,8 @@ class BackendPort:
         """Most power without charging profiles, W: 0 = what the site gives (AC side), n = rating of an EVSE."""
         planner, spec = self._station.planner, self._station.spec
         rated = {evse.evse_id: evse.power_max_w for evse in spec.evses}
-        site = sum(rated.values()) * 1000 // spec.efficiency_permille
+        direct = sum(evse.power_max_w for evse in spec.evses if evse.kind is EvseKind.DC)
+        site = sum(rated.values()) - direct + direct * 1000 // spec.efficiency_permille  # rectifiers have losses
         caps = [power_w for source, power_w in planner.in_force.site_caps() if source is not LimitSource.CSMS]
         return {0: min([site, *caps]), **rated}
 

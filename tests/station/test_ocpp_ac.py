@@ -182,6 +182,10 @@ def test_remote_starts_ask_the_white_list_first_when_told_to(tmp_path: Path) -> 
         assert await answer(lab, "RemoteStartTransaction", connectorId=1, idTag=BLOCKED) == "Accepted"
         await lab.forward(5)
         assert lab.evse(1).auth_state != "granted" and not csms.calls("Authorize")
+        await lab.station.whitelist.add(Entry(id="04CCCCCC_1", kind=Kind.RFID, allow=False))
+        assert await answer(lab, "RemoteStartTransaction", idTag="04CCCCCC") == "Accepted"
+        await lab.forward(5)
+        assert lab.evse(1).auth_state != "granted", "blocked at the connector that is chosen"
         assert await answer(lab, "RemoteStartTransaction", connectorId=1, idTag="04BBBBBB") == "Accepted"
         await charging(lab)
         assert [call["idTag"] for call in csms.calls("Authorize")] == ["04BBBBBB"]
@@ -410,3 +414,17 @@ def test_moving_and_a_second_request_are_not_available(tmp_path: Path) -> None:
 
     config = with_recloser(tmp_path)
     run_lab(tmp_path, scenario, config=config)
+
+
+def test_a_composite_schedule_ends_at_the_rating_and_the_station_has_no_rectifier_losses(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        await charge(lab)
+        assert await set_profile(lab, amps(1, [(0, 10), (60, 0)])) == "Accepted"
+        found = await ask(lab, "GetCompositeSchedule", connectorId=1, duration=120)
+        rows = [(row["limit"], row["numberPhases"]) for row in found["chargingSchedule"]["chargingSchedulePeriod"]]
+        assert rows == [(10.0, 3), (0.0, 3)]
+        found = await ask(lab, "GetCompositeSchedule", connectorId=0, duration=0, chargingRateUnit="W")
+        assert found["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 44_160.0}]
+
+    config = ac_station(tmp_path)
+    run_lab(tmp_path, scenario, config=replace(config, site=replace(config.site, limit_w=0)))
