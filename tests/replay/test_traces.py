@@ -10,10 +10,10 @@ import pytest
 from evse import replay
 from evse.domain.base import ConfigError
 from evse.runtime.recorder import read_trace
-from evse.sim.faults import CATALOGUE
+from tools.record_traces import coded
 
 TRACES = Path(__file__).resolve().parent.parent / "traces"
-CODED = {name: fault.code for name, fault in CATALOGUE.items() if fault.code is not None}
+CODED = coded()
 
 
 def test_every_simulated_fault_has_a_trace() -> None:
@@ -26,7 +26,6 @@ def test_replay_gives_equal_outputs_and_the_fault(name: str) -> None:
     assert report.ticks > 300
     assert report.differences == ()
     code = CODED[name]
-    assert code is not None
     assert any("fault.raised" in line and f"'{code.value}'" in line for line in report.events), report.events[-5:]
 
 

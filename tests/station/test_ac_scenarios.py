@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import pytest
+
 from evse.config.load import parse_config
 from evse.config.model import StationConfig
+from evse.domain.session import SessionPhase
 from evse.lab.demo_config import demo_text
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
-from tests._support.lab_world import play, run_lab
+from tests._support.lab_world import Api, play, run_lab
 from tests._support.laws_run import RunLaws
 
 AC_FAULTS = {
@@ -58,3 +61,55 @@ def test_ac_faults_each_is_named_acts_and_lets_charging_work_again(tmp_path: Pat
         await _records_are_equal(lab)
 
     run_lab(tmp_path, scenario, config=station(tmp_path, "ac-quick"), check=RunLaws())
+
+
+def test_mixed_quick_dc_and_ac_share_one_site(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        await play(lab, "mixed-quick")
+        sessions, total, _ = await lab.store.sessions(state="completed")
+        assert total == 2 and {s.evse_id for s in sessions} == {1, 3}
+        await _records_are_equal(lab)
+
+    run_lab(tmp_path, scenario, config=station(tmp_path, "generic/mixed-2dc-2ac"), check=RunLaws())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chargebyte/charge-control-c",
+        "phoenix-contact/charx-4x22",
+        "juice/wallbox-2x22",
+        "generic/ac-1x22",
+        "generic/ac-12x11",
+    ],
+)
+def test_every_connector_of_a_shipped_station_charges_at_once_within_the_limit(tmp_path: Path, name: str) -> None:
+    async def scenario(lab: Lab) -> None:
+        api, numbers = Api(lab), [e.evse_id for e in lab.view().evses]
+        await lab.forward(5)
+        for number in numbers:
+            await lab.do(cmd="plug_in", connector=number, phases=3, soc_pct=20, cable="32", hlc="ac")
+            await lab.forward(1)
+            if lab.evse(number).phase is SessionPhase.WAIT_AUTH:  # the others release by themselves
+                await api("connector.start", {"evse_id": number, "id_token": f"04A1B2C{number:X}"})
+            await lab.forward(1)
+        await lab.forward(60)
+        points = [lab.sim.world.ac_by_id[number] for number in numbers]
+        charging = [p.evse_id for p in points if p.power_w > 1_000]
+        limit = lab.view().site_limit_w
+        floor = 6 * 230 * 3
+        expected = len(numbers) if not limit else min(len(numbers), limit // floor)
+        assert len(charging) >= expected, [(e.evse_id, e.phase.value, e.waiting_for) for e in lab.view().evses]
+        assert not limit or sum(p.power_w for p in points) <= limit * 1.02
+        for number in numbers:
+            await lab.do(cmd="set_ev", connector=number, stop=True)
+            await api("connector.stop", {"evse_id": number})
+        await lab.until(lambda: all(p.power_w == 0 for p in points), "energy is off", 30)
+        for number in numbers:
+            await lab.do(cmd="plug_out", connector=number)
+        await lab.until(lambda: not any(e.plugged for e in lab.view().evses), "everybody has left", 60)
+        await lab.until(lambda: lab.station.ocpp is None or lab.station.ocpp.summary().queued == 0, "queue", 60)
+        await lab.forward(1)
+        await _records_are_equal(lab)
+
+    run_lab(tmp_path, scenario, config=station(tmp_path, name), check=RunLaws())
