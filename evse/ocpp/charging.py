@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from evse.domain.clock import Clock
 from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.view import StationView
+from evse.ocpp.composite_ac import on_lines
 from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.keys import Keys
 from evse.ocpp.messages import Payload, parse_timestamp, timestamp
@@ -369,17 +370,18 @@ class Charging:
         relevant = composite.relevant(profiles, scope)
         only_amperes = bool(relevant) and all(profile.unit is Unit.A for profile in relevant)
         unit = Unit(payload.get("chargingRateUnit", "A" if only_amperes else "W"))
+        ac = next((evse.ac for evse in self._station.spec().evses if evse.evse_id == connector_id), None)
         steps: list[Step] = []
         for step in composite.walk(profiles, scope, start, start + duration_s * NS_PER_S, rated_w):
             if len(steps) >= COMPOSITE_STEPS_MAX:
                 duration_s = (step.at - start) // NS_PER_S
                 break
-            steps.append(step)
+            steps.append(step if ac is None else on_lines(step, relevant, scope, ac, rated_w, unit))
             if len(steps) % STEPS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         return Reply({
             "status": "Accepted", "connectorId": connector_id, "scheduleStart": timestamp(start),
-            "chargingSchedule": _schedule(steps, start, duration_s, unit),
+            "chargingSchedule": _schedule(steps, start, duration_s, unit, composite.PHASES if ac is None else ac.phases),
         })
 
 
@@ -392,7 +394,7 @@ def _meets(profile: ChargingProfile, criteria: Payload) -> bool:
     )
 
 
-def _schedule(steps: list[Step], start: WallNs, duration_s: int, unit: Unit) -> Payload:
+def _schedule(steps: list[Step], start: WallNs, duration_s: int, unit: Unit, phases: int) -> Payload:
     periods: list[Payload] = []
     for offset_s, power_w in composite.whole_seconds(steps, start):
         limit = composite.deci(unit, power_w) / 10
@@ -402,7 +404,7 @@ def _schedule(steps: list[Step], start: WallNs, duration_s: int, unit: Unit) -> 
             continue
         periods.append({"startPeriod": offset_s, "limit": limit})
         if unit is Unit.A:
-            periods[-1]["numberPhases"] = composite.PHASES
+            periods[-1]["numberPhases"] = phases
     schedule: Payload = {
         "duration": duration_s, "startSchedule": timestamp(start), "chargingRateUnit": unit.value,
         "chargingSchedulePeriod": periods,

@@ -416,13 +416,21 @@ def test_moving_and_a_second_request_are_not_available(tmp_path: Path) -> None:
     run_lab(tmp_path, scenario, config=config)
 
 
-def test_a_composite_schedule_ends_at_the_rating_and_the_station_has_no_rectifier_losses(tmp_path: Path) -> None:
+def test_composite_schedules_are_what_each_phase_is_offered_and_the_site_has_no_rectifier_losses(tmp_path: Path) -> None:
     async def scenario(lab: Lab) -> None:
         await charge(lab)
         assert await set_profile(lab, amps(1, [(0, 10), (60, 0)])) == "Accepted"
         found = await ask(lab, "GetCompositeSchedule", connectorId=1, duration=120)
         rows = [(row["limit"], row["numberPhases"]) for row in found["chargingSchedule"]["chargingSchedulePeriod"]]
         assert rows == [(10.0, 3), (0.0, 3)]
+        assert await set_profile(lab, amps(1, [(0, 10.3)], numberPhases=1)) == "Accepted"
+        found = await ask(lab, "GetCompositeSchedule", connectorId=1, duration=120)
+        rows = [(row["limit"], row["numberPhases"]) for row in found["chargingSchedule"]["chargingSchedulePeriod"]]
+        assert rows == [(10.3, 3)], "of each phase, as it is offered"
+        await lab.forward(2 * TICK_NS / NS_PER_S)
+        assert pilot(lab).duty_bp == 1_716
+        found = await ask(lab, "GetCompositeSchedule", connectorId=1, duration=120, chargingRateUnit="W")
+        assert [row["limit"] for row in found["chargingSchedule"]["chargingSchedulePeriod"]] == [7_107.0]
         found = await ask(lab, "GetCompositeSchedule", connectorId=0, duration=0, chargingRateUnit="W")
         assert found["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 44_160.0}]
 
