@@ -21,6 +21,9 @@ SESSION_KEYS = {
     "transaction_id",
 }
 
+AC_KEYS = {"phases", "offered_max_ma"}
+"""What sessions of AC connectors have besides; their vehicles say nothing of their battery."""
+
 
 def problems(report: dict[str, Any]) -> list[str]:
     """Return every promise that ``report`` breaks."""
@@ -39,6 +42,11 @@ def problems(report: dict[str, Any]) -> list[str]:
             found.append(f"{name}: meter {s['meter_start_wh']}..{s['meter_stop_wh']} is not energy {s['energy_wh']}")
         if not isinstance(s["transaction_id"], int):
             found.append(f"{name}: no accepted transaction id")
+        if ac := AC_KEYS & set(s):
+            if ac != AC_KEYS or not 1 <= s["phases"] <= 3 or s["offered_max_ma"] < 6_000:
+                found.append(f"{name}: AC side is {[s.get(key) for key in sorted(AC_KEYS)]} (offered_max_ma, phases)")
+        elif s["soc_start_pct"] is None:
+            found.append(f"{name}: neither a battery nor an AC side")
         if not s["stop_reason"]:
             found.append(f"{name}: no stop reason")
     site = report["site"]

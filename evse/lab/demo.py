@@ -37,6 +37,8 @@ class Watch:
         self.assigned_max_w = 0
         self.measured_max_w = 0
         self.limit_w = 0
+        self.ac: dict[str, tuple[int, int]] = {}
+        """Most phases and highest offer in mA of each AC session, by its id."""
         self.last: m.Status | None = None
         self._line = ""
 
@@ -56,6 +58,10 @@ class Watch:
         self.assigned_max_w = max(self.assigned_max_w, view.assigned_w)
         self.measured_max_w = max(self.measured_max_w, view.site_power_w or 0)
         self.limit_w = max(self.limit_w, view.site_limit_w or 0)
+        for e in view.evses:
+            if e.ac is not None and e.session is not None:
+                phases, offered_ma = self.ac.get(e.session.session_id, (0, 0))
+                self.ac[e.session.session_id] = (max(phases, e.ac.phases), max(offered_ma, e.ac.offered_ma))
         if self._talk:
             self._say(status)
 
@@ -128,7 +134,7 @@ async def _report(
         "kind": "DemoReport",
         "scenario": scenario.name,
         "ok": ok,
-        "sessions": [_session(s) for s in reversed(sessions) if s["started_at"] is not None],
+        "sessions": [_session(s, watch) for s in reversed(sessions) if s["started_at"] is not None],
         "site": {
             "limit_w": watch.limit_w,
             "assigned_max_w": watch.assigned_max_w,
@@ -172,8 +178,10 @@ async def _faults(station: DemoStation) -> list[dict[str, Any]]:
     return rows
 
 
-def _session(s: dict[str, Any]) -> dict[str, Any]:
+def _session(s: dict[str, Any], watch: Watch) -> dict[str, Any]:
     end = s["ended_at"] or s["unplugged_at"]
+    side = watch.ac.get(s["session_id"])
+    ac = {} if side is None else {"phases": side[0], "offered_max_ma": side[1]}
     return {
         "evse_id": s["evse_id"],
         "connector_id": s["connector_id"],
@@ -188,16 +196,21 @@ def _session(s: dict[str, Any]) -> dict[str, Any]:
         "transaction_id": s["transaction_id"],
         "fault": s["fault"],
         "power_max_w": s["power_max_w"],
-    }
+    } | ac
 
 
 def text(report: dict[str, Any]) -> str:
     """The report for people."""
     lines = [f"{report['scenario']}: {'every step did what it should' if report['ok'] else 'FAILED'}\n"]
     for s in report["sessions"]:
+        what = ""
+        if "phases" in s:
+            what = f"{s['phases']} phases, {s['offered_max_ma'] / 1000:g} A offered, "
+        elif s["soc_start_pct"] is not None:
+            what = f"battery {s['soc_start_pct']} % to {s['soc_end_pct']} %, "
         lines.append(
-            f"  connector {s['evse_id']}: {s['energy_wh'] / 1000:.2f} kWh in {s['duration_s']} s, battery {s['soc_start_pct']} % to "
-            f"{s['soc_end_pct']} %, card {s['id_token']}, transaction {s['transaction_id']}, ended: {s['fault'] or s['stop_reason']}\n"
+            f"  connector {s['evse_id']}: {s['energy_wh'] / 1000:.2f} kWh in {s['duration_s']} s, {what}"
+            f"card {s['id_token']}, transaction {s['transaction_id']}, ended: {s['fault'] or s['stop_reason']}\n"
         )
     site, tick = report["site"], report["ticks"]
     lines.append(
