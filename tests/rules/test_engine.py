@@ -284,6 +284,57 @@ def test_other_rules_have_another_version() -> None:
     assert len({rules_version((high(n),)) for n in range(1, 33)}) == 32
 
 
+def test_without_rules_nothing_is_wanted() -> None:
+    out = Bench().at(50, inputs=255, vehicle=True)
+    assert (out.release, out.lock, out.allowed, out.limit_ma, out.message) == (None, None, None, -1, "")
+    assert (out.high, out.floating, out.pulsing) == (0, 0, 0)
+
+
+def test_a_level_that_stays_is_no_event_while_others_change() -> None:
+    b = Bench(*(high(n, n, timer_ms=10, event=e) for n, e in enumerate((E.EV_CONNECTED, E.PLUG_CONNECTED, E.PLUG_DISCONNECTED), 1)))
+    assert b.at(50, plug=True).high == 0b010
+    assert b.at(100, plug=True, vehicle=True).high == 0b001
+    assert b.at(150, plug=True, vehicle=True, inputs=1, derating=True).high == 0
+    assert b.at(200, plug=False, vehicle=True, derating=True).high == 0b100
+
+
+def test_no_falling_edge_and_no_plug_out_of_the_unknown() -> None:
+    rules = (high(1, event=E.INPUT_FALLING, event_input=1, timer_ms=10), high(2, 2, event=E.PLUG_CONNECTED, timer_ms=10))
+    memory = evaluate(rules, RuleMemory(), RuleFacts(known=True, plug=True), 0)
+    assert memory.runs == ()
+    assert evaluate(rules, evaluate(rules, RuleMemory(), RuleFacts(), 0), RuleFacts(known=True, plug=True), 50).runs == ()
+
+
+def test_a_release_may_have_a_timer_and_a_newer_event_ends_it() -> None:
+    b = Bench(
+        rule(1, E.INPUT_RISING, A.ENABLE_CHARGING, 1000, event_input=1, status=RuleStatus.ENABLE),
+        rule(2, E.INPUT_RISING, A.ENABLE_CHARGING, 500, event_input=2, status=RuleStatus.DISABLE),
+    )
+    assert b.at(100, inputs=1).release is True
+    assert b.at(900, inputs=1).release is True
+    assert b.at(1099, inputs=3).release is False
+    assert b.at(1150, inputs=3).release is False
+    assert b.at(1599).release is None
+
+
+def test_a_withdrawn_release_stays_withdrawn_for_the_next_vehicle() -> None:
+    b = Bench(rule(1, E.INPUT_RISING, A.ENABLE_CHARGING, event_input=1, status=RuleStatus.DISABLE))
+    assert b.at(50, inputs=1, vehicle=True).release is False
+    assert b.at(100).release is False
+
+
+def test_a_flash_begins_when_its_rule_does_whatever_the_clock_says() -> None:
+    b = Bench(rule(1, E.RFID_DENIED, A.OUTPUT_FLASH_HIGH, 5000, output=1))
+    assert b.at(1300, happened=frozenset({E.RFID_DENIED})).high == 1
+    assert [b.at(at).high for at in (2299, 2300, 3299, 3300)] == [1, 0, 0, 1]
+
+
+def test_a_limit_of_nothing_is_a_limit_and_the_first_analog_input_counts() -> None:
+    b = Bench(rule(1, E.ALWAYS, A.LIMIT, 10, limit_ma=0, condition=C.ANALOG_UNDER, condition_input=1, condition_mv=100))
+    assert b.at(50, input_mv=(99,)).limit_ma == 0
+    assert b.at(100, input_mv=(100,)).limit_ma == -1
+
+
 # -- laws -----------------------------------------------------------------------------------------------------------
 
 RULES = st.lists(
