@@ -1,9 +1,10 @@
 """The gate's rules for AC EVSEs. Reads readings and levels only; shares no code with the tick; can only take energy away.
 
 Rules (docs/safety.md): G13 a closed contactor needs a fresh board, pilot C/D by the board's state and by its own measurement,
-the lock where one is fitted, known feedback, a residual current monitor that says normal, no emergency contact, and to close also a valid cable;
-G14 the duty cycle promises no more than wiring and cable allow, and no more than what is offered; G15 relay 2 as second contactor closes with the
-first only, and is no ventilation at the same time; G16 no residual current test under a closed contactor.
+the lock where one is fitted, known feedback, a residual current monitor that says normal, no emergency contact, and to close
+also a valid cable; G14 the duty cycle promises no more than wiring and cable allow, and no more than what is offered; G15
+relay 2 as second contactor closes with the first only, and is no ventilation at the same time; G16 no residual current test
+under a closed contactor.
 """
 
 from __future__ import annotations

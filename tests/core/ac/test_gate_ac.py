@@ -309,3 +309,16 @@ def test_an_ac_evse_without_its_ratings_has_the_smallest() -> None:
     bare = replace(SPEC, evses=(EvseSpec(evse_id=1, kind=EvseKind.AC), DC))
     got, _ = through(of=bare)
     assert got.offered_ma == 6_000 and got.ac is not None and got.ac.pilot is PilotMode.X1
+
+
+@pytest.mark.parametrize(
+    ("number", "active_high", "inputs", "stays"),
+    [
+        (0, True, 0b1111, True), (0, False, 0, True),  # none is wired
+        (1, True, 0b0001, False), (1, True, 0b1110, True), (3, True, 0b0100, False), (3, True, 0b1011, True),
+        (1, False, 0b0001, True), (1, False, 0b1110, False), (3, False, 0b0100, True), (3, False, 0, False),
+    ],
+)  # fmt: skip
+def test_g13_the_emergency_contact_opens(number: int, active_high: bool, inputs: int, stays: bool) -> None:
+    of = spec(emergency_input=number, emergency_active_high=active_high, inputs=4)
+    assert through(board(inputs=inputs), of=of)[0].contactor_lease is stays
