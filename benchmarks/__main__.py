@@ -6,7 +6,15 @@ import platform
 import sys
 from pathlib import Path
 
-from benchmarks import bench_access, bench_core, bench_planner_budget, bench_process, bench_screens, bench_wire
+from benchmarks import (
+    bench_ac,
+    bench_access,
+    bench_core,
+    bench_planner_budget,
+    bench_process,
+    bench_screens,
+    bench_wire,
+)
 from benchmarks.timing import Figure, reference_us
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
@@ -34,7 +42,7 @@ def main() -> int:
     """Run everything, print and write the table; exit 1 when a budget is missed."""
     reference = reference_us()
     figures: list[Figure] = []
-    for module in (bench_core, bench_wire, bench_access, bench_planner_budget, bench_process, bench_screens):
+    for module in (bench_core, bench_ac, bench_wire, bench_access, bench_planner_budget, bench_process, bench_screens):
         for figure in module.run():
             figures.append(figure)
             print(f"{figure.name:58} {figure.value:10.2f} {figure.unit:8} {_verdict(figure)}", flush=True)
