@@ -5,11 +5,13 @@ A failure names its seed, which repeats it.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
 import pytest
 
+from evse.api.errors import ApiError
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
 from evse.sim.faults_ac import CATALOGUE_AC
@@ -60,19 +62,19 @@ async def _chaos(lab: Lab, rng: random.Random, numbers: list[int], story: list[s
 
 
 async def _rest(lab: Lab, numbers: list[int]) -> None:
-    """Everything is repaired, everybody leaves, a technician clears."""
+    """Everything is repaired, everybody leaves, a technician clears: state F hides who is plugged in until then."""
     api = Api(lab)
     await lab.do(cmd="fault", action="clear", fault="all")
     await lab.forward(3)
     for number in numbers:
         await api("limits.clear", {"name": "ems", "evse_id": number})
         await lab.sim.command({"cmd": "plug_out", "connector": number, "force": True})
-    await lab.until(lambda: not any(e.plugged for e in lab.view().evses), "everybody has left", 60)
     for _ in range(3):
         await lab.forward(8)
         for row in (await api("fault.list"))["items"]:
             if row["clearable"] and row["latch"] == "manual":
                 await api("fault.clear", {"code": row["record"]["code"], "evse_id": row["record"]["evse_id"]})
+    await lab.until(lambda: not any(e.plugged for e in lab.view().evses), "everybody has left", 60)
     await lab.until(lambda: not lab.view().faults and not any(e.faults for e in lab.view().evses), "no fault is left", 60)
 
 
@@ -91,7 +93,8 @@ def test_after_a_random_day_every_connector_charges_and_the_books_agree(
         await _rest(lab, numbers)
         for number in numbers:
             await lab.do(cmd="plug_in", connector=number, phases=3, soc_pct=30)
-            await Api(lab)("connector.start", {"evse_id": number, "id_token": CARDS[number]})
+            with contextlib.suppress(ApiError):  # a card of the day may have released it already
+                await Api(lab)("connector.start", {"evse_id": number, "id_token": CARDS[number]})
             await lab.until(lambda n=number: lab.sim.world.ac_by_id[n].power_w > 1_000, f"{number} charges again", 60)
             await Api(lab)("connector.stop", {"evse_id": number})
             await lab.until(lambda n=number: lab.sim.world.ac_by_id[n].power_w == 0, f"{number} is off", 30)
