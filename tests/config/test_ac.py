@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evse.config.load import parse_config
 from evse.config.spec import station_spec
@@ -102,6 +104,19 @@ def test_the_rotary_table_is_that_of_the_manual() -> None:
 def test_each_mistake_is_named_with_its_remedy(text: str, words: str) -> None:
     problems = load(text)
     assert len(problems) == 1 and words in problems[0], problems
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_the_rcd_test_is_exactly_that_of_the_manual(trigger: int, tripped: int, normal: int) -> None:
+    """Charge Control C, table 71: tripped is looked at before normal."""
+    text = f"[evse.ac]\nrcd = {{ enabled = true, trigger_ms = {trigger}, check_tripped_ms = {tripped}, check_normal_ms = {normal} }}\n"
+    try:
+        parse_config(HEAD + text, "s.toml", check_files=False)
+        accepted = True
+    except ConfigError:
+        accepted = False
+    assert accepted is (tripped < trigger + normal)
 
 
 def test_a_dc_evse_has_no_ac_side() -> None:
