@@ -128,6 +128,7 @@ class Tick:
         "conns",
         "dc",
         "effects",
+        "estop",
         "events",
         "faults",
         "groups",
@@ -165,6 +166,7 @@ class Tick:
         self.past: tuple[FaultRecord, ...] = state.past
         self.causes: list[tuple[FaultCode, str]] = []
         self.groups: list[GroupStatus | None] = []
+        self.estop = False  # pressed at any board that can be read
         self.site_at = state.site_meter_at
         self.site_w: int | None = None  # smallest site cap in force
         self.site_dc_w: int | None = None  # the same at the DC side
@@ -219,6 +221,7 @@ class Tick:
             conn.no_board = f"last status {age_ms} ms ago, limit {self.spec.board_max_age_ms} ms"
             return
         conn.b = reading.value
+        self.estop = self.estop or reading.value.estop
         conn.w.board_at = self.now
 
     def _read_meter(self, conn: Conn, given: EvseInputs) -> None:

@@ -173,7 +173,7 @@ def interlock(t: Tick, conn: Conn) -> str:
         return "the board"
     if t.inputs.loop_fault:
         return "a restart after a program fault"
-    if any(x.b is not None and x.b.estop for x in t.conns):
+    if t.estop:
         return "the emergency stop"
     if not cp.energy(conn):
         return "the vehicle"
