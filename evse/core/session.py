@@ -113,10 +113,16 @@ def obstacle(t: Tick, conn: Conn) -> str:
 
 
 def start(t: Tick, conn: Conn, again: bool) -> None:
-    """Open the transaction. ``again`` = a second one at the same plug-in: it gets a session id of its own."""
+    """Open the transaction. ``again`` = a second one at the same plug-in: it gets a session id of its own.
+
+    The session before ends with that, as if its vehicle had left: nobody else would ever end it.
+    """
     w = conn.w
     if again:
+        w.unplugged_at = max(t.wall, w.plugged_at)
+        t.effects.append(SaveSession(evse_id=conn.spec.evse_id, session=session_record(w)))
         _fresh(t, conn)
+        w.unplugged_at = None
         faults.clear_for_retry(t, conn)
     w.tx_open, w.started_at, w.meter_start_wh = True, t.wall, w.meter_wh
     w.id_token, w.source = w.auth_token, w.auth_source

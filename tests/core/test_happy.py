@@ -94,3 +94,19 @@ def test_a_stopped_vehicle_may_start_again_without_replugging() -> None:
     p.until(lambda p: p.current(1) > 0)
     ids = [e.session.session_id for e in p.effects if isinstance(e, OpenTransaction)]
     assert len(set(ids)) == 2 and all(len(i) == 16 for i in ids)
+
+
+def test_the_session_before_a_new_start_has_an_end() -> None:
+    """Else it would be shown as active for ever: its vehicle never leaves under that number."""
+    p = Plant()
+    p.charge()
+    p.send(StopSession, evse_id=1, reason=StopReason.REMOTE)
+    p.until(lambda p: p.state.evses[0].stage is Stage.FINISHED)
+    first = p.state.evses[0].session_id
+    p.start()
+    p.until(lambda p: p.current(1) > 0)
+    saved = [e.session for e in p.effects if isinstance(e, SaveSession) and e.session.session_id == first]
+    assert saved[-1].unplugged_at is not None and saved[-1].ended_at is not None
+    assert saved[-1].unplugged_at >= saved[-1].ended_at
+    now = p.state.evses[0].session()
+    assert now is not None and now.session_id != first and now.unplugged_at is None
