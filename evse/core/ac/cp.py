@@ -213,12 +213,10 @@ def drive(t: Tick, conn: Conn, mode: PilotMode, duty_bp: int = 0) -> None:
     mode = _step(a, now, mode, duty_bp)
     duty = duty_bp if mode is PilotMode.PWM else 0
     if mode is PilotMode.PWM:
-        _follow(a, now, ma_for_duty(duty))
         a.cp_digital = digital(duty)
         a.cp_pwm_used = True
     elif a.cp_mode is PilotMode.PWM:
         a.cp_pwm_off_at = now
-        _follow(a, now, 0)
     if mode in (PilotMode.E, PilotMode.F) or a.cp_mode in (PilotMode.E, PilotMode.F):
         a.cp_quiet_until = now + PULSE_QUIET
     if mode is not a.cp_mode:
@@ -246,34 +244,7 @@ def _step(a: AcWork, now: int, mode: PilotMode, duty_bp: int) -> PilotMode:
     return PilotMode.X1 if other and not rested else PilotMode.PWM
 
 
-def _follow(a: AcWork, now: int, current_ma: int) -> None:
-    """Remember what the vehicle may still take while it has time to follow a lower duty cycle."""
-    if now >= a.cp_follow_until:
-        a.cp_follow_ma = 0
-    if current_ma < a.cp_told_ma:
-        a.cp_follow_ma, a.cp_follow_until = max(a.cp_follow_ma, a.cp_told_ma), now + FOLLOW
-    a.cp_told_ma = current_ma
-
-
-def allowed_ma(t: Tick, conn: Conn) -> int:
-    """Return what the vehicle may take now in mA: the duty cycle, or the one before for 5 s after a reduction."""
-    a = conn.a
-    return max(a.cp_told_ma, a.cp_follow_ma) if t.now < a.cp_follow_until else a.cp_told_ma
-
-
 def pwm_off_for(t: Tick, conn: Conn) -> DurationNs:
     """Return how long there has been no PWM, 0 while there is."""
     a = conn.a
     return 0 if a.cp_mode is PilotMode.PWM else max(0, t.now - a.cp_pwm_off_at)
-
-
-def hold_x1(t: Tick, conn: Conn, duration: DurationNs) -> None:
-    """Keep PWM away for ``duration`` ns from now (10 s when digital communication gives way to current)."""
-    conn.a.cp_x1_until = max(conn.a.cp_x1_until, t.now + duration)
-
-
-def text(conn: Conn) -> str:
-    """Return the pilot for people: letter and what the station puts on it, "C2 53.33 %"."""
-    a = conn.a
-    return f"{conn.b.cp.value if conn.b is not None else '?'} {a.cp_mode.value} {a.cp_duty_bp / 100:.2f} %"
-

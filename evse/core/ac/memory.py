@@ -86,9 +86,6 @@ class AcWork(msgspec.Struct):
     cp_pwm_off_at: Instant = 0
     cp_x1_until: Instant = 0  # no PWM before
     cp_quiet_until: Instant = 0  # E and F on the pilot may still be our own
-    cp_told_ma: int = 0  # what the duty cycle says
-    cp_follow_ma: int = 0  # what it said before a reduction
-    cp_follow_until: Instant = 0
     cp_allowed: bool = True  # external release
     cp_pause: str = ""  # why nothing is offered although a transaction is open
     wake_at: Instant = 0  # then the vehicle is woken up
