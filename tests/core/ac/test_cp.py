@@ -121,7 +121,7 @@ class Rig(Bench):
         super().__init__(spec_of(**ac))
         self.mode, self.duty = X1, 0
         self.seen: list[tuple[PilotMode, int]] = []
-        self.gone = False
+        self.gone = self.passed = False
         self.pass_s(6)  # past the grace of the start
         self.seen.clear()
 
@@ -131,6 +131,7 @@ class Rig(Bench):
             conn.w.plugged = False
             self.gone = True
         cp.drive(t, conn, self.mode, self.duty)
+        self.passed = cp.diode_passed(conn)
         self.seen.append((conn.a.cp_mode, conn.a.cp_duty_bp))
 
     def pass_s(self, seconds: float, dt: int = TICK_NS) -> None:
@@ -272,6 +273,57 @@ def test_a_missing_diode_is_named_once_the_pwm_has_settled_and_stays_until_the_v
     assert FaultCode.PILOT_DIODE in r.causes[1]
     r.board(cp=A, cp_high_mv=12_000)
     r.pass_s(0.3)
+    assert not r.causes[1]
+
+
+def test_the_first_100_ms_of_a_pwm_prove_nothing_about_the_diode() -> None:
+    """The measurement may be older than the PWM; then the verdict needs 200 ms more."""
+    r = Rig()
+    r.board(cp=B, duty_bp=10_000, cp_low_mv=9_000)
+    r.pass_s(5)
+    r.board(duty_bp=5_333)
+    r.pass_s(0.3)
+    assert not r.causes[1] and not r.passed
+    r.pass_s(0.05)
+    assert list(r.causes[1]) == [FaultCode.PILOT_DIODE]
+    assert "(9000 mV) is not -12000 mV" in r.causes[1][FaultCode.PILOT_DIODE]
+    r.board(duty_bp=10_000)
+    r.pass_s(0.05)
+    assert "(not measured now)" in r.causes[1][FaultCode.PILOT_DIODE]
+
+
+def test_a_diode_is_proven_once_for_each_vehicle() -> None:
+    r = Rig()
+    r.board(cp=B, duty_bp=10_000, cp_low_mv=9_000)
+    r.pass_s(5)
+    assert not r.passed
+    r.board(duty_bp=5_333, cp_low_mv=-12_000)
+    r.pass_s(0.1)
+    assert not r.passed
+    r.pass_s(0.05)
+    assert r.passed
+    r.board(duty_bp=10_000, cp_low_mv=9_000)
+    r.pass_s(5)
+    assert r.passed and not r.causes[1]
+    r.board(cp=A)
+    r.pass_s(0.5)
+    r.board(cp=B)
+    r.pass_s(0.5)
+    assert not r.passed  # another vehicle
+    r.board(cp_low_mv=None)
+    r.pass_s(0.05)
+    assert r.passed  # a board that does not measure is believed
+
+
+def test_bad_half_waves_of_two_pwms_do_not_add_up() -> None:
+    r = Rig()
+    r.board(cp=B, duty_bp=10_000, cp_low_mv=-9_000)
+    r.pass_s(1)
+    for _ in range(5):
+        r.board(duty_bp=5_333)
+        r.pass_s(0.25)
+        r.board(duty_bp=10_000)
+        r.pass_s(1)
     assert not r.causes[1]
 
 
