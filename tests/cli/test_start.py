@@ -88,13 +88,17 @@ def test_a_hot_read_loads_nothing_heavy(words: list[str], station: FakeStation) 
 
 
 def start(*words: str) -> subprocess.Popen[bytes]:
-    """evsectl in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "evsectl", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    """evsectl in a process of its own. A suite in the background of a shell has SIGINT ignored, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "evsectl", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_in_a_watch_is_130_without_a_word(station: FakeStation) -> None:

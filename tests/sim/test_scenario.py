@@ -49,7 +49,7 @@ def test_all_mistakes_are_named_at_once() -> None:
         assert part in text, part
     with pytest.raises(ConfigError, match="is not JSON"):
         parse_scenario("{", "f.json")
-    with pytest.raises(ConfigError, match=r"shipped: .*faults, offline, quick"):
+    with pytest.raises(ConfigError, match=r"shipped: ac-faults, .*faults, .*offline, quick"):
         load_scenario("nothing")
 
 

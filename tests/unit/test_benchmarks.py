@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 import benchmarks.__main__ as table
-from benchmarks import bench_access, bench_core, bench_planner_budget, bench_process, bench_screens, bench_wire
+from benchmarks import (
+    bench_ac,
+    bench_access,
+    bench_core,
+    bench_planner_budget,
+    bench_process,
+    bench_screens,
+    bench_wire,
+)
 from benchmarks.plants import charging_trace, config_text
 from benchmarks.timing import Figure, median_us
 from evse.config.load import parse_config
@@ -75,7 +83,7 @@ def test_a_missed_budget_is_named_and_fails(tmp_path: Path, monkeypatch: pytest.
     good = Figure(name="fast thing", value=1.0, unit="ms", budget=2.0)
     bad = Figure(name="slow thing", value=3.0, unit="ms", budget=2.0, note="why")
     free = Figure(name="free thing", value=9.0, unit="ms", budget=None)
-    modules = (bench_core, bench_wire, bench_access, bench_planner_budget, bench_process, bench_screens)
+    modules = (bench_core, bench_ac, bench_wire, bench_access, bench_planner_budget, bench_process, bench_screens)
     for module in modules:
         monkeypatch.setattr(module, "run", list)
     monkeypatch.setattr(bench_core, "run", lambda: [good, free])
