@@ -115,10 +115,11 @@ def _tell(result: StepResult) -> None:
 
 
 async def _drain(station: DemoStation) -> None:
-    """Wait until nobody is plugged in any more and the back end has answered everything."""
+    """Wait until nobody is plugged in any more, every session has its end on disk and the back end has answered all."""
     for _ in range(int(DRAIN_S * 5)):
         plugged = any(evse["plugged"] for evse in (await station.api("connector.list"))["items"])
-        if not plugged and (await station.api("ocpp.status"))["queued"] == 0:
+        active = (await station.api("session.list", {"state": "active", "limit": 1}))["total"]
+        if not plugged and not active and (await station.api("ocpp.status"))["queued"] == 0:
             return
         await asyncio.sleep(0.2)
 
