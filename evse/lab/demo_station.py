@@ -45,16 +45,24 @@ class DemoStation:
     """Simulator and daemon as processes. ``start`` until both are ready, ``stop`` ends both."""
 
     def __init__(
-        self, folder: Path, *, fast: bool = True, seed: int = 1, station: str = DEMO_DC, csms_port: int | None = None
+        self,
+        folder: Path,
+        *,
+        fast: bool = True,
+        seed: int = 1,
+        station: str = DEMO_DC,
+        template: str = "",
+        csms_port: int | None = None,
     ) -> None:
-        """``station``: a name of `demo_config.station_names`. ``csms_port``: somebody else's back end listens there, the
-        bundled one stays away."""
+        """``station``: a name of `demo_config.station_names`; ``template``: a file of one's own with {folder}, {channel} and
+        {port} instead. ``csms_port``: somebody else's back end listens there, the bundled one stays away."""
         self.folder = folder
         self.config = folder / "station.toml"
         self.control = folder / "sim.sock"
         self.socket = folder / "evsed.sock"
         self._fast = fast
         self._name = station
+        self._template = template
         self._seed = seed
         self._csms_port = csms_port
         self._sim: asyncio.subprocess.Process | None = None
@@ -69,7 +77,11 @@ class DemoStation:
         (self.folder / "data").mkdir(exist_ok=True)
         pid = os.getpid()
         channel = f"239.192.{pid >> 8 & 255}.{pid & 255 or 1}"
-        text = demo_text(self._name, str(self.folder), channel, self._csms_port or free_port(), free_port)
+        port = self._csms_port or free_port()
+        if self._template:
+            text = self._template.format(folder=self.folder, channel=channel, port=port)
+        else:
+            text = demo_text(self._name, str(self.folder), channel, port, free_port)
         self.config.write_text(text, encoding="utf-8")
         arguments = ["--config", str(self.config), "--control", str(self.control), "--seed", str(self._seed), "--no-stdin"]
         self._sim = await self._spawn(
