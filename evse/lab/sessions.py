@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 
 from evse.config.load import load_config
-from evse.config.model import OcppSection, StationConfig
+from evse.config.model import StationConfig
+from evse.config.model_ocpp import OcppSection
 from evse.config.paths import profiles_dir
 from evse.domain.base import ConfigError
 from evse.domain.limits import LimitSource

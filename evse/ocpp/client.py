@@ -12,11 +12,10 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from random import Random
-from urllib.parse import quote
 
 import msgspec
 
-from evse.config.model import OcppSection
+from evse.config.model_ocpp import OcppSection
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.domain.fault_table import FAULTS
@@ -28,13 +27,14 @@ from evse.domain.view import Event, StationView
 from evse.ocpp import v16
 from evse.ocpp.authorize import Authorizer
 from evse.ocpp.charging import Charging
+from evse.ocpp.dialler import PlainDialler, charge_point_url
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import KeyInfo, Keys
 from evse.ocpp.local_list import LocalList
 from evse.ocpp.log import LoggedMessage, MessageLog
 from evse.ocpp.messages import CallError, Payload, parse_timestamp
-from evse.ocpp.ports import AuthResult, Identity, Judge, StationPort, StorePort
+from evse.ocpp.ports import AuthResult, Dialler, DialTarget, Identity, Judge, StationPort, StorePort
 from evse.ocpp.queue import Outbox
 from evse.ocpp.readings import Readings
 from evse.ocpp.reservations import Reservations
@@ -96,7 +96,7 @@ class OcppClient:
     def __init__(
         self, config: OcppSection, identity: Identity, openers: Openers, clock: Clock, store: StorePort,
         station: StationPort, rng: Random, *, fault_specs: Mapping[FaultCode, FaultSpec] = FAULTS,
-        check_outbound: bool = False,
+        check_outbound: bool = False, dialler: Dialler | None = None,
     ) -> None:
         self.registration = ""
         self.log = MessageLog()
@@ -109,7 +109,8 @@ class OcppClient:
         self._rng = rng
         self._specs = fault_specs
         self._check_outbound = check_outbound
-        self._url = f"{config.url.rstrip('/')}/{quote(identity.charge_point_id, safe='')}"
+        self._dialler = dialler or PlainDialler(config, identity.charge_point_id)
+        self._target = DialTarget(url=charge_point_url(config.url, identity.charge_point_id))  # of the connection that stands or is being made
         self._keys = Keys(config, 0, store, station.spec().evses)
         self.judge: Judge = self.authorize
         self._local_list = LocalList(store, self._keys)
@@ -124,6 +125,7 @@ class OcppClient:
         )
         self._engine: Engine | None = None
         self._connected = False
+        self._registered = False  # over the present connection
         self._since: WallNs | None = None
         self._last_error = ""
         self._last_heartbeat: WallNs | None = None
@@ -163,7 +165,7 @@ class OcppClient:
     def summary(self) -> OcppStatus:
         """The link as people see it."""
         return OcppStatus(
-            url=self._url, connected=self._connected, registration=self.registration, since=self._since,
+            url=self._target.url, connected=self._connected, registration=self.registration, since=self._since,
             last_error=self._last_error, sent=self.log.sent, received=self.log.received,
             queued=self._outbox.waiting + self._outbox.parked, parked=self._outbox.parked,
             heartbeat_s=self._keys.number("HeartbeatInterval"), last_heartbeat=self._last_heartbeat,
@@ -269,13 +271,23 @@ class OcppClient:
         failures = 0
         while True:
             began = self._clock.now()
+            self._registered = False
             try:
-                ws = await self._openers.open_websocket(self._url, [SUBPROTOCOL], {}, DIAL_TIMEOUT_S)
+                target = self._target = await self._dialler.target()
             except DeviceError as error:
                 self._note(str(error))
             else:
-                await self._use(ws)
-            lived = self._clock.now() - began >= LIVED_NS and self.registration == "Accepted"
+                try:
+                    ws = await self._openers.open_websocket(
+                        target.url, [SUBPROTOCOL], target.headers, DIAL_TIMEOUT_S, target.options
+                    )
+                except DeviceError as error:
+                    self._note(str(error))
+                else:
+                    await self._use(ws)
+                if not self._registered:
+                    await self._dialler.failed(target, self._last_error)
+            lived = self._clock.now() - began >= LIVED_NS and self._registered
             failures = 0 if lived else failures + 1
             await asyncio.sleep(self._backoff_s(failures))
 
@@ -292,7 +304,7 @@ class OcppClient:
     async def _use(self, ws: WebSocket) -> None:
         """Live on one connected WebSocket until it ends, for whatever reason."""
         if ws.subprotocol != SUBPROTOCOL:
-            self._note(f"{self._url}: the CSMS does not speak {SUBPROTOCOL} (it chose {ws.subprotocol!r})")
+            self._note(f"{self._target.url}: the CSMS does not speak {SUBPROTOCOL} (it chose {ws.subprotocol!r})")
             await self._close(ws)
             return
         engine = Engine(
@@ -347,6 +359,8 @@ class OcppClient:
             with contextlib.suppress(DeviceError):
                 await self._store.outbox_unpark()
         self._last_error = ""
+        self._registered = True
+        await self._dialler.registered(self._target)
         jobs = (self._beat(engine), self._say_status(engine), self._outbox.run(engine), self._readings.send(engine))
         tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from evse.config.model import OcppSection
+from evse.config.model_ocpp import OcppSection
 from evse.domain.ac import LockMode
 from evse.domain.station import EvseSpec
 from evse.ocpp.ports import StorePort

@@ -12,6 +12,7 @@ from evse.domain.readings import MeterValues
 from evse.domain.records import CachedToken, OutboxRow, PointRecord
 from evse.domain.station import StationSpec
 from evse.domain.view import StationView
+from evse.transports.base import DIRECT, DialOptions
 from evse.units import WallNs
 
 
@@ -39,6 +40,31 @@ class AuthResult(msgspec.Struct, frozen=True, kw_only=True):
 
 Judge = Callable[[str, int], Awaitable[AuthResult]]
 """(token, EVSE or 0) to whether it may charge."""
+
+
+class DialTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how the next connection is made. ``name`` says which of several it is ("active", "staged")."""
+
+    url: str
+    headers: Mapping[str, str] = {}
+    options: DialOptions = DIRECT
+    name: str = "active"
+
+
+class Dialler(Protocol):
+    """Chooses the target of each connection, and is told how it ended."""
+
+    async def target(self) -> DialTarget:
+        """Return the next target; `DeviceError` says what is missing and what to do."""
+        ...
+
+    async def registered(self, target: DialTarget) -> None:
+        """A BootNotification, or after a reconnect a Heartbeat, was accepted over a connection to ``target``."""
+        ...
+
+    async def failed(self, target: DialTarget, error: str) -> None:
+        """No connection to ``target``, or it ended before it was registered."""
+        ...
 
 
 class StationPort(Protocol):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.sim.lines import LineFaults, NoisyCan, NoisyStream
-from evse.transports.base import ByteStream, CanBus, SerialSettings, WebSocket
+from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket
 from evse.transports.memory import MemoryCanBus, MemoryStream, stream_pair
 
 if TYPE_CHECKING:
@@ -230,7 +230,8 @@ class SimOpeners:
         return await self._pipe(found)
 
     async def open_websocket(
-        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+        options: DialOptions = DIRECT,
     ) -> WebSocket:
         """Connect to the embedded CSMS."""
         csms = self._csms()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -89,6 +90,24 @@ class WebSocket(Protocol):
         ...
 
 
+class DialOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach a WebSocket server beyond its URL.
+
+    ``tls``: context for wss://, None = the system's trust store. ``proxy``: URL of an HTTP (CONNECT) or SOCKS proxy,
+    "" = none. ``interface``: network interface or own address to go out by, "" = as the routes say.
+    ``tcp_user_timeout_s``: the connection ends when sent bytes stay unacknowledged that long; 0 = the system's time.
+    """
+
+    tls: ssl.SSLContext | None = None
+    proxy: str = ""
+    interface: str = ""
+    tcp_user_timeout_s: int = 0
+
+
+DIRECT: Final = DialOptions()
+"""No proxy, any interface, the system's trust store and times."""
+
+
 class Openers(Protocol):
     """How the runtime reaches the world. The only place where real and simulated differ."""
 
@@ -105,7 +124,8 @@ class Openers(Protocol):
         ...
 
     async def open_websocket(
-        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+        options: DialOptions = DIRECT,
     ) -> WebSocket:
         """Connect; raise `DeviceError` with the HTTP status or the failed step in plain words."""
         ...

@@ -20,7 +20,7 @@ from websockets.exceptions import (
 from websockets.typing import Subprotocol
 
 from evse.domain.base import DeviceError
-from evse.transports.base import ByteStream, CanBus, SerialSettings, WebSocket, WsClosed
+from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket, WsClosed
 from evse.transports.evdev import is_input, open_input
 from evse.transports.serial import open_serial
 
@@ -165,13 +165,9 @@ def _websocket_error(url: str, error: Exception, timeout_s: float) -> DeviceErro
 
 
 class RealOpeners:
-    """`Openers` on real devices. ``tls`` = context for wss:// (None = the system's trust store), ``proxy`` = its URL."""
+    """`Openers` on real devices."""
 
-    def __init__(
-        self, *, tls: ssl.SSLContext | None = None, proxy: str | None = None, serial_by_id: Path = SERIAL_BY_ID
-    ) -> None:
-        self._tls = tls
-        self._proxy = proxy
+    def __init__(self, *, serial_by_id: Path = SERIAL_BY_ID) -> None:
         self._serial_by_id = serial_by_id
 
     async def open_serial(self, settings: SerialSettings) -> ByteStream:
@@ -191,7 +187,8 @@ class RealOpeners:
         return await open_tcp(host, port)
 
     async def open_websocket(
-        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+        options: DialOptions = DIRECT,
     ) -> WebSocket:
         """Connect; the peer must choose one of ``subprotocols``. Pings are the caller's."""
         try:
@@ -204,8 +201,8 @@ class RealOpeners:
                 ping_interval=None,
                 max_size=WS_MESSAGE_MAX,
                 max_queue=WS_QUEUE_MAX,
-                proxy=self._proxy,
-                ssl=self._tls if url.startswith("wss://") else None,
+                proxy=options.proxy or None,
+                ssl=(options.tls or True) if url.startswith("wss://") else None,
             )
         except (OSError, WebSocketException, ValueError) as error:
             raise _websocket_error(url, error, timeout_s) from error

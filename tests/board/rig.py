@@ -13,7 +13,7 @@ from evse.domain.readings import NoData, Sample
 from evse.domain.signals import BoardCommand, BoardStatus, CpState
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.sim.hw.board import BoardPlant, SimBoard
-from evse.transports.base import ByteStream, CanBus, SerialSettings, WebSocket
+from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket
 from evse.transports.faulty import FaultyStream
 from evse.transports.memory import MemoryStream, stream_pair
 
@@ -50,7 +50,8 @@ class SerialOnly:
         raise DeviceError("no TCP here")
 
     async def open_websocket(
-        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+        options: DialOptions = DIRECT,
     ) -> WebSocket:
         raise DeviceError("no WebSocket here")
 

@@ -13,7 +13,7 @@ from evse.domain.base import DeviceError
 from evse.domain.readings import MeterValues, Sample
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.sim.hw.modbus_meter import SimModbusBus, SimModbusMeter
-from evse.transports.base import ByteStream, CanBus, SerialSettings, WebSocket
+from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket
 from evse.transports.memory import MemoryStream, stream_pair
 
 
@@ -72,7 +72,8 @@ class Bench:
         raise DeviceError(channel)
 
     async def open_websocket(
-        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+        options: DialOptions = DIRECT,
     ) -> WebSocket:
         raise DeviceError(url)
 

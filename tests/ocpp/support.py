@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from evse.config.model import OcppSection
+from evse.config.model_ocpp import OcppSection
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.domain.faults import FaultRecord
@@ -32,7 +32,7 @@ from evse.ocpp.client import OcppClient
 from evse.ocpp.ports import Identity
 from evse.sim.csms import SimCsms
 from evse.storage.db import InlineExecutor, Store
-from evse.transports.base import ByteStream, CanBus, SerialSettings, WebSocket
+from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket
 from evse.transports.memory import MemoryWebSocket
 
 URL = "ws://csms.test/ocpp"
@@ -149,7 +149,8 @@ class CsmsOpeners:
         self.sockets: list[MemoryWebSocket] = []
 
     async def open_websocket(
-        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+        options: DialOptions = DIRECT,
     ) -> WebSocket:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evse.config.model import OcppSection
+from evse.config.model_ocpp import OcppSection
 from evse.domain.ac import AcSpec, LockMode
 from evse.domain.station import EvseKind, EvseSpec
 from tests.ocpp.support import Bench, under_virtual_time

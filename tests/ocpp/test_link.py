@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 
-from evse.transports.base import WebSocket
+from evse.transports.base import DIRECT, DialOptions, WebSocket
 from evse.transports.memory import websocket_pair
 from evse.units import NS_PER_S
 from tests.ocpp.support import Bench, under_virtual_time
@@ -162,7 +162,8 @@ def test_wrong_subprotocol_is_refused_and_named() -> None:
 
         class Other(type(bench.openers)):  # type: ignore[misc]
             async def open_websocket(
-                self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+                self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+                options: DialOptions = DIRECT,
             ) -> WebSocket:
                 return websocket_pair("ocpp2.0.1")[0]
 

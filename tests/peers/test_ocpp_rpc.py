@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from evse.config.model import OcppSection
+from evse.config.model_ocpp import OcppSection
 from evse.domain.clock import Clock
 from evse.domain.readings import MeterValues
 from evse.domain.session import AuthSource, ChargingState, SessionPhase, SessionRecord, StopReason

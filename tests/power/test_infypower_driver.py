@@ -20,7 +20,7 @@ from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.protocols import can_infypower as ip
 from evse.protocols.can_infypower import Command
 from evse.sim.hw.infypower import SimInfypower
-from evse.transports.base import ByteStream, CanBus, CanFrame, SerialSettings, WebSocket
+from evse.transports.base import DIRECT, ByteStream, CanBus, CanFrame, DialOptions, SerialSettings, WebSocket
 from evse.transports.memory import MemoryCan, MemoryCanBus
 from evse.units import NS_PER_MS, NS_PER_S
 
@@ -72,7 +72,8 @@ class Bench:
         raise DeviceError(host)
 
     async def open_websocket(
-        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+        options: DialOptions = DIRECT,
     ) -> WebSocket:
         raise DeviceError(url)
 

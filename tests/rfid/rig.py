@@ -11,7 +11,7 @@ from evse.devices.rfid_base import CardReader
 from evse.domain.base import DeviceError
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.sim.hw.rfid_base import SimReader
-from evse.transports.base import ByteStream, CanBus, SerialSettings, WebSocket
+from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket
 from evse.transports.faulty import FaultyStream
 from evse.transports.memory import MemoryStream, stream_pair
 
@@ -45,7 +45,8 @@ class OneReader:
         raise DeviceError("no TCP here")
 
     async def open_websocket(
-        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float
+        self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
+        options: DialOptions = DIRECT,
     ) -> WebSocket:
         raise DeviceError("no WebSocket here")
 

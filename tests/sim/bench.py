@@ -8,12 +8,12 @@ from evse.config.model import (
     GroupSection,
     MeterSection,
     ModulesSection,
-    OcppSection,
     ReaderSection,
     SiteSection,
     StationConfig,
     StationSection,
 )
+from evse.config.model_ocpp import OcppSection
 
 BY_ID = "/dev/serial/by-id/usb-Espressif_USB_JTAG_serial_debug_unit_34:85:18:00:00:0{}-if00"
 
