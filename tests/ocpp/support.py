@@ -29,10 +29,10 @@ from evse.domain.view import EvseView, StationView
 from evse.domain.view_ac import AcView
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.ocpp.client import OcppClient
-from evse.ocpp.ports import Identity
+from evse.ocpp.ports import Identity, StationPort, StorePort
 from evse.sim.csms import SimCsms
 from evse.storage.db import InlineExecutor, Store
-from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket
+from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, Openers, SerialSettings, WebSocket
 from evse.transports.memory import MemoryWebSocket
 
 URL = "ws://csms.test/ocpp"
@@ -173,6 +173,19 @@ class CsmsOpeners:
         return []
 
 
+def ocpp_section(**config: Any) -> OcppSection:
+    """A configuration that reaches `SimCsms` and takes no periodic readings unless told to."""
+    return OcppSection(**{"enabled": True, "url": URL, "sample_interval_s": 0, **config})
+
+
+def make_client(
+    config: OcppSection, openers: Openers, clock: Clock, store: StorePort, station: StationPort, rng: Random
+) -> OcppClient:
+    """The client of the station "DC 1"; everything it sends is checked by the official schemas."""
+    identity = Identity(charge_point_id="DC 1", vendor="V", model="M", serial="SN1", firmware="1.0")
+    return OcppClient(config, identity, openers, clock, store, station, rng, check_outbound=True)
+
+
 class Bench:
     """Everything around one client. ``await bench.start()`` runs it; `restart` is a kill and a new process."""
 
@@ -185,7 +198,7 @@ class Bench:
         self.clock = VirtualClock(loop)
         self.csms = SimCsms(self.clock)
         self.openers = CsmsOpeners(self.csms)
-        self.config = OcppSection(**{"enabled": True, "url": URL, "sample_interval_s": 0, **config})
+        self.config = ocpp_section(**config)
         self.database = database
         self.seed = seed
         self.specs = specs
@@ -198,9 +211,8 @@ class Bench:
         self.store = await Store.open(self.database, executor=InlineExecutor())
         self.station = FakeStation(self.clock, self.evse_count)
         self.station.specs = {spec.evse_id: spec for spec in self.specs}
-        self.client = OcppClient(
-            self.config, Identity(charge_point_id="DC 1", vendor="V", model="M", serial="SN1", firmware="1.0"),
-            self.openers, self.clock, self.store, self.station, Random(self.seed), check_outbound=True,
+        self.client = make_client(
+            self.config, self.openers, self.clock, self.store, self.station, Random(self.seed)
         )
         await self.client.open()
         self.task = asyncio.get_running_loop().create_task(self.client.run())
