@@ -38,6 +38,62 @@ class OcppSection(Frozen, frozen=True, kw_only=True):
             extra_json_schema={**Live, "x-ocpp": "WebSocketPingInterval"},
         ),
     ] = 30
+    ping_timeout_s: Annotated[
+        int,
+        Meta(
+            title="Wait for the answer to a WebSocket ping, s; then the link counts as lost",
+            ge=1,
+            le=3600,
+            extra_json_schema={**Live, "x-ocpp": "webSocketPingTimeout"},
+        ),
+    ] = 10
+    tcp_timeout_s: Annotated[
+        int,
+        Meta(
+            title="TCP ends the connection when nothing is acknowledged for so long, s; 0 = the system's time",
+            ge=0,
+            le=3600,
+            extra_json_schema=Restart,
+        ),
+    ] = 60
+    proxy: Annotated[
+        str,
+        Meta(title="Proxy: http://, socks5:// or socks5h://[user:password@]host:port; empty = none",
+             extra_json_schema={**Restart, "x-secret": True}),
+    ] = ""
+    interface: Annotated[
+        str,
+        Meta(title="Network interface (eth0) or own address to connect from; empty = as the routes say",
+             max_length=45, extra_json_schema=Restart),
+    ] = ""
+    boot_on_reconnect: Annotated[
+        bool,
+        Meta(
+            title="BootNotification after every reconnect, for a CSMS that knows stations by it only",
+            extra_json_schema={**Live, "x-ocpp": "bootNotificationOnReconnect"},
+        ),
+    ] = False
+    use_as_time_source: Annotated[
+        bool,
+        Meta(
+            title="Take the time from the CSMS while no time daemon (NTP) keeps the clock",
+            extra_json_schema={**Live, "x-ocpp": "useAsTimeSource"},
+        ),
+    ] = True
+    set_system_clock: Annotated[
+        bool,
+        Meta(
+            title="The time of the CSMS sets the system clock too, if permitted; else the station keeps an offset",
+            extra_json_schema=Restart,
+        ),
+    ] = False
+    send_meter_public_key: Annotated[
+        bool,
+        Meta(
+            title="Send the public keys of signing meters after BootNotification",
+            extra_json_schema={**Live, "x-ocpp": "sendMeterPublicKeyOnBootNotification"},
+        ),
+    ] = True
     call_timeout_s: Annotated[int, Meta(title="Wait for an answer, s", ge=1, le=300, extra_json_schema=Live)] = 30
     sample_interval_s: Annotated[
         int,
@@ -78,3 +134,29 @@ class OcppSection(Frozen, frozen=True, kw_only=True):
     offline_policy: Annotated[
         Literal["deny", "cache", "allow"], Meta(title="Unknown cards while offline", extra_json_schema=Live)
     ] = "cache"
+    allow_tx_with_invalid_time: Annotated[
+        bool,
+        Meta(
+            title="Transactions may start before the station knows the time",
+            extra_json_schema={**Live, "x-ocpp": "allowTxWithInvalidTime"},
+        ),
+    ] = True
+    queue_per_s: Annotated[
+        int,
+        Meta(title="Queued transaction messages sent per second after an outage", ge=1, le=1000, extra_json_schema=Live),
+    ] = 10
+    meter_age_s: Annotated[
+        int,
+        Meta(
+            title="Age of the stored meter value with which a power cut ends a transaction, s at most",
+            ge=15,
+            le=600,
+            extra_json_schema=Restart,
+        ),
+    ] = 40
+    status_informative: Annotated[
+        bool, Meta(title="StatusNotification tells warnings beside a normal state", extra_json_schema=Live)
+    ] = True
+    status_errors: Annotated[
+        bool, Meta(title="StatusNotification tells which fault; false = Faulted with OtherError only", extra_json_schema=Live)
+    ] = True

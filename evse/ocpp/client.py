@@ -1,8 +1,9 @@
-"""The OCPP 1.6J client: one link that is redialled for ever, and everything that is said over it.
+"""The OCPP 1.6J client: what is said over the link, and the public face of `evse.ocpp`.
 
-Owner tasks of `OcppClient.run`: the link (dial, register, then heartbeat, status, outbox and ping side by side until
-the link ends) and the sampler, which also works offline. What must not be lost goes through the store (`queue.py`);
-what only matters now (status, heartbeat, readings outside transactions) goes straight to the link.
+Owner tasks of `OcppClient.run`: the link (`link.py`: dial, register, then heartbeat, status, outbox and ping side by
+side until it ends), the watch of the calendar (`time_source.py`) and the sampler, which also work offline. What must
+not be lost goes through the store (`queue.py`); what only matters now (status, heartbeat, readings outside
+transactions) goes straight to the link.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
 import msgspec
 
 from evse.config.model_ocpp import OcppSection
 from evse.domain.base import DeviceError
-from evse.domain.clock import Clock
+from evse.domain.clock import Clock, ClockPort
 from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, FaultSpec
 from evse.domain.records import OutboxRow
@@ -31,33 +32,21 @@ from evse.ocpp.dialler import PlainDialler, charge_point_url
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import KeyInfo, Keys
+from evse.ocpp.link import NO_SECURITY, Link, LinkEvent
 from evse.ocpp.local_list import LocalList
 from evse.ocpp.log import LoggedMessage, MessageLog
-from evse.ocpp.messages import CallError, Payload, parse_timestamp
-from evse.ocpp.ports import AuthResult, Dialler, DialTarget, Identity, Judge, StationPort, StorePort
+from evse.ocpp.messages import CallError, Payload
+from evse.ocpp.ports import AuthResult, Dialler, DialTarget, Identity, Judge, SecurityNote, StationPort, StorePort
 from evse.ocpp.queue import Outbox
 from evse.ocpp.readings import Readings
+from evse.ocpp.registration import ACCEPTED, Registration, Unregistered
 from evse.ocpp.reservations import Reservations
+from evse.ocpp.resetting import Resetter
 from evse.ocpp.status import Due, StatusBoard, connector_status, station_status
+from evse.ocpp.time_source import ClockJump, TimeSource
+from evse.ocpp.waiting import wait_for
 from evse.transports.base import Openers, WebSocket, WsClosed
-from evse.units import NS_PER_MS, NS_PER_S, DurationNs, Instant, WallNs
-
-log = logging.getLogger(__name__)
-
-SUBPROTOCOL = "ocpp1.6"
-DIAL_TIMEOUT_S = 20.0
-CLOSE_TIMEOUT_S = 2.0
-PING_TIMEOUT_S = 10.0
-BACKOFF_MIN_S = 1.0
-BACKOFF_MAX_S = 120.0
-LIVED_NS: DurationNs = 30 * NS_PER_S
-"""A registered link that lived this long ends the growth of the back-off."""
-
-BOOT_RETRY_S = 60
-"""Pause between BootNotifications when the CSMS gives none or no answer."""
-
-SILENT_HEARTBEATS_MAX = 3
-"""Heartbeats without any answer after which the link is dropped although pings are answered."""
+from evse.units import NS_PER_S, WallNs
 
 NUMBERS_MAX = 256
 """Transaction numbers remembered beside the view."""
@@ -80,14 +69,8 @@ class OcppStatus(msgspec.Struct, frozen=True, kw_only=True):
     clock_offset_ms: int | None  # CSMS time minus ours at the last answer
 
 
-async def wait_for(event: asyncio.Event, seconds: float | None) -> bool:
-    """Wait for ``event`` at most ``seconds`` (None = for ever), clear it, and tell whether it was set."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    was_set = event.is_set()
-    event.clear()
-    return was_set
+LinkJob = Callable[[Engine], Awaitable[None]]
+"""Runs on every registered link beside the others, until it returns or the link ends."""
 
 
 class OcppClient:
@@ -120,8 +103,10 @@ class OcppClient:
         self._readings = Readings(store, station, self._keys, clock, self.kick)
         self.charging = Charging(station, store, self._keys, clock, self)
         self.reservations = Reservations(station, store, clock, fault_specs)
+        self._resetter = Resetter(station, self._keys)
         self.handlers = Handlers(
-            self, station, store, self._keys, self.charging, self._local_list, self.reservations
+            self, station, store, self._keys, self.charging, self._local_list, self.reservations,
+            self._resetter,
         )
         self._engine: Engine | None = None
         self._connected = False
@@ -154,6 +139,7 @@ class OcppClient:
             group.create_task(self._readings.run())
             group.create_task(self.charging.run())
             group.create_task(self.reservations.run())
+            group.create_task(self._resetter.run())
             group.create_task(self._count())
             group.create_task(self._link_for_ever())
 

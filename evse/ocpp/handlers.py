@@ -1,5 +1,7 @@
 """What the CSMS may ask of the station (OCPP 1.6 Core and RemoteTrigger); other profiles bring their handlers along.
 
+A part that not every station has appends its table to ``extensions``, its messages that may be asked for to ``triggers``.
+
 A handler gets a payload that its schema has accepted and returns the answer, with what it does afterwards.
 """
 
@@ -11,11 +13,13 @@ from typing import Protocol
 
 from evse.ocpp.charging import Charging, Refused
 from evse.ocpp.engine import Handler, Reply
+from evse.ocpp.key_table import PAGE_KEYS
 from evse.ocpp.keys import Keys
 from evse.ocpp.local_list import LocalList
-from evse.ocpp.messages import Payload
+from evse.ocpp.messages import CallError, Payload
 from evse.ocpp.ports import AuthResult, StationPort, StorePort
 from evse.ocpp.reservations import Reservations
+from evse.ocpp.resetting import Resetter
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +50,22 @@ class Side(Protocol):
 
 
 TRIGGERS = ("BootNotification", "Heartbeat", "MeterValues", "StatusNotification")
+"""What TriggerMessage and ExtendedTriggerMessage can ask of every station."""
 
 
 class Handlers:
-    """The handlers of one station. ``data_handlers`` maps vendorId to who understands its DataTransfer."""
+    """The handlers of one station. ``data_handlers`` maps vendorId to who understands its DataTransfer.
+
+    ``triggers`` maps the name of one more message to who sends it; ``extensions`` are tables of action to handler.
+    """
 
     def __init__(
         self, side: Side, station: StationPort, store: StorePort, keys: Keys, charging: Charging,
-        local_list: LocalList, reservations: Reservations,
+        local_list: LocalList, reservations: Reservations, resetter: Resetter,
     ) -> None:
         self.data_handlers: dict[str, DataHandler] = {}
+        self.triggers: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.extensions: list[Callable[[], dict[str, Handler]]] = []
         self._side = side
         self._station = station
         self._store = store
@@ -63,14 +73,16 @@ class Handlers:
         self._charging = charging
         self._local_list = local_list
         self._reservations = reservations
+        self._resetter = resetter
 
     def table(self) -> dict[str, Handler]:
         """Return action to handler."""
-        return {
+        found: dict[str, Handler] = {
             "ChangeAvailability": self.change_availability,
             "ChangeConfiguration": self.change_configuration,
             "ClearCache": self.clear_cache,
             "DataTransfer": self.data_transfer,
+            "ExtendedTriggerMessage": self.trigger_message,
             "GetConfiguration": self.get_configuration,
             "RemoteStartTransaction": self.remote_start,
             "RemoteStopTransaction": self.remote_stop,
@@ -81,6 +93,9 @@ class Handlers:
             **self._local_list.table(),
             **self._reservations.table(),
         }
+        for extension in self.extensions:
+            found.update(extension())
+        return found
 
     def _has(self, connector_id: int) -> bool:
         return any(evse.evse_id == connector_id for evse in self._station.view().evses)
@@ -94,14 +109,22 @@ class Handlers:
         return Reply({"status": status})
 
     async def get_configuration(self, payload: Payload) -> Reply:
-        """All keys, or those asked for; names that are unknown are listed apart."""
+        """All keys, or those asked for; names that are unknown are listed apart.
+
+        GetConfigurationMaxKeys bounds the names of one request, not the answer: a longer list gets an error that says so.
+        """
         wanted = payload.get("key") or []
+        if len(wanted) > PAGE_KEYS:
+            text = f"/key: {len(wanted)} keys, at most {PAGE_KEYS} at once (GetConfigurationMaxKeys); ask in pages"
+            raise CallError("OccurenceConstraintViolation", text)
+        wanted = list({name.lower(): name for name in reversed(wanted)}.values())[::-1]
         infos = [self._keys.find(name) for name in wanted] if wanted else list(self._keys.all())
-        answer: Payload = {
-            "configurationKey": [
-                {"key": info.key, "readonly": info.readonly, "value": info.value} for info in infos if info is not None
-            ]
-        }
+        rows: list[Payload] = []
+        for info in infos:
+            if info is not None:
+                told = {} if info.writeonly else {"value": info.value}
+                rows.append({"key": info.key, "readonly": info.readonly, **told})
+        answer: Payload = {"configurationKey": rows}
         unknown = [name for name, info in zip(wanted, infos, strict=False) if info is None]
         if unknown:
             answer["unknownKey"] = unknown
@@ -175,25 +198,29 @@ class Handlers:
         return Reply({"status": "Accepted" if await self._station.remote_stop(evse_id) else "Rejected"})
 
     async def reset(self, payload: Payload) -> Reply:
-        """Restart once the answer is on its way."""
+        """Restart once the answer is on its way, and again as often as ResetRetries says if nothing comes of it."""
         hard = payload["type"] == "Hard"
 
         async def restart() -> None:
-            await self._station.reset(hard)
+            self._resetter.ask(hard=hard)
 
         return Reply({"status": "Accepted"}, after=restart)
 
     async def trigger_message(self, payload: Payload) -> Reply:
-        """Send a message now."""
+        """Send a message now (TriggerMessage, ExtendedTriggerMessage)."""
         message = str(payload["requestedMessage"])
         connector_id: int | None = payload.get("connectorId")
-        if message not in TRIGGERS:
+        other = self.triggers.get(message)
+        if message not in TRIGGERS and other is None:
             return Reply({"status": "NotImplemented"})
         if connector_id is not None and connector_id != 0 and not self._has(connector_id):
             return Reply({"status": "Rejected"})
 
         async def send() -> None:
-            await self._side.trigger(message, connector_id)
+            if other is not None:
+                await other()
+            else:
+                await self._side.trigger(message, connector_id)
 
         return Reply({"status": "Accepted"}, after=send)
 

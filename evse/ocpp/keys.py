@@ -1,155 +1,42 @@
-"""The configuration keys of OCPP 1.6 Core: one table, typed values, durable changes.
+"""The configuration keys of one station: typed values, durable changes, guards.
 
-A key starts with the value of ``station.toml``; what the CSMS or an operator sets is stored and wins over the file.
-A key that this hardware gives only one meaning to is writable with that one value, so that a CSMS which sets it
-unconditionally is content and one that asks for something else gets Rejected.
+A key starts with the value of ``station.toml``; what the CSMS or an operator sets is stored and wins over the file. The rows
+are those of `evse.ocpp.key_table`. A key with a guard is kept by its guard: that of AuthorizationKey puts it in a sealed file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from evse.config.model_ocpp import OcppSection
-from evse.domain.ac import LockMode
 from evse.domain.station import EvseSpec
+from evse.ocpp.key_table import KeySpec, table
 from evse.ocpp.ports import StorePort
 
 NAMESPACE = "ocpp.keys"
-CSL_MAX = 16
-"""Members of a comma separated list."""
 
 VALUE_MAX = 500
 """Characters of a value (CiString500)."""
 
-MEASURANDS = (
-    "Current.Import", "Current.Offered", "Energy.Active.Import.Register", "Power.Active.Import", "Power.Offered",
-    "SoC", "Temperature", "Voltage",
-)
-
-AC_MEASURANDS = (*MEASURANDS, "Frequency")
-"""Of stations with AC EVSEs."""
-
-PROFILES = "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging"
-
-
-class KeySpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One key. ``kind``: bool, int, text, measurands, choice. ``low``/``high`` bound an int, both inclusive."""
-
-    key: str
-    kind: str
-    default: str
-    readonly: bool = False
-    low: int = 0
-    high: int = 0
-    choices: tuple[str, ...] = ()
-    unit: str = ""
-    help: str = ""
+Guard = Callable[[str], Awaitable[str]]
+"""Takes a value that its type and range allow, durably; returns Accepted, Rejected or RebootRequired."""
 
 
 class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A key with its value, as it is shown."""
+    """A key with its value, as it is shown. ``writeonly`` = its value is never told (AuthorizationKey), so it is ""."""
 
     key: str
     value: str
     readonly: bool
     help: str
     unit: str
-
-
-def _bool(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def phase_rotation(evses: tuple[EvseSpec, ...]) -> str:
-    """Return ConnectorPhaseRotation, e.g. "1.RST,2.NotApplicable"; direct current has no phases."""
-    if all(evse.ac is None for evse in evses):
-        return "NotApplicable"
-    return ",".join(f"{e.evse_id}.{'NotApplicable' if e.ac is None else e.ac.phase_rotation}" for e in evses)
-
-
-def _unlock(evses: tuple[EvseSpec, ...]) -> KeySpec:
-    """UnlockConnectorOnEVSideDisconnect: sockets with a lock can keep the plug for its owner; cables have one way only."""
-    key = "UnlockConnectorOnEVSideDisconnect"
-    sockets = [e.ac for e in evses if e.ac is not None and e.ac.socket and e.ac.lock_mode is not LockMode.NEVER]
-    if not sockets:
-        return KeySpec(key=key, kind="choice", default="true", choices=("true",), help="The cable belongs to the station")
-    return KeySpec(key=key, kind="bool", default=_bool(all(ac.unlock_on_ev_disconnect for ac in sockets)),
-                   help="Unlock a socket when the vehicle side is unplugged; false = its owner's card unlocks it")
-
-
-def _specs(config: OcppSection, connectors: int, evses: tuple[EvseSpec, ...]) -> list[KeySpec]:
-    has_ac = any(evse.ac is not None for evse in evses)
-    rotation, measurands = phase_rotation(evses), AC_MEASURANDS if has_ac else MEASURANDS
-    sampled = "Energy.Active.Import.Register,Power.Active.Import,Voltage,Current.Import,SoC"
-    day = 86_400
-    return [
-        KeySpec(key="AllowOfflineTxForUnknownId", kind="bool", default=_bool(config.offline_policy == "allow"),
-                help="Offline, cards that are in no list may charge"),
-        KeySpec(key="AuthorizationCacheEnabled", kind="bool", default="true",
-                help="Remember what the CSMS says of cards"),
-        KeySpec(key="AuthorizeRemoteTxRequests", kind="bool", default="false",
-                help="Ask the CSMS for the card of a remote start too"),
-        KeySpec(key="ChargeProfileMaxStackLevel", kind="int", default="20", readonly=True),
-        KeySpec(key="ChargingScheduleAllowedChargingRateUnit", kind="text", default="Current,Power", readonly=True),
-        KeySpec(key="ChargingScheduleMaxPeriods", kind="int", default="100", readonly=True),
-        KeySpec(key="ClockAlignedDataInterval", kind="int", default=str(config.aligned_interval_s), high=day,
-                unit="s", help="Clock-aligned meter values; 0 = off"),
-        KeySpec(key="ConnectionTimeOut", kind="int", default=str(config.connection_timeout_s), low=5, high=3600,
-                unit="s",
-                help="Authorised but nobody plugs in"),
-        KeySpec(key="ConnectorPhaseRotation", kind="choice", default=rotation, choices=(rotation,),
-                help="Grid phases of each connector" if has_ac else "Direct current has no phases"),
-        KeySpec(key="GetConfigurationMaxKeys", kind="int", default="100",
-                readonly=True, help="Keys in one GetConfiguration"),
-        KeySpec(key="HeartbeatInterval", kind="int", default=str(config.heartbeat_s), low=1, high=day, unit="s",
-                help="Heartbeat; BootNotification sets it"),
-        KeySpec(key="LightIntensity", kind="int", default=str(config.light_intensity_pct), low=0, high=100, unit="%",
-                help="Brightness of all lamps"),
-        KeySpec(key="LocalAuthListEnabled", kind="bool", default="true",
-                help="Cards that the CSMS has sent beforehand count"),
-        KeySpec(key="LocalAuthListMaxLength", kind="int", default="10000", readonly=True),
-        KeySpec(key="LocalAuthorizeOffline", kind="bool", default=_bool(config.offline_policy != "deny"),
-                help="Offline, cards that the CSMS has accepted before may charge"),
-        KeySpec(key="LocalPreAuthorize", kind="bool", default="false",
-                help="Online, cards of list and cache start without asking first"),
-        KeySpec(key="MaxChargingProfilesInstalled", kind="int", default="20", readonly=True),
-        KeySpec(key="MeterValuesAlignedData", kind="measurands", choices=measurands, default=sampled,
-                help="Measurands of clock-aligned values"),
-        KeySpec(key="MeterValuesAlignedDataMaxLength", kind="int", default=str(len(measurands)), readonly=True),
-        KeySpec(key="MeterValuesSampledData", kind="measurands", choices=measurands, default=sampled, help="Measurands of sampled values"),
-        KeySpec(key="MeterValuesSampledDataMaxLength", kind="int", default=str(len(measurands)), readonly=True),
-        KeySpec(key="MeterValueSampleInterval", kind="int", default=str(config.sample_interval_s), high=day, unit="s",
-                help="Sampled meter values during a transaction; 0 = off"),
-        KeySpec(key="MinimumStatusDuration", kind="int", default="10", low=0, high=300, unit="s",
-                help="Shortest time between two StatusNotifications of a connector"),
-        KeySpec(key="NumberOfConnectors", kind="int", default=str(connectors), readonly=True),
-        KeySpec(key="ReserveConnectorZeroSupported", kind="bool", default="false", readonly=True),
-        KeySpec(key="ResetRetries", kind="int", default="0", high=10,
-                help="A reset is done once; retries are not needed"),
-        KeySpec(key="SendLocalListMaxLength", kind="int", default="1000", readonly=True),
-        KeySpec(key="StopTransactionOnEVSideDisconnect", kind="choice", default="true", choices=("true",),
-                help="A session ends when its vehicle leaves" if has_ac
-                else "The cable belongs to the station and is locked in the vehicle"),
-        KeySpec(key="StopTransactionOnInvalidId", kind="bool", default="true",
-                help="Stop when the CSMS refuses the card after an offline start"),
-        KeySpec(key="StopTxnAlignedData", kind="measurands", choices=measurands, default="",
-                help="Clock-aligned data inside StopTransaction"),
-        KeySpec(key="StopTxnAlignedDataMaxLength", kind="int", default=str(len(measurands)), readonly=True),
-        KeySpec(key="StopTxnSampledData", kind="measurands", choices=measurands, default="Energy.Active.Import.Register,SoC",
-                help="Begin and end data inside StopTransaction"),
-        KeySpec(key="StopTxnSampledDataMaxLength", kind="int", default=str(len(measurands)), readonly=True),
-        KeySpec(key="SupportedFeatureProfiles", kind="text", default=PROFILES, readonly=True),
-        KeySpec(key="SupportedFeatureProfilesMaxLength", kind="int", default="6", readonly=True),
-        KeySpec(key="TransactionMessageAttempts", kind="int", default="3", low=1, high=100,
-                help="Refusals of a transaction message after which it is parked"),
-        KeySpec(key="TransactionMessageRetryInterval", kind="int", default="60", low=1, high=3600, unit="s",
-                help="Wait after a refusal, times the number of refusals"),
-        _unlock(evses),
-        KeySpec(key="WebSocketPingInterval", kind="int", default=str(config.ping_s), high=3600, unit="s",
-                help="WebSocket ping; 0 = off"),
-    ]
+    kind: str = "text"
+    range: str = ""  # "5..3600", "Current.Import,SoC,..." or "" = any
+    profile: str = "Core"  # feature profile, or the maker whose vendor key it is
+    applies: str = ""  # when a change counts
+    writeonly: bool = False
 
 
 class Keys:
@@ -158,21 +45,45 @@ class Keys:
     def __init__(
         self, config: OcppSection, connectors: int, store: StorePort, evses: tuple[EvseSpec, ...] = ()
     ) -> None:
-        self._specs = {spec.key.lower(): spec for spec in _specs(config, connectors, evses)}
+        self._specs = {spec.key.lower(): spec for spec in table(config, connectors, evses)}
         self._given: set[str] = set()
-        self._values = {spec.key: spec.default for spec in self._specs.values()}
+        self._values = {spec.key: spec.default for spec in self._specs.values() if not spec.same_as}
+        self._guards: dict[str, Guard] = {}
         self._store = store
         self.changed: Callable[[str], None] | None = None
 
     def set_connectors(self, count: int) -> None:
         """Set NumberOfConnectors."""
         self._values["NumberOfConnectors"] = str(count)
+        self._values["ConnectorPhaseRotationMaxLength"] = str(max(1, count))
+
+    def offer(self, spec: KeySpec) -> None:
+        """Add a key of a part that not every station has, or replace its row; before `load`."""
+        self._specs[spec.key.lower()] = spec
+        if not spec.same_as:
+            self._values[spec.key] = spec.default
+
+    def guard(self, key: str, guard: Guard) -> None:
+        """Let ``guard`` decide about a key and keep it: nothing is stored here, `tell` says what is shown."""
+        self._guards[self._specs[key.lower()].key] = guard
+
+    def tell(self, key: str, value: str) -> None:
+        """Set what is shown of a key that its guard keeps, or that the station itself knows. Not stored."""
+        spec = self._specs[key.lower()]
+        before, self._values[spec.key] = self._values[spec.key], "" if spec.writeonly else value
+        if self.changed is not None and before != value:
+            self.changed(spec.key)
+
+    def add_profile(self, name: str) -> None:
+        """Name one more feature profile in SupportedFeatureProfiles: a part that not every station has."""
+        names = {*self.text("SupportedFeatureProfiles").split(","), name}
+        self.tell("SupportedFeatureProfiles", ",".join(sorted(names)))
 
     async def load(self) -> None:
         """Read what was set before; a stored value that is no longer allowed is ignored."""
         for key, value in (await self._store.get_all(NAMESPACE)).items():
             spec = self._specs.get(key.lower())
-            accepted = None if spec is None or spec.readonly else _accept(spec, value)
+            accepted = None if spec is None or not _kept_here(spec) else _accept(spec, value)
             if spec is not None and accepted is not None:
                 self._values[spec.key] = accepted
                 self._given.add(spec.key)
@@ -181,14 +92,18 @@ class Keys:
         """Take the values of a changed file; what the CSMS or an operator has set stays."""
         stored = {key.lower() for key in await self._store.get_all(NAMESPACE)}
         connectors = int(self._values["NumberOfConnectors"])
-        for spec in _specs(config, connectors, evses):
-            before = self._specs[spec.key.lower()]
+        for spec in table(config, connectors, evses):
+            before = self._specs.get(spec.key.lower(), spec)
             self._specs[spec.key.lower()] = spec
-            if spec.default == before.default or spec.readonly or spec.key.lower() in stored:
+            if spec.default == before.default or not _kept_here(spec) or spec.key.lower() in stored:
                 continue
             self._values[spec.key] = spec.default
             if self.changed is not None:
                 self.changed(spec.key)
+
+    def text(self, key: str) -> str:
+        """Value of a text or choice key."""
+        return self._values[key]
 
     def number(self, key: str) -> int:
         """Value of an int key."""
@@ -216,9 +131,18 @@ class Keys:
         return None if spec is None else self._info(spec)
 
     def _info(self, spec: KeySpec) -> KeyInfo:
+        meant = self._meant(spec)
+        value = "" if meant.writeonly else self._values[meant.key]
+        if spec.inverted:
+            value = "false" if value == "true" else "true"
         return KeyInfo(
-            key=spec.key, value=self._values[spec.key], readonly=spec.readonly, help=spec.help, unit=spec.unit
+            key=spec.key, value=value, readonly=meant.readonly, unit=meant.unit, kind=meant.kind, range=_range(meant),
+            help=f"the same as {meant.key}{', the other way round' if spec.inverted else ''}" if spec.same_as else meant.help,
+            profile=spec.profile, applies="" if meant.readonly else meant.applies, writeonly=meant.writeonly,
         )
+
+    def _meant(self, spec: KeySpec) -> KeySpec:
+        return self._specs[spec.same_as.lower()] if spec.same_as else spec
 
     def learn(self, key: str, value: int) -> None:
         """Take a number that the CSMS tells at every boot; a value out of range is ignored. Not stored."""
@@ -229,12 +153,20 @@ class Keys:
                 self.changed(spec.key)
 
     async def set(self, key: str, value: str) -> str:
-        """Set a key durably; return Accepted, Rejected (read-only or not allowed) or NotSupported (unknown)."""
-        spec = self._specs.get(key.lower())
-        if spec is None:
+        """Set a key durably; return Accepted, RebootRequired, Rejected (read-only, not allowed) or NotSupported (unknown)."""
+        named = self._specs.get(key.lower())
+        if named is None:
             return "NotSupported"
+        spec = self._meant(named)
         accepted = None if spec.readonly else _accept(spec, value)
         if accepted is None:
+            return "Rejected"
+        if named.inverted:
+            accepted = "false" if accepted == "true" else "true"
+        guard = self._guards.get(spec.key)
+        if guard is not None:
+            return await guard(accepted)
+        if spec.guarded:
             return "Rejected"
         await self._store.put(NAMESPACE, spec.key, accepted)
         self._values[spec.key] = accepted
@@ -244,29 +176,48 @@ class Keys:
         return "Accepted"
 
 
+def _kept_here(spec: KeySpec) -> bool:
+    return not (spec.readonly or spec.guarded or spec.same_as)
+
+
+def _range(spec: KeySpec) -> str:
+    match spec.kind:
+        case "int" if not spec.readonly:
+            return f"{'0, ' if spec.zero else ''}{spec.low}..{spec.high}"
+        case "choice" | "measurands":
+            return ",".join(spec.choices)
+        case "text" | "secret" if spec.high:
+            return f"{spec.low}..{spec.high} characters"
+        case _:
+            return ""
+
+
 def _accept(spec: KeySpec, value: str) -> str | None:
     """Return the value in its normal form, None when it is not allowed."""
-    text = value.strip()
+    text = value if spec.kind == "secret" else value.strip()
     if len(text) > VALUE_MAX:
         return None
     match spec.kind:
         case "bool":
             return text.lower() if text.lower() in ("true", "false") else None
         case "int":
-            digits = text.isascii() and text.isdigit() and len(text) <= 9
-            return str(int(text)) if digits and spec.low <= int(text) <= spec.high else None
+            if not (text.isascii() and text.isdigit() and len(text) <= 9):
+                return None
+            number = int(text)
+            return str(number) if spec.low <= number <= spec.high or (spec.zero and number == 0) else None
         case "measurands":
             return _accept_measurands(text, spec.choices)
         case "choice":
             wanted = "".join(text.lower().split())
             return next((choice for choice in spec.choices if choice.lower() == wanted), None)
         case _:
-            return text
+            return text if not spec.high or spec.low <= len(text) <= spec.high else None
 
 
 def _accept_measurands(text: str, choices: tuple[str, ...]) -> str | None:
     names = [name.strip() for name in text.split(",") if name.strip()]
     known = {name.lower(): name for name in choices}
-    if len(names) > CSL_MAX or any(name.lower() not in known for name in names):
+    if any(name.lower() not in known for name in names):
         return None
     return ",".join(dict.fromkeys(known[name.lower()] for name in names))
+

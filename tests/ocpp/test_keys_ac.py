@@ -37,11 +37,11 @@ async def put(bench: Bench, key: str, value: str) -> str:
 
 @pytest.mark.parametrize(("specs", "rotation", "most", "unlock", "can_hold"), [
     ((DC, EvseSpec(evse_id=2)), "NotApplicable", "8", "true", False),
-    ((DC, ac(2)), "1.NotApplicable,2.RST", "9", "true", True),
-    ((ac(1, rotation="STR"), cable(2)), "1.STR,2.RST", "9", "true", True),
-    ((cable(1), cable(2)), "1.RST,2.RST", "9", "true", False),
-    ((ac(1, mode=LockMode.NEVER), cable(2)), "1.RST,2.RST", "9", "true", False),
-    ((ac(1, unlock=False), ac(2)), "1.RST,2.RST", "9", "false", True),
+    ((DC, ac(2)), "1.NotApplicable,2.RST", "21", "true", True),
+    ((ac(1, rotation="STR"), cable(2)), "1.STR,2.RST", "21", "true", True),
+    ((cable(1), cable(2)), "1.RST,2.RST", "21", "true", False),
+    ((ac(1, mode=LockMode.NEVER), cable(2)), "1.RST,2.RST", "21", "true", False),
+    ((ac(1, unlock=False), ac(2)), "1.RST,2.RST", "21", "false", True),
 ])  # fmt: skip
 def test_keys_say_what_the_hardware_can_do(
     specs: Sequence[EvseSpec], rotation: str, most: str, unlock: str, can_hold: bool
@@ -50,7 +50,7 @@ def test_keys_say_what_the_hardware_can_do(
         bench = await Bench(specs=specs).start()
         names = ("ConnectorPhaseRotation", "MeterValuesSampledDataMaxLength", UNLOCK)
         assert await values(bench, *names) == [rotation, most, unlock]
-        assert await put(bench, "MeterValuesSampledData", "Frequency") == ("Accepted" if most == "9" else "Rejected")
+        assert await put(bench, "MeterValuesSampledData", "Frequency") == ("Accepted" if most == "21" else "Rejected")
         assert await put(bench, "ConnectorPhaseRotation", rotation.lower()) == "Accepted"
         assert await put(bench, "ConnectorPhaseRotation", "Unknown") == "Rejected"
         assert await put(bench, "StopTransactionOnEVSideDisconnect", "false") == "Rejected"

@@ -14,7 +14,7 @@ from evse.domain.readings import MeterValues
 from evse.domain.session import SessionRecord
 from evse.domain.view_ac import HlcView
 from evse.ocpp import messages
-from evse.ocpp.keys import MEASURANDS
+from evse.ocpp.key_table import MEASURANDS
 from evse.ocpp.metering import sampled_values
 from evse.ocpp.v16 import meter_payload
 from tests.ocpp.support import Bench, ac_view, evse_view, under_virtual_time
