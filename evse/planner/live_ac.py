@@ -22,7 +22,7 @@ from evse.planner.ac import solve
 from evse.planner.ac_problem import PHASES, AcConnector, AcNode, AcProblem, AcSolution, PausePolicy, Phases, phases_of
 from evse.planner.feedback import demand_ma
 from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad
-from evse.planner.live_ac_text import Limits, binding
+from evse.planner.live_ac_text import Limits, binding, overdraws
 from evse.units import NS_PER_S, DurationNs, Instant
 
 UNLIMITED_MA = 100_000_000
@@ -68,17 +68,18 @@ def plan_ac(
     """Share the site out. ``site_w`` = power limits of the station (AC side, smallest first); ``memory`` is fresh."""
     lost = site.fitted and site.house_ma is None
     planner = _Planner(grid, site_w[0][1] if site_w else None, dc, requests, site, memory, now, lost=lost)
-    problem, solution = planner.target()
-    target = solution.current_ma
+    problem, target = planner.target()
     present = {str(p.evse_id): p.share_ma for p in memory.points}
     given = planner.transition(problem, target)
-    limits = Limits(problem, given, grid, site_w, lost=lost)
+    limits = Limits(problem, planner.beside(given), grid, site_w, lost=lost)
     points, rows = [], []
     for r in requests:
         name, before = str(r.evse_id), memory.point(r.evse_id)
         now_ma = given[name]
         points.append(_next(before, now_ma, now))
         source, detail = binding(limits, r, target[name], now_ma, planner.demand[name], planner.waits_ns(r))
+        if name in planner.fixed:
+            source, detail = overdraws(limits, name, planner.points[r.evse_id].ignores_ma, now_ma)
         rows.append(
             CurrentAllocation(
                 evse_id=r.evse_id,
@@ -134,7 +135,8 @@ class _Planner:
         self.node_of = {e: f"fuse {f.name}" for f in grid.fuses for e in f.evses}
         self.points = {i: memory.point(i) for i in (*(r.evse_id for r in requests), *(ask.evse_id for ask in dc))}
         self.turns = any(p.asks and not p.share_ma and not self._recent(p) for p in self.points.values())
-        self.nodes = self._nodes()
+        self.fixed: dict[str, int] = {}
+        """Vehicles that draw more than their share: their draw, a load beside which the others share the rest."""
         self.connector: dict[str, AcConnector] = {}
         self.demand: dict[str, int] = {}
 
@@ -148,7 +150,7 @@ class _Planner:
         for r in self.requests:
             for k in phases_of(self._connector(r, 0)):
                 for node in {"own", self.node_of.get(r.evse_id, "own")}:
-                    excess[node][k] += max(0, self.points[r.evse_id].ignores_ma - r.min_ma)
+                    excess[node][k] += self.fixed.get(str(r.evse_id), 0)
         free = (UNLIMITED_MA,) * PHASES
         top = (grid.fuse_ma,) * PHASES if grid.fuse_ma else free
         own = free if not self.lost or grid.failsafe_ma < 0 else (grid.failsafe_ma,) * PHASES
@@ -171,14 +173,9 @@ class _Planner:
     # -- who asks for what ------------------------------------------------------------------------------------------
 
     def wanted(self, r: CurrentRequest) -> int:
-        """Return what an EVSE may have by itself; without the site meter nobody rises and newcomers get the minimum.
-
-        A vehicle that does not follow is offered the minimum; what it draws beyond counts as another load.
-        """
+        """Return what an EVSE may have by itself; without the site meter nobody rises and newcomers get the minimum."""
         if not r.wanted_ma or self.waits_ns(r) > 0:
             return 0
-        if self.points[r.evse_id].ignores_ma:
-            return r.min_ma
         if not self.lost:
             return r.wanted_ma
         return min(r.wanted_ma, max(self.points[r.evse_id].share_ma, r.min_ma))
@@ -221,15 +218,35 @@ class _Planner:
 
     # -- the target -------------------------------------------------------------------------------------------------
 
-    def target(self) -> tuple[AcProblem, AcSolution]:
+    def target(self) -> tuple[AcProblem, dict[str, int]]:
+        """Return the problem and what everybody shall get.
+
+        A vehicle that draws more than its share is offered its fair share, as if it obeyed; what it draws is reserved for
+        it, and the others share the rest. Whether it is cut off is for the over-current watch of the core to say.
+        """
+        problem, solution = self._solved()
+        fair = solution.current_ma
+        over = (self.points[r.evse_id] for r in self.requests)
+        self.fixed = {str(p.evse_id): max(p.ignores_ma, p.held_ma) for p in over if p.ignores_ma > fair[str(p.evse_id)]}
+        if not self.fixed:
+            return problem, dict(fair)
+        problem, solution = self._solved()
+        return problem, solution.current_ma | {name: fair[name] for name in self.fixed}
+
+    def beside(self, shares: Mapping[str, int]) -> dict[str, int]:
+        """Return ``shares`` without those of `fixed`, whose draw is among the other loads already."""
+        return {name: 0 if name in self.fixed else ma for name, ma in shares.items()}
+
+    def _solved(self) -> tuple[AcProblem, AcSolution]:
         """Return the problem and its optimum: with what vehicles draw only if not everybody can have what is wanted."""
-        self.demand = {str(r.evse_id): self.wanted(r) for r in self.requests}
+        self.demand = {str(r.evse_id): 0 if str(r.evse_id) in self.fixed else self.wanted(r) for r in self.requests}
         problem = self._problem()
         solution = solve(problem)
         if all(solution.current_ma[c.id] + STEP_MA > c.demand_ma for c in problem.connectors):
             return problem, solution
         drawn = {
-            str(r.evse_id): demand_ma(self.points[r.evse_id].draw, self.wanted(r), r.min_ma) for r in self.requests
+            str(r.evse_id): demand_ma(self.points[r.evse_id].draw, self.demand[str(r.evse_id)], r.min_ma)
+            for r in self.requests
         }
         if drawn == self.demand:
             return problem, solution
@@ -242,7 +259,7 @@ class _Planner:
         rows += [self._dc_connector(ask) for ask in self.dc]
         self.connector = {c.id: c for c in rows}
         return AcProblem(
-            nodes=self.nodes,
+            nodes=self._nodes(),
             connectors=tuple(rows),
             voltage_mv=max(self.grid.nominal_mv, self.site.voltage_mv),
             pause_policy=PausePolicy.MAX_SERVED if self.grid.max_served else PausePolicy.LONGEST_FIRST,
@@ -253,26 +270,28 @@ class _Planner:
 
     def transition(self, problem: AcProblem, target: Mapping[str, int]) -> dict[str, int]:
         """Return shares that keep every limit even while vehicles with a smaller share still draw their old one."""
-        held = {str(p.evse_id): max(p.held_ma, p.share_ma) for p in self.points.values()}
+        own = {name: ma for name, ma in target.items() if name in self.fixed}
+        wanted = self.beside(target)
+        held = self.beside({str(p.evse_id): max(p.held_ma, p.share_ma) for p in self.points.values()})
         present = {str(p.evse_id): p.share_ma for p in self.points.values()}
-        if all(held[name] <= ma for name, ma in target.items()):
+        if all(held[name] <= ma for name, ma in wanted.items()):
             return dict(target)
         room = _Room(problem)
-        given = {name: min(ma, present[name]) for name, ma in target.items()}
-        reserved = {name: max(given[name], held[name]) for name in target}
-        rising = sorted((n for n, ma in target.items() if ma > given[n]), key=lambda n: (given[n], int(n)))
+        given = {name: min(ma, present[name]) for name, ma in wanted.items()}
+        reserved = {name: max(given[name], held[name]) for name in wanted}
+        rising = sorted((n for n, ma in wanted.items() if ma > given[n]), key=lambda n: (given[n], int(n)))
         for _ in range(PASSES_MAX):
             moved = False
             for name in rising:
                 c = self.connector[name]
-                top = target[name] if target[name] <= reserved[name] else room.up_to(name, target[name], reserved, given)
-                if top < target[name]:
+                top = wanted[name] if wanted[name] <= reserved[name] else room.up_to(name, wanted[name], reserved, given)
+                if top < wanted[name]:
                     top = top // STEP_MA * STEP_MA
                 if top > given[name] and top >= c.min_ma:
                     given[name], reserved[name], moved = top, max(reserved[name], top), True
             if not moved:
                 break
-        return given
+        return given | own
 
 
 class _Room:

@@ -116,3 +116,9 @@ def binding(
         return LimitSource.EV, f"the vehicle draws less than {amps(target_ma)}; the rest is given to others"
     source, words = limits.fullest(name)
     return source, words or "shared among the vehicles of the site"
+
+
+def overdraws(limits: Limits, name: str, draws_ma: int, given_ma: int) -> tuple[LimitSource, str]:
+    """Say what is given to a vehicle that draws more, and what is reserved for it."""
+    source, _ = limits.fullest(name)
+    return source, f"its fair share is {amps(given_ma)}; it draws {amps(draws_ma)}, which stays reserved for it"

@@ -284,7 +284,7 @@ def test_the_imbalance_limit_is_kept_and_named() -> None:
     park.until(lambda: park.shares() == [32_000] * 3, 30)
 
 
-def test_a_car_that_ignores_its_offer_is_counted_with_what_it_draws() -> None:
+def test_a_car_that_ignores_its_offer_gets_its_fair_share_and_what_it_draws_is_reserved() -> None:
     park = Park(GridSpec(fuse_ma=40_000), three(2))
     park.run(15)
     park.cars[1].follow_s = 1e9
@@ -292,7 +292,38 @@ def test_a_car_that_ignores_its_offer_is_counted_with_what_it_draws() -> None:
     park.run(15, check=False)
     park.run(30)
     assert park.cars[1].draws_ma == 20_000
-    assert park.shares()[1] + park.shares()[2] + 20_000 <= 40_000
+    assert park.shares() == [13_400, 10_000, 10_000]  # its own as if it obeyed, theirs beside what it draws
+    assert park.rows[1].detail == "its fair share is 13.4 A; it draws 20.0 A, which stays reserved for it"
+    park.cars[1].follow_s = 1
+    park.run(30)
+    assert park.shares() == [13_400, 13_300, 13_300]
+
+
+def test_a_car_that_takes_a_tenth_more_is_not_driven_down() -> None:
+    """It would take a tenth more of 6 A as well: the watch over the current says when it is too much."""
+    park = Park(GridSpec(fuse_ma=40_000), three(2))
+    park.run(15)
+    assert park.shares() == [20_000, 20_000]
+    park.cars[1].follow_s = 1e9
+    park.cars[1].draws_ma = 22_000
+    park.run(20, check=False)
+    park.run(60)
+    assert park.shares() == [20_000, 18_000]
+    park.cars[1].wanted_ma = 0
+    park.run(5)
+    assert park.shares() == [0, 32_000]
+
+
+def test_a_car_that_draws_everything_leaves_nothing_for_the_others_and_keeps_its_offer() -> None:
+    park = Park(GridSpec(fuse_ma=16_000), three(2))
+    park.run(15)
+    park.cars[1].follow_s, park.cars[1].draws_ma = 1e9, 16_000
+    park.run(120, check=False)
+    assert park.shares() == [8_000, 0] and park.rows[2].paused
+    assert "no room for 6.0 A" in park.rows[2].detail
+    park.cars[1].follow_s = 1
+    park.run(90)
+    assert park.shares() == [8_000, 8_000]
 
 
 def test_the_order_of_the_cars_does_not_matter_and_a_plan_is_repeatable() -> None:
