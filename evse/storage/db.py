@@ -18,10 +18,11 @@ from typing import TypeVar
 
 from evse.domain.fault_tables.persistence import persistence_code
 from evse.domain.records import AuditRecord, CachedToken, OutboxRow, PointRecord
+from evse.domain.security import SecurityEvent
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event
 from evse.domain.whitelist import Entry
-from evse.storage import local_list, outbox, records, schema, sessions, whitelist
+from evse.storage import local_list, outbox, records, schema, security_log, sessions, whitelist
 from evse.storage.executor import Executor, InlineExecutor, StorageError, ThreadExecutor
 from evse.units import WallNs, s
 
@@ -313,6 +314,30 @@ class Store:
     async def whitelist_used(self, entry_id: str, at: WallNs) -> None:
         """Note when an entry last gave permission."""
         await self._write(lambda db: whitelist.used(db, entry_id, at))
+
+    # -- security log ---------------------------------------------------------------------------------------------
+
+    async def security_append(self, events: Sequence[SecurityEvent]) -> None:
+        """Store security events at the end; beyond 10 000 the oldest go."""
+        await self._write(lambda db: security_log.append(db, events))
+
+    async def security_next(self) -> SecurityEvent | None:
+        """Return the oldest security event that waits to be sent."""
+        return await self._read(security_log.first_waiting)
+
+    async def security_waiting(self) -> int:
+        """Return how many security events wait to be sent."""
+        return await self._read(security_log.waiting)
+
+    async def security_answered(self, seq: int, state: str) -> None:
+        """Record what the CSMS made of a security event: ``sent`` or ``refused``."""
+        await self._write(lambda db: security_log.answered(db, seq, state))
+
+    async def security_events(
+        self, limit: int, since: WallNs = 0, until: WallNs | None = None
+    ) -> list[SecurityEvent]:
+        """Return the newest security events with ``since <= wall <= until`` (UTC ns), oldest first."""
+        return await self._read(lambda db: security_log.events(db, limit, since, until))
 
     # -- outbox ---------------------------------------------------------------------------------------------------
 

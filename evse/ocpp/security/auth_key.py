@@ -1,0 +1,39 @@
+"""The AuthorizationKey: the password of HTTP Basic authentication (security whitepaper, A01).
+
+The whitepaper writes it as up to 40 hexadecimal digits that stand for 16 to 20 bytes; many back ends send it as text of 16
+to 40 characters. Both are understood; ``auto`` takes an even number of 32 to 40 hexadecimal digits as bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+BYTES_MIN, BYTES_MAX = 16, 20
+TEXT_MAX = 40
+
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}")
+_TEXT = re.compile(r"[\x20-\x7e]{16,40}")
+
+FORMATS = ("auto", "hex", "text")
+
+
+def problem(value: str, form: str) -> str:
+    """Return why a key is not allowed, "" when it is; never holds the key."""
+    if form == "hex" and not _HEX.fullmatch(value):
+        return f"{len(value)} characters that are not an even number of 32 to 40 hexadecimal digits (16 to 20 bytes)"
+    if form != "hex" and not _TEXT.fullmatch(value):
+        return f"{len(value)} characters; a key has 16 to {TEXT_MAX} printable ASCII characters, or 32 to 40 hexadecimal digits"
+    return ""
+
+
+def password(value: str, form: str) -> bytes:
+    """Return the bytes of a key that `problem` accepts."""
+    if form != "text" and _HEX.fullmatch(value):
+        return bytes.fromhex(value)
+    return value.encode("ascii")
+
+
+def header(charge_point_id: str, value: str, form: str) -> str:
+    """Return the value of the Authorization header (RFC 7617)."""
+    return "Basic " + base64.b64encode(charge_point_id.encode() + b":" + password(value, form)).decode("ascii")
