@@ -188,7 +188,7 @@ _ROWS: Final = (
      board_value("crc_error_permille", "bit errors", 200), "permille", 200),
     ("board_slow", None, "The board answers late", board_value("delay_ms", "answers late", 150), "ms", 150),
     ("door_open", C.DOOR_OPEN, "The housing is opened", plant("door_open", "door open"), "", 0),
-    ("connector_over_temperature", C.STATION_OVER_TEMPERATURE, "A bad contact heats the socket",
+    ("connector_over_temperature", C.CONNECTOR_OVER_TEMPERATURE, "A bad contact heats the connector",
      field("forced_heat_dc", "contact heats up", 950, None), "0.1 °C", 950),
     ("station_over_temperature", C.STATION_OVER_TEMPERATURE, "The housing of the board becomes hot",
      _value("board_temperature_dc", "board is hot", 950), "0.1 °C", 950),

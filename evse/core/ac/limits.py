@@ -110,17 +110,26 @@ def observe(t: Tick, conn: Conn) -> None:
         a.lim_contact = True
     if conn.ac.rotary and a.lim_rotary < 0 and ac.rotary is not None and 0 <= ac.rotary < len(conn.ac.rotary_table):
         a.lim_rotary = ac.rotary
-    heat = _temperature_dc(conn)
-    if heat is not None:
-        a.lim_hot = heat >= (conn.spec.derate_start_dc if a.lim_hot else conn.spec.derate_end_dc)
+    if conn.b is not None:
+        a.lim_hot = _hot(conn, conn.ab.board_temperature_dc, before=a.lim_hot)
+        a.lim_hot_contact = _hot(conn, conn.b.temperature_dc, before=a.lim_hot_contact)
     _phases_in_use(t, conn)
-    _causes(t, conn, heat)
+    _causes(t, conn)
 
 
-def _causes(t: Tick, conn: Conn, heat: int | None) -> None:
-    a, spec = conn.a, conn.spec
-    if a.lim_hot and heat is not None:
-        text = f"{heat / 10:.1f} °C, ends at {spec.derate_end_dc / 10:.1f} °C, free below {spec.derate_start_dc / 10:.1f} °C"
+def _hot(conn: Conn, heat: int | None, *, before: bool) -> bool:
+    """Return whether a sensor ends charging: from the stop temperature until below the start temperature. No reading: as before."""
+    return before if heat is None else heat >= (conn.spec.derate_start_dc if before else conn.spec.derate_end_dc)
+
+
+def _causes(t: Tick, conn: Conn) -> None:
+    a, spec, b = conn.a, conn.spec, conn.b
+    until = f"ends at {spec.derate_end_dc / 10:.1f} °C, free below {spec.derate_start_dc / 10:.1f} °C"
+    if a.lim_hot_contact and b is not None:
+        text = f"contact of the connector {_degrees(b.temperature_dc)}, {until}"
+        conn.causes.append((FaultCode.CONNECTOR_OVER_TEMPERATURE, text))
+    if a.lim_hot and b is not None:
+        text = f"board or housing {_degrees(conn.ab.board_temperature_dc)}, {until}"
         conn.causes.append((FaultCode.STATION_OVER_TEMPERATURE, text))
     elif conn.ab.ptc_hot and conn.ac.ptc_ma < MIN_MA:
         conn.causes.append((FaultCode.STATION_OVER_TEMPERATURE, "a PTC of the chain is hot, or the chain is broken"))
@@ -143,6 +152,10 @@ def _phases_in_use(t: Tick, conn: Conn) -> None:
         a.lim_single = 0 < in_use < 3 or (a.lim_single and in_use == 0)
         skew = max(m.current_l_ma) - min(m.current_l_ma) > spec.out_of_balance_ma + SKEW_TOLERANCE_MA
     a.lim_skew_at = (a.lim_skew_at or t.now) if skew else 0
+
+
+def _degrees(heat: int | None) -> str:
+    return "not read now" if heat is None else f"{heat / 10:.1f} °C"
 
 
 def _temperature_dc(conn: Conn) -> int | None:
@@ -266,7 +279,7 @@ def _thermal(conn: Conn) -> list[Row]:
     result = []
     heat = _temperature_dc(conn)
     text = "" if heat is None else f"{heat / 10:.1f} °C"
-    if conn.a.lim_hot or (heat is not None and heat >= spec.derate_end_dc):
+    if conn.a.lim_hot or conn.a.lim_hot_contact or (heat is not None and heat >= spec.derate_end_dc):
         result.append(Row(0, LimitSource.THERMAL, text))
     elif heat is not None and heat > spec.derate_start_dc:
         span = max(1, spec.derate_end_dc - spec.derate_start_dc)

@@ -271,11 +271,23 @@ def act(t: Tick, conn: Conn) -> None:
     hlc.act(t, conn)
 
 
+AT_ZERO = frozenset({FaultCode.EMERGENCY_SHUTDOWN})
+"""Faults that end by themselves and still mean state F while they stand (3.3.4.15 and 15.14 of the same manual)."""
+
+
 def unrecoverable(t: Tick, conn: Conn) -> bool:
-    """Return True for state F: a fault that forbids energy and that a person must clear (Charge Control C, 15.13)."""
-    return any(
-        faults.forbids_energy(r) and FAULTS[r.code].latch is LatchRule.MANUAL for r in (*t.faults, *conn.w.faults)
-    )
+    """Return True for state F: a fault that forbids energy and that a person must clear (Charge Control C, 15.13).
+
+    A failed self-test of the monitor leaves a vehicle that is connected at x1, and is F once it has left (3.3.4.13). In state F
+    nobody knows any more whether a vehicle is there, unless a socket's proximity contact tells (`cp.left`).
+    """
+    for record in (*t.faults, *conn.w.faults):
+        if record.code is FaultCode.RCD_TEST and conn.w.plugged:
+            continue
+        lasting = FAULTS[record.code].latch is LatchRule.MANUAL or record.code in AT_ZERO
+        if lasting and faults.forbids_energy(record):
+            return True
+    return False
 
 
 def pilot(t: Tick, conn: Conn) -> None:

@@ -136,10 +136,10 @@ class AcWork(msgspec.Struct):
     rcd_released: Instant = 0
     rcd_tripped_seen: bool = False  # in the running test, at its moment
     rcd_retry_at: Instant = 0  # no new attempt before
-    rcd_settle_at: Instant = 0  # after a void test: until then "tripped" is the answer to our own trigger
+    rcd_settle_at: Instant = 0  # after a void or failed test: until then "tripped" is the answer to our own trigger
     rcd_passed: bool = False  # the last test
     rcd_failed: str = ""  # why the last test failed; "" = it did not
-    rcd_stuck: bool = False  # it failed, and the monitor has not read normal since
+    rcd_stuck: bool = False  # it failed, and the monitor has not read normal for long enough since
     rcd_tested_at: Instant = 0  # end of the last test
     rcd_tested_wall: WallNs | None = None
     rcd_for: str = ""  # session that the last passed test belongs to
@@ -154,7 +154,8 @@ class AcWork(msgspec.Struct):
     lim_rule_ma: int = -1  # event actions
     lim_free_ma: int = 0  # offer without the reduction for over-current
     lim_ask_ma: int = 0  # what every limit but the plan and the site allows
-    lim_hot: bool = False  # above the stop temperature, and not below the start temperature since
+    lim_hot: bool = False  # board above the stop temperature, and not below the start temperature since
+    lim_hot_contact: bool = False  # the same of the connector's contacts
     lim_single: bool = False  # the vehicle uses fewer phases than it could
     lim_skew_at: Instant = 0  # imbalance above its limit since
     oc_ref_ma: int = 0  # what the vehicle must keep to

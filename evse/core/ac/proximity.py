@@ -15,12 +15,16 @@ from evse.core.context import Conn, Tick
 from evse.core.state import Stage
 from evse.domain.ac import PpState
 from evse.domain.faults import FaultCode
+from evse.domain.signals import CpState
 from evse.units import NS_PER_S, DurationNs, ms, s
 
 CABLE_MA = {PpState.A13: 13_000, PpState.A20: 20_000, PpState.A32: 32_000, PpState.A63: 63_000}
 
 DEBOUNCE = ms(200)
 """A plug that is being pushed in touches several codings on its way."""
+
+VEHICLE = (CpState.B, CpState.C, CpState.D)
+"""Readings of the pilot that prove a vehicle. In E and F, and unread, an open contact is the plug that goes (`cp.left`)."""
 
 MATING = s(2)
 """The contact may close so long after the pilot before its absence is an error of a plug that has just come."""
@@ -67,7 +71,7 @@ def _causes(t: Tick, conn: Conn) -> None:
             conn.causes.append((FaultCode.PROXIMITY_INVALID, "proximity between the codings, no vehicle connected"))
         return
     settled = a.pp_low_ma > 0 or _plugged_for(t, conn) >= MATING
-    if settled and a.pp_state is PpState.NONE:
+    if settled and a.pp_state is PpState.NONE and conn.b.cp in VEHICLE:
         conn.causes.append((FaultCode.PROXIMITY_NO_CABLE, "a vehicle is connected, the proximity contact is open"))
     elif settled and a.pp_state is PpState.INVALID:
         conn.causes.append((FaultCode.PROXIMITY_INVALID, "proximity between the codings of 13, 20, 32 and 63 A"))

@@ -4,7 +4,8 @@ Charge Control C user guide, 15.15 and 3.3.4.12 to 3.3.4.14; times and order of 
 
 * tripped, no vehicle: `RCD_SPURIOUS`, cleared by hand.
 * tripped, a vehicle is connected: `RCD_GROUND_FAILURE`, until it has left; still tripped then: spurious.
-* a test failed: `RCD_TEST`, cleared by hand. Until the monitor reads normal again its feedback belongs to the failed test.
+* a test failed: `RCD_TEST`, cleared by hand. Until the monitor has read normal for `settle` its feedback belongs to the
+  failed test: a monitor that answers late, or bounces on its way back, is no residual current.
 
 A feedback that says nothing (`UNKNOWN`) is tripped after `UNKNOWN_LIMIT`. A test runs at start, before each session (each
 transaction has its own), every ``period_h`` hours once no transaction is open, and on request; only with the contactor
@@ -25,7 +26,7 @@ from evse.core.inputs import TestRcd
 from evse.core.release import refuse
 from evse.domain.ac import RcdSpec, RcdState
 from evse.domain.faults import FaultCode
-from evse.units import Instant, ms, s
+from evse.units import DurationNs, Instant, ms, s
 
 TIME_MIN_MS, TIME_MAX_MS = 1, 5_000
 
@@ -88,17 +89,18 @@ def tripped(t: Tick, conn: Conn) -> bool:
 def _monitor(t: Tick, conn: Conn) -> None:
     """Outside a test: whose error is it?"""
     a = conn.a
-    if conn.ab.rcd is RcdState.NORMAL:
-        a.rcd_odd_at, a.rcd_settle_at, a.rcd_spurious, a.rcd_stuck = 0, 0, False, False
+    normal = conn.ab.rcd is RcdState.NORMAL
+    if a.rcd_stuck:
+        _after_failure(t, conn, normal=normal)
+        return
+    if normal:
+        a.rcd_odd_at, a.rcd_settle_at, a.rcd_spurious = 0, 0, False
         return
     a.rcd_odd_at = a.rcd_odd_at or t.now
     if a.rcd_settle_at:
         if t.now >= a.rcd_settle_at:
             a.rcd_settle_at = 0
             _end(t, conn, f"not normal after a test that was broken off: {conn.ab.rcd.value}")
-        return
-    if a.rcd_stuck:
-        conn.causes.append((FaultCode.RCD_TEST, a.rcd_failed))
         return
     if not tripped(t, conn):
         return
@@ -114,6 +116,22 @@ def _monitor(t: Tick, conn: Conn) -> None:
         conn.causes.append((FaultCode.RCD_SPURIOUS, f"{text}, no vehicle connected"))
     else:
         conn.causes.append((FaultCode.RCD_GROUND_FAILURE, f"{text}, vehicle connected"))
+
+
+def _after_failure(t: Tick, conn: Conn, *, normal: bool) -> None:
+    """The failed test is over when the monitor has read normal for so long that no answer to it can come any more."""
+    a = conn.a
+    if not normal:
+        a.rcd_settle_at = t.now + settle(conn)
+    elif t.now >= a.rcd_settle_at:
+        a.rcd_odd_at, a.rcd_settle_at, a.rcd_spurious, a.rcd_stuck = 0, 0, False, False
+        return
+    conn.causes.append((FaultCode.RCD_TEST, a.rcd_failed))
+
+
+def settle(conn: Conn) -> DurationNs:
+    """Return how long the monitor may still answer a test whose output is off."""
+    return ms(conn.ac.rcd.check_normal_ms) + WINDOW
 
 
 # -- self-test ------------------------------------------------------------------------------------------------------
@@ -150,7 +168,7 @@ def act(t: Tick, conn: Conn) -> None:
     if not conn.ac.rcd.fitted:
         a.rcd_trigger, a.rcd_stage = False, RcdStage.IDLE
         return
-    quiet = feedback.is_open(t, conn) and conn.ab.rcd is RcdState.NORMAL
+    quiet = feedback.is_open(t, conn) and conn.ab.rcd is RcdState.NORMAL and not a.rcd_stuck
     if a.rcd_stage is RcdStage.WANTED and quiet and t.now >= a.rcd_retry_at:
         a.rcd_stage, a.rcd_started, a.rcd_released = RcdStage.TRIGGERED, t.now, 0
         a.rcd_tripped_seen, a.rcd_failed, a.rcd_passed, a.rcd_for = False, "", False, conn.w.session_id
@@ -207,7 +225,7 @@ def _late(t: Tick, conn: Conn, what: str, moment: Instant) -> None:
 def _void(t: Tick, conn: Conn, why: str) -> None:
     a = conn.a
     a.rcd_stage, a.rcd_for, a.rcd_retry_at = RcdStage.WANTED, "", t.now + RETRY
-    a.rcd_settle_at = t.now + ms(conn.ac.rcd.check_normal_ms) + WINDOW
+    a.rcd_settle_at = t.now + settle(conn)
     t.event("rcd.test_void", conn.spec.evse_id, why=why)
 
 
@@ -217,7 +235,7 @@ def _end(t: Tick, conn: Conn, failed: str) -> None:
     a.rcd_tested_at, a.rcd_tested_wall = t.now, t.wall
     t.event("rcd.tested", conn.spec.evse_id, passed=not failed, detail=failed)
     if failed:
-        a.rcd_for = ""
+        a.rcd_for, a.rcd_settle_at = "", t.now + settle(conn)
         conn.causes.append((FaultCode.RCD_TEST, a.rcd_failed))
 
 

@@ -105,6 +105,33 @@ def test_unknown_feedback_closes_nothing_and_opens_what_is_closed() -> None:
     assert p.names() == {"CONTACTOR_NOT_CLOSED"}  # nobody knows for 3 s: a fault
 
 
+def test_a_feedback_that_is_lost_in_a_session_opens_at_once_and_is_a_fault_after_3_s() -> None:
+    """The contactor is open by then, so that the time counts from the loss and not from a command to close."""
+    p = AcPlant()
+    p.charge()
+    p.car.extra = {"contactor": UNKNOWN}
+    p.car.follow(p.board)
+    since = p.now
+    p.step()
+    assert not p.board.contactor_lease
+    p.until(lambda p: "CONTACTOR_NOT_CLOSED" in p.names(), 5)
+    assert 3_000 * NS_PER_MS < p.now - since <= 3_150 * NS_PER_MS
+    assert "feedback of the main contactor unknown for 3000 ms" in next(iter(p.w.faults)).detail
+
+
+def test_a_feedback_that_is_lost_without_a_transaction_is_no_fault_and_the_time_begins_with_it() -> None:
+    p = AcPlant()
+    p.car.extra = {"contactor": UNKNOWN}
+    p.car.plug()
+    p.run(30)
+    assert not p.names()
+    p.start()
+    p.run(2.9)
+    assert not p.names()
+    p.run(0.4)
+    assert p.names() == {"CONTACTOR_NOT_CLOSED"}
+
+
 def test_a_board_that_opens_by_itself_gets_its_rearm_and_a_third_time_is_a_fault() -> None:
     """docs/board-link.md, section 4, point 5: it closes again after a COMMAND without the lease only."""
     p = AcPlant()

@@ -267,7 +267,7 @@ def test_pt1000_falls_in_a_straight_line_from_start_to_stop(heat_dc: int, offere
     b.board(temperature_dc=heat_dc)
     b.once()
     assert b.evse().offered_ma == offered
-    assert (FaultCode.STATION_OVER_TEMPERATURE in b.causes[1]) is (heat_dc >= 900)
+    assert set(b.causes[1]) == ({FaultCode.CONNECTOR_OVER_TEMPERATURE} if heat_dc >= 900 else set())
 
 
 def test_the_hotter_of_two_sensors_counts_and_a_stop_lasts_until_the_start_temperature() -> None:
@@ -275,10 +275,25 @@ def test_the_hotter_of_two_sensors_counts_and_a_stop_lasts_until_the_start_tempe
     b.board(board_temperature_dc=905)
     b.once()
     assert b.binding() == (0, LimitSource.THERMAL)
+    assert set(b.causes[1]) == {FaultCode.STATION_OVER_TEMPERATURE}
     b.board(board_temperature_dc=810)
     assert b.binding() == (0, LimitSource.THERMAL)
+    b.board(board_temperature_dc=None)
+    assert b.binding() == (0, LimitSource.THERMAL)  # a sensor that fails does not end the stop
+    assert "not read now" in b.causes[1][FaultCode.STATION_OVER_TEMPERATURE]
     b.board(board_temperature_dc=790)
     assert b.binding() == (32_000, LimitSource.EVSE)
+
+
+def test_contact_and_board_are_two_faults_each_with_its_own_way_back() -> None:
+    b = Offer().charge()
+    b.board(temperature_dc=920, board_temperature_dc=930)
+    b.once()
+    both = {FaultCode.CONNECTOR_OVER_TEMPERATURE, FaultCode.STATION_OVER_TEMPERATURE}
+    assert set(b.causes[1]) == both and "contact of the connector 92.0 °C" in b.causes[1][FaultCode.CONNECTOR_OVER_TEMPERATURE]
+    b.board(temperature_dc=799, board_temperature_dc=850)
+    b.once()
+    assert set(b.causes[1]) == {FaultCode.STATION_OVER_TEMPERATURE} and b.binding() == (0, LimitSource.THERMAL)
 
 
 @pytest.mark.parametrize(("ptc_ma", "offered", "fault"), [(0, 0, True), (10_000, 10_000, False)])

@@ -327,6 +327,97 @@ def test_a_fault_that_goes_with_the_vehicle_leaves_the_pilot_at_x1() -> None:
     assert not p.w.faults and p.evse().phase is SessionPhase.IDLE
 
 
+def test_a_failed_self_test_is_x1_while_a_vehicle_is_connected_and_f_after_it() -> None:
+    """3.3.4.13: 100 % when connected, 0 % when disconnected."""
+    p = AcPlant(rcd=RcdSpec(fitted=True, test=True))
+    p.run(4)
+    p.car.rcd_deaf = True
+    p.car.plug()
+    p.start()
+    p.until(lambda p: "RCD_TEST" in p.names(), 5)
+    p.run(20)
+    assert p.pilot == (X1, 0) and not p.board.contactor_lease and p.evse().plugged
+    p.car.unplug()
+    p.run(1)
+    assert p.pilot == (PilotMode.F, 0) and not p.evse().plugged
+    p.car.rcd_deaf = False
+    p.send(ClearFault, evse_id=1, code="F31")
+    p.run(6)
+    assert p.pilot == (X1, 0)
+
+
+def test_the_emergency_contact_is_state_f_while_it_stands() -> None:
+    """3.3.4.15 and 15.14: the safe state of the emergency alarm is 0 %, and it ends with the contact."""
+    p = AcPlant(emergency_input=1)
+    p.charge()
+    p.car.inner = {"inputs": 1}
+    p.run(0.1)
+    assert not p.board.contactor_lease and p.pilot == (PilotMode.F, 0) and p.names() == {"EMERGENCY_SHUTDOWN"}
+    p.car.inner = {"inputs": 0}
+    p.run(5)
+    assert p.pilot == (X1, 0) and not p.names()
+
+
+def test_in_state_f_a_socket_tells_by_its_proximity_that_the_plug_is_out() -> None:
+    """The open contact is the plug that goes, not a cable without coding; two plugs within 0.6 s are two vehicles."""
+    p = AcPlant()
+    p.charge()
+    p.car.extra = {"estop": True}
+    p.run(12)
+    first = p.evse().session
+    p.car.unplug()
+    p.run(0.6)
+    assert not p.evse().plugged
+    p.car.plug()
+    p.run(2)
+    assert "PROXIMITY_NO_CABLE" not in {e.data.get("name") for e in p.events}
+    assert p.names() == {"EMERGENCY_STOP"}
+    p.car.extra = {}
+    p.run(0.1)
+    p.send(ClearFault, evse_id=0, code="F1")
+    p.run(6)
+    assert first is not None and p.evse().plugged and p.w.session_id != first.session_id
+
+
+def test_in_state_f_a_fixed_cable_cannot_tell_who_is_there_and_nobody_charges_on_the_former_permission() -> None:
+    """-12 V stands at the plug with and without a vehicle (IEC 61851-1, state F): a swap is not to be seen."""
+    p = AcPlant(socket=False, cable_ma=32_000)
+    p.charge()
+    p.car.extra = {"estop": True}
+    p.run(12)
+    session = p.w.session_id
+    p.car.unplug()
+    p.run(0.6)
+    p.car.plug()  # another vehicle
+    p.run(2)
+    assert p.evse().plugged and p.w.session_id == session  # not known
+    p.car.extra = {}
+    p.run(0.1)
+    p.send(ClearFault, evse_id=0, code="F1")
+    p.run(60)
+    assert not p.board.contactor_lease and not p.w.tx_open and p.pilot == (X1, 0)  # the transaction has ended with the fault
+    p.car.unplug()
+    p.run(1)
+    assert not p.evse().plugged
+    p.charge()
+    assert p.w.tx_open and p.w.session_id != session
+
+
+def test_a_fixed_cable_that_was_emptied_in_state_f_is_free_afterwards() -> None:
+    p = AcPlant(socket=False, cable_ma=32_000)
+    p.charge()
+    p.car.extra = {"estop": True}
+    p.run(12)
+    p.car.unplug()
+    p.run(5)
+    assert p.evse().plugged  # not known
+    p.car.extra = {}
+    p.run(0.1)
+    p.send(ClearFault, evse_id=0, code="F1")
+    p.run(6)
+    assert not p.evse().plugged and p.evse().phase is SessionPhase.IDLE
+
+
 def test_a_pilot_that_is_shorted_opens_on_the_tick_and_blocks_until_the_vehicle_left() -> None:
     p = AcPlant()
     p.charge()

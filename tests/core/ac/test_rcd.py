@@ -188,6 +188,57 @@ def test_a_failed_step_is_an_error_that_a_person_clears(spec: RcdSpec, knob: str
     assert b.tests() == [False, True] and b.mem().rcd_failed == ""
 
 
+@pytest.mark.parametrize("spec", [WESTERN, BENDER])
+def test_an_answer_that_comes_after_the_failure_is_no_residual_current(spec: RcdSpec) -> None:
+    """The monitor recovers in the moment the error is cleared: its late answer belongs to the test, with a vehicle or not."""
+    b = Monitor(spec)
+    b.go(5)
+    b.plug()
+    b.deaf = True
+    while len(b.tests()) < 2:
+        b.once()
+    b.deaf = False
+    b.fault(FaultCode.RCD_TEST)
+    settled = rcd.settle(b.tick().conns[0])
+    b.leak = True  # as long as it answers
+    b.go(0.3)
+    b.leak = False
+    since, seen = b.now, set()
+    while b.causes[1]:
+        seen |= set(b.causes[1])
+        b.once()
+    assert seen == {FaultCode.RCD_TEST}  # stands, so nobody clears it now
+    assert settled <= b.now - since <= settled + 100 * NS_PER_MS
+    b.leak = True
+    b.go(0.2)
+    assert set(b.causes[1]) == {FaultCode.RCD_GROUND_FAILURE}  # a trip after that is one
+
+
+def test_a_monitor_that_bounces_on_its_way_back_keeps_the_error() -> None:
+    b = Monitor()
+    b.plug()
+    b.sticks = True
+    while not b.tests():
+        b.once()
+    for normal in (True, False, True, True, False):
+        b.sticks = not normal
+        b.go(0.3)
+        assert set(b.causes[1]) == {FaultCode.RCD_TEST}
+
+
+def test_a_test_on_request_waits_until_the_failed_one_is_over() -> None:
+    b = Monitor()
+    b.deaf = True
+    while not b.tests():
+        b.once()
+    b.deaf = False
+    assert b.ask() == ""
+    b.go(0.5)
+    assert b.tests() == [False] and not b.mem().rcd_trigger
+    b.go(3)
+    assert b.tests() == [False, True]
+
+
 def test_tests_at_start_before_each_session_and_for_each_transaction() -> None:
     b = Monitor()
     assert b.tests() == []
