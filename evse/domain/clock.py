@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from evse.units import Instant, WallNs
+from evse.units import DurationNs, Instant, WallNs
 
 
 class Clock(Protocol):
@@ -20,4 +20,20 @@ class Clock(Protocol):
 
     def wall_valid(self) -> bool:
         """Return False until a time source has set the clock (year before 2024 counts as not set)."""
+        ...
+
+
+class ClockPort(Protocol):
+    """How the calendar is moved. A clock that nobody may move has no such port."""
+
+    def synchronised(self) -> bool:
+        """Tell whether the operating system keeps its calendar by a time source of its own (NTP, PTP, GNSS)."""
+        ...
+
+    def move(self, by: DurationNs) -> str:
+        """Move `Clock.wall` by ``by`` ns; return "system" when the system clock was set, "own" when only ours was."""
+        ...
+
+    def follow_system(self) -> DurationNs:
+        """Give up an offset of our own; return by how many ns `Clock.wall` has moved."""
         ...

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
@@ -67,6 +66,14 @@ class OcppStatus(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: int
     last_heartbeat: WallNs | None
     clock_offset_ms: int | None  # CSMS time minus ours at the last answer
+    time_source: str = ""  # ntp, csms, system; "" = the calendar is not valid
+    last_boot: WallNs | None = None  # when a BootNotification was last answered
+    target: str = "active"  # which of the dialler's targets
+    peer: str = ""  # address of the other end
+    failures: int = 0  # dials in a row without a registered link that lived
+    next_dial_s: int | None = None  # while waiting for the next dial
+    ping_s: int = 0
+    ping_timeout_s: int = 0
 
 
 LinkJob = Callable[[Engine], Awaitable[None]]
@@ -79,25 +86,35 @@ class OcppClient:
     def __init__(
         self, config: OcppSection, identity: Identity, openers: Openers, clock: Clock, store: StorePort,
         station: StationPort, rng: Random, *, fault_specs: Mapping[FaultCode, FaultSpec] = FAULTS,
-        check_outbound: bool = False, dialler: Dialler | None = None,
+        check_outbound: bool = False, dialler: Dialler | None = None, clock_port: ClockPort | None = None,
+        security: SecurityNote = NO_SECURITY,
     ) -> None:
-        self.registration = ""
         self.log = MessageLog()
+        self.jobs: list[LinkJob] = []
+        self.after_boot: list[LinkJob] = []  # the same, only on a link over which a BootNotification was accepted
+        self.jumped: Callable[[ClockJump], None] = lambda jump: None
         self._config = config
         self._identity = identity
-        self._openers = openers
         self._clock = clock
         self._store = store
         self._station = station
         self._rng = rng
         self._specs = fault_specs
         self._check_outbound = check_outbound
-        self._dialler = dialler or PlainDialler(config, identity.charge_point_id)
-        self._target = DialTarget(url=charge_point_url(config.url, identity.charge_point_id))  # of the connection that stands or is being made
         self._keys = Keys(config, 0, store, station.spec().evses)
+        self.link = Link(
+            dialler or PlainDialler(config, identity.charge_point_id), openers, clock, rng, security=security,
+            target=DialTarget(url=charge_point_url(config.url, identity.charge_point_id)),
+            make_engine=self._make_engine, talk=self._talk, ping=self._ping_times,
+        )
+        self.time = TimeSource(
+            clock, clock_port, wanted=lambda: self._keys.flag("useAsTimeSource"), security=security,
+            jumped=self._time_jumped, note=self.link.note,
+        )
+        self._registration = Registration(identity, self._keys, clock, self.time, self.link)
         self.judge: Judge = self.authorize
         self._local_list = LocalList(store, self._keys)
-        self._authorizer = Authorizer(store, self._keys, clock, self._ask, self._local_list)
+        self._authorizer = Authorizer(store, self._keys, clock, self.ask, self._local_list)
         self._outbox = Outbox(store, self._keys, self._answered)
         self._board = StatusBoard()
         self._readings = Readings(store, station, self._keys, clock, self.kick)
@@ -108,17 +125,7 @@ class OcppClient:
             self, station, store, self._keys, self.charging, self._local_list, self.reservations,
             self._resetter,
         )
-        self._engine: Engine | None = None
-        self._connected = False
-        self._registered = False  # over the present connection
-        self._since: WallNs | None = None
-        self._last_error = ""
-        self._last_heartbeat: WallNs | None = None
-        self._offset_ms: int | None = None
         self._numbers: dict[str, tuple[int, int]] = {}  # session -> (transaction, evse)
-        self._boot_kick = asyncio.Event()
-        self._heartbeat_kick = asyncio.Event()
-        self._ping_kick = asyncio.Event()
         self._status_kick = asyncio.Event()
         self._count_kick = asyncio.Event()
 
@@ -141,22 +148,41 @@ class OcppClient:
             group.create_task(self.reservations.run())
             group.create_task(self._resetter.run())
             group.create_task(self._count())
-            group.create_task(self._link_for_ever())
+            group.create_task(self.time.run())
+            group.create_task(self.link.run())
+
+    @property
+    def registration(self) -> str:
+        """Accepted, Pending, Rejected, or "" before the first answer."""
+        return self._registration.status
 
     @property
     def online(self) -> bool:
         """True while the CSMS has accepted the station and the link stands."""
-        return self._connected and self.registration == "Accepted"
+        return self.link.connected and self.registration == ACCEPTED
 
     def summary(self) -> OcppStatus:
         """The link as people see it."""
+        link, dial = self.link, self.link.next_dial
+        ping_s, ping_timeout_s = self._ping_times()
         return OcppStatus(
-            url=self._target.url, connected=self._connected, registration=self.registration, since=self._since,
-            last_error=self._last_error, sent=self.log.sent, received=self.log.received,
+            url=link.target.url, connected=link.connected, registration=self.registration, since=link.since,
+            last_error=link.last_error, sent=self.log.sent, received=self.log.received,
             queued=self._outbox.waiting + self._outbox.parked, parked=self._outbox.parked,
-            heartbeat_s=self._keys.number("HeartbeatInterval"), last_heartbeat=self._last_heartbeat,
-            clock_offset_ms=self._offset_ms,
+            heartbeat_s=self._keys.number("HeartbeatInterval"), last_heartbeat=self.time.heard,
+            clock_offset_ms=self.time.offset_ms, time_source=self.time.source, last_boot=self._registration.last_boot,
+            target=link.target.name, peer=link.peer, failures=link.failures,
+            next_dial_s=None if dial is None else max(0, dial - self._clock.now()) // NS_PER_S,
+            ping_s=ping_s, ping_timeout_s=ping_timeout_s,
         )
+
+    def link_events(self, limit: int) -> list[LinkEvent]:
+        """Last events of the link (dialling, connected, registered, failed, closed), newest last."""
+        return list(self.link.events)[-limit:] if limit > 0 else []
+
+    def reconnect(self, reason: str) -> None:
+        """End the link, or the pause before the next dial, and dial now."""
+        self.link.reconnect(reason)
 
     def messages(self, limit: int, action: str = "") -> list[LoggedMessage]:
         """Last messages both ways, newest last; ``action`` "" = all."""
@@ -240,10 +266,14 @@ class OcppClient:
         return None
 
     def _key_changed(self, key: str) -> None:
-        self._heartbeat_kick.set()
-        self._ping_kick.set()
+        self._registration.kick()
+        self.link.ping_changed()
         self._status_kick.set()
         self._readings.kick()
+
+    def _time_jumped(self, jump: ClockJump) -> None:
+        self._readings.kick()
+        self.jumped(jump)
 
     async def _count(self) -> None:
         while True:
@@ -253,102 +283,37 @@ class OcppClient:
 
     # -- the link -------------------------------------------------------------------------------------------------
 
-    async def _link_for_ever(self) -> None:
-        failures = 0
-        while True:
-            began = self._clock.now()
-            self._registered = False
-            try:
-                target = self._target = await self._dialler.target()
-            except DeviceError as error:
-                self._note(str(error))
-            else:
-                try:
-                    ws = await self._openers.open_websocket(
-                        target.url, [SUBPROTOCOL], target.headers, DIAL_TIMEOUT_S, target.options
-                    )
-                except DeviceError as error:
-                    self._note(str(error))
-                else:
-                    await self._use(ws)
-                if not self._registered:
-                    await self._dialler.failed(target, self._last_error)
-            lived = self._clock.now() - began >= LIVED_NS and self._registered
-            failures = 0 if lived else failures + 1
-            await asyncio.sleep(self._backoff_s(failures))
-
-    def _backoff_s(self, failures: int) -> float:
-        """Doubling from 1 s to 2 min, times 0.5 to 1.5, so that a thousand stations do not return at once."""
-        pause_s = min(BACKOFF_MAX_S, BACKOFF_MIN_S * float(1 << min(failures, 10)))
-        return pause_s * (0.5 + self._rng.random())
-
-    def _note(self, text: str) -> None:
-        if text != self._last_error:
-            log.warning("ocpp: %s", text)
-        self._last_error = text
-
-    async def _use(self, ws: WebSocket) -> None:
-        """Live on one connected WebSocket until it ends, for whatever reason."""
-        if ws.subprotocol != SUBPROTOCOL:
-            self._note(f"{self._target.url}: the CSMS does not speak {SUBPROTOCOL} (it chose {ws.subprotocol!r})")
-            await self._close(ws)
-            return
-        engine = Engine(
+    def _make_engine(self, ws: WebSocket) -> Engine:
+        return Engine(
             ws, clock=self._clock, rng=self._rng, handlers=self.handlers.table(), log_=self.log,
             timeout_s=float(self._config.call_timeout_s), check_outbound=self._check_outbound,
         )
-        self._engine, self._connected, self._since = engine, True, self._clock.wall()
-        loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(engine.run()), loop.create_task(self._talk(engine)), loop.create_task(self._ping(ws))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._engine, self._connected, self._since = None, False, self._clock.wall()
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-            await self._close(ws)
-        for end in ends:
-            if isinstance(end, WsClosed):
-                self._note(f"link ended: {end.detail}")
-                break
-        for end in ends:
-            if isinstance(end, Exception) and not isinstance(end, WsClosed):
-                log.error("ocpp: link task failed", exc_info=end)
-                self._note(f"link task failed: {end}")
 
-    @staticmethod
-    async def _close(ws: WebSocket) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await ws.close()
-
-    async def _ping(self, ws: WebSocket) -> None:
-        while True:
-            seconds = self._keys.number("WebSocketPingInterval")
-            if await wait_for(self._ping_kick, seconds or None):
-                continue
-            await ws.ping(min(PING_TIMEOUT_S, float(seconds)))
+    def _ping_times(self) -> tuple[int, int]:
+        return self._keys.number("WebSocketPingInterval"), self._keys.number("webSocketPingTimeout")
 
     async def _talk(self, engine: Engine) -> None:
-        if self.registration == "Accepted":  # registered since this process started: a sign of life is enough
+        """Register, then say everything side by side until the link ends; again when the registration is taken back."""
+        await self._registration.greet(engine, self.link.target)
+        while True:
+            if self._registration.booted:
+                self.on_view(self._station.view())
+                self._board.force()
+                with contextlib.suppress(DeviceError):
+                    await self._store.outbox_unpark()
+            await self.link.registered()
             try:
-                await self._heartbeat(engine)
-            except CallError:
-                self.registration = ""
-            except CallTimeout as error:
-                self._note(str(error))
-        if self.registration != "Accepted":
-            await self._register(engine)
-            self.on_view(self._station.view())
-            self._board.force()
-            with contextlib.suppress(DeviceError):
-                await self._store.outbox_unpark()
-        self._last_error = ""
-        self._registered = True
-        await self._dialler.registered(self._target)
-        jobs = (self._beat(engine), self._say_status(engine), self._outbox.run(engine), self._readings.send(engine))
-        tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
+                await self._say_everything(engine)
+            except Unregistered:
+                await self._registration.register(engine)
+
+    async def _say_everything(self, engine: Engine) -> None:
+        extra = [*self.jobs, *(self.after_boot if self._registration.booted else ())]
+        jobs = (
+            self._registration.beat(engine), self._registration.lost(), self._say_status(engine),
+            self._outbox.run(engine), self._readings.send(engine), *(self._guarded(job, engine) for job in extra),
+        )
+        tasks = [asyncio.ensure_future(job) for job in jobs]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -359,68 +324,12 @@ class OcppClient:
             if isinstance(end, Exception):
                 raise end
 
-    # -- registration and time ------------------------------------------------------------------------------------
-
-    async def _register(self, engine: Engine) -> None:
-        """BootNotification until it is Accepted; Pending and Rejected wait as long as the CSMS says."""
-        self._boot_kick.clear()
-        while True:
-            pause_s = BOOT_RETRY_S
-            try:
-                pause_s = await self._boot(engine)
-            except (CallError, CallTimeout) as error:
-                self._note(f"BootNotification: {error}")
-            if self.registration == "Accepted":
-                return
-            await wait_for(self._boot_kick, pause_s)
-            if self.registration == "Accepted":  # by a BootNotification that the CSMS has triggered
-                return
-
-    async def _boot(self, engine: Engine) -> int:
-        """Send BootNotification once; return the pause in s that the CSMS wants."""
-        answer = await engine.call("BootNotification", v16.boot_payload(self._identity))
-        self._learn_time(answer)
-        interval = int(answer["interval"])
-        self.registration = str(answer["status"])
-        if self.registration == "Accepted":
-            if interval > 0:
-                self._keys.learn("HeartbeatInterval", interval)
-            self._boot_kick.set()
-        else:
-            self._note(f"BootNotification: {self.registration}")
-        return min(interval, 86_400) if interval > 0 else BOOT_RETRY_S
-
-    def _learn_time(self, answer: Payload) -> None:
-        theirs = parse_timestamp(str(answer["currentTime"]))
-        self._last_heartbeat = self._clock.wall()
-        if theirs is not None:
-            self._offset_ms = (theirs - self._last_heartbeat) // NS_PER_MS
-
-    async def _heartbeat(self, engine: Engine) -> None:
-        self._learn_time(await engine.call("Heartbeat", {}))
-
-    async def _beat(self, engine: Engine) -> None:
-        silent = 0
-        due: Instant = self._clock.now() + self._keys.number("HeartbeatInterval") * NS_PER_S
-        while True:
-            began = self._clock.now()
-            if began < due:
-                if await wait_for(self._heartbeat_kick, (due - began) / NS_PER_S):
-                    due = min(due, self._clock.now() + self._keys.number("HeartbeatInterval") * NS_PER_S)
-                continue
-            answers = engine.answers
-            try:
-                await self._heartbeat(engine)
-                silent = 0
-            except CallError as error:
-                self._note(f"Heartbeat: {error}")
-            except CallTimeout as error:
-                self._note(str(error))
-                silent = silent + 1 if engine.answers == answers else 0
-                if silent >= SILENT_HEARTBEATS_MAX:
-                    text = f"no answer to {silent} heartbeats"
-                    raise WsClosed(clean=False, detail=text) from error
-            due = self._clock.now() + self._keys.number("HeartbeatInterval") * NS_PER_S
+    async def _guarded(self, job: LinkJob, engine: Engine) -> None:
+        """A refusal that a job has not expected is noted and does not end the link."""
+        try:
+            await job(engine)
+        except (CallError, CallTimeout, DeviceError) as error:
+            self.link.note(str(error))
 
     # -- status ---------------------------------------------------------------------------------------------------
 
@@ -439,26 +348,27 @@ class OcppClient:
         try:
             await engine.call("StatusNotification", v16.status_payload(due))
         except CallTimeout as error:
-            self._note(str(error))
+            self.link.note(str(error))
             self._board.not_said(due, self._clock.now())
         except CallError as error:
-            self._note(f"StatusNotification: {error}")
+            self.link.note(f"StatusNotification: {error}")
             self._board.said(due, self._clock.now())
         else:
             self._board.said(due, self._clock.now())
 
     # -- answers and requests -------------------------------------------------------------------------------------
 
-    async def _ask(self, action: str, payload: Payload) -> Payload:
-        engine = self._engine
-        if engine is None or self.registration != "Accepted":
+    async def ask(self, action: str, payload: Payload) -> Payload:
+        """Send a request; raises `CallError`, `CallTimeout`, and `WsClosed` also while the station is not registered."""
+        engine = self.link.engine
+        if engine is None or self.registration != ACCEPTED:
             raise WsClosed(clean=False, detail="offline")
         return await engine.call(action, payload)
 
     async def data_transfer(self, vendor_id: str, message_id: str, data: str) -> Payload:
         """Send a vendor message unchanged; raises `CallError`, `CallTimeout`, `WsClosed` (also while offline)."""
         payload = {"vendorId": vendor_id, "messageId": message_id, "data": data}
-        return await self._ask("DataTransfer", {name: value for name, value in payload.items() if value})
+        return await self.ask("DataTransfer", {name: value for name, value in payload.items() if value})
 
     async def _answered(self, row: OutboxRow, answer: Payload) -> None:
         """An answer to a transaction message is durable: tell the station, remember the card."""
@@ -477,18 +387,18 @@ class OcppClient:
 
     async def trigger(self, message: str, connector_id: int | None) -> None:
         """Send a message that the CSMS asked for (also while Pending)."""
-        engine = self._engine
+        engine = self.link.engine
         if engine is None:
             return
         match message:
             case "BootNotification":
-                await self._boot(engine)
+                await self._registration.boot(engine)
             case "Heartbeat":
-                await self._heartbeat(engine)
+                await self._registration.heartbeat(engine)
             case "StatusNotification":
                 self.on_view(self._station.view())
                 self._board.force(connector_id)
-                if self.registration == "Accepted":
+                if self.registration == ACCEPTED:
                     self._status_kick.set()
                     return
                 for due in self._board.forced():

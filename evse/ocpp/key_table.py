@@ -102,7 +102,7 @@ def table(config: OcppSection, connectors: int, evses: tuple[EvseSpec, ...]) -> 
     """Return all rows of a station."""
     return [
         *_cards(config), *_behaviour(config, connectors, evses), *_meter_values(config, evses), *_messages(config),
-        *_profiles(evses), *_security(), *_link(), *_vendor(config, evses),
+        *_profiles(evses), *_security(), *_link(config), *_vendor(config, evses),
     ]
 
 
@@ -227,18 +227,20 @@ def _security() -> list[KeySpec]:
     ]
 
 
-def _link() -> list[KeySpec]:
+def _link(config: OcppSection) -> list[KeySpec]:
     ccc = "ccc"
     return [
-        KeySpec(key="bootNotificationOnReconnect", kind="bool", default="false", profile=ccc, applies=RECONNECT,
+        KeySpec(key="bootNotificationOnReconnect", kind="bool", default=bool_text(config.boot_on_reconnect), profile=ccc, applies=RECONNECT,
                 help="BootNotification after every reconnect, for a CSMS that knows stations by it only"),
         KeySpec(key="ftpTryTLSUpgrade", kind="bool", default="false", profile=ccc,
                 help="Ask FTP servers for TLS"),
-        KeySpec(key="useAsTimeSource", kind="bool", default="true", profile=ccc,
-                help="Take the time from the CSMS"),
+        KeySpec(key="useAsTimeSource", kind="bool", default=bool_text(config.use_as_time_source), profile=ccc,
+                help="Take the time from the CSMS while no time daemon keeps the clock"),
+        KeySpec(key="sendMeterPublicKeyOnBootNotification", kind="bool", default=bool_text(config.send_meter_public_key),
+                profile=ccc, help="Send the public keys of signing meters after BootNotification"),
         KeySpec(key="vendorId", kind="text", default="com.in-tech.smartcharging", readonly=True, profile=ccc,
                 help="vendorId of the DataTransfer messages of the recloser"),
-        KeySpec(key="webSocketPingTimeout", kind="int", default="10", low=1, high=3600, unit="s", profile=ccc,
+        KeySpec(key="webSocketPingTimeout", kind="int", default=str(config.ping_timeout_s), low=1, high=3600, unit="s", profile=ccc,
                 help="Wait for the answer to a ping, then the link counts as lost"),
     ]
 

@@ -42,13 +42,20 @@ Judge = Callable[[str, int], Awaitable[AuthResult]]
 """(token, EVSE or 0) to whether it may charge."""
 
 
+SecurityNote = Callable[[str, str], None]
+"""(kind of the security whitepaper, technical detail) of a security event; returns at once."""
+
+ACTIVE = "active"
+"""Name of the target that has been accepted before; any other is tried out."""
+
+
 class DialTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how the next connection is made. ``name`` says which of several it is ("active", "staged")."""
 
     url: str
     headers: Mapping[str, str] = {}
     options: DialOptions = DIRECT
-    name: str = "active"
+    name: str = ACTIVE
 
 
 class Dialler(Protocol):

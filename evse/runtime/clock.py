@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import time
+from collections.abc import Callable
+from functools import cache
+from typing import Final
 
-from evse.units import NS_PER_S, Instant, WallNs
+from evse.units import NS_PER_S, DurationNs, Instant, WallNs
 
 WALL_VALID_FROM = 1_704_067_200 * NS_PER_S
 """2024-01-01: a wall clock before this has never been set (no battery, no time source yet)."""
 
+_TIMEX_BYTES: Final = 512
+"""Room for ``struct timex`` of any Linux; all zero = read only."""
+
+_TIME_ERROR: Final = 5
+"""adjtimex(2): the clock is not synchronised."""
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except OSError:
+        return None
+
+
+def kernel_synchronised() -> bool:
+    """Tell whether the kernel's clock is disciplined by a time daemon (adjtimex(2)); False where that is not known."""
+    adjtimex = getattr(_libc(), "adjtimex", None)
+    if adjtimex is None:
+        return False
+    state = int(adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
+    return 0 <= state < _TIME_ERROR
+
 
 class RealClock:
-    """Monotonic and calendar time of the machine."""
+    """Monotonic and calendar time of the machine; the calendar may carry an offset of our own. Also a `ClockPort`.
+
+    ``set_system`` False, or no permission (CAP_SYS_TIME): `move` leaves the system clock alone.
+    """
+
+    def __init__(
+        self, *, set_system: bool = False, synchronised: Callable[[], bool] = kernel_synchronised,
+        system_ns: Callable[[], WallNs] = time.time_ns,
+        set_ns: Callable[[int, int], None] = time.clock_settime_ns,
+    ) -> None:
+        self._set_system = set_system
+        self._synchronised = synchronised
+        self._system_ns = system_ns
+        self._set_ns = set_ns
+        self._offset: DurationNs = 0
 
     def now(self) -> Instant:
         """Monotonic ns."""
@@ -19,8 +61,27 @@ class RealClock:
 
     def wall(self) -> WallNs:
         """UTC ns."""
-        return time.time_ns()
+        return self._system_ns() + self._offset
 
     def wall_valid(self) -> bool:
         """Return whether the calendar is plausible."""
-        return time.time_ns() >= WALL_VALID_FROM
+        return self.wall() >= WALL_VALID_FROM
+
+    def synchronised(self) -> bool:
+        """Tell whether a time daemon keeps the system clock."""
+        return self._synchronised()
+
+    def move(self, by: DurationNs) -> str:
+        """Move the calendar; see `ClockPort.move`."""
+        if self._set_system:
+            with contextlib.suppress(OSError):
+                self._set_ns(time.CLOCK_REALTIME, self.wall() + by)
+                self._offset = 0
+                return "system"
+        self._offset += by
+        return "own"
+
+    def follow_system(self) -> DurationNs:
+        """Drop our own offset; see `ClockPort.follow_system`."""
+        moved, self._offset = -self._offset, 0
+        return moved

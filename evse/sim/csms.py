@@ -425,6 +425,7 @@ class _RealSocket:
 
     def __init__(self, connection: Any) -> None:
         self.subprotocol = str(connection.subprotocol or "")
+        self.remote = str(connection.remote_address)
         self._connection = connection
 
     async def recv(self) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Final, Protocol
 
 import msgspec
+
+from evse.domain.base import DeviceError
 
 
 class SerialSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,13 +71,22 @@ class WsClosed(Exception):
         self.detail = detail
 
 
+class NotText(Exception):
+    """A message that is not text has arrived; the WebSocket lives on. ``size`` in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"binary message of {size} bytes")
+        self.size = size
+
+
 class WebSocket(Protocol):
     """A connected WebSocket that carries text messages."""
 
     subprotocol: str
+    remote: str  # address of the other end, for people
 
     async def recv(self) -> str:
-        """Return the next text message; raise `WsClosed`."""
+        """Return the next text message; raise `WsClosed`, or `NotText` for a binary message."""
         ...
 
     async def send(self, text: str) -> None:
@@ -88,6 +100,33 @@ class WebSocket(Protocol):
     async def close(self) -> None:
         """Close; never raises."""
         ...
+
+
+class DialStep(StrEnum):
+    """Where a connection attempt has failed, in the order of the steps."""
+
+    URL = "url"
+    INTERFACE = "interface"
+    DNS = "dns"
+    TCP = "tcp"
+    PROXY = "proxy"
+    TLS = "tls"
+    TLS_VERSION = "tls-version"
+    TLS_CIPHER = "tls-cipher"
+    CERTIFICATE = "certificate"
+    HTTP = "http"
+    CREDENTIALS = "credentials"
+    SUBPROTOCOL = "subprotocol"
+    TIMEOUT = "timeout"
+
+
+class DialError(DeviceError):
+    """A connection attempt has failed at ``step``. ``http_status`` is 0 before there was an answer of a web server."""
+
+    def __init__(self, step: DialStep, text: str, http_status: int = 0) -> None:
+        super().__init__(text)
+        self.step = step
+        self.http_status = http_status
 
 
 class DialOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +166,7 @@ class Openers(Protocol):
         self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
         options: DialOptions = DIRECT,
     ) -> WebSocket:
-        """Connect; raise `DeviceError` with the HTTP status or the failed step in plain words."""
+        """Connect; raise `DialError` with the HTTP status or the failed step in plain words."""
         ...
 
     def list_serial(self) -> list[str]:

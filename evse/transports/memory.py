@@ -140,6 +140,7 @@ class MemoryWebSocket:
 
     def __init__(self, subprotocol: str) -> None:
         self.subprotocol = subprotocol
+        self.remote = "memory"
         self.peer: MemoryWebSocket | None = None
         self.answers_ping = True  # False = half-open: messages vanish, pings time out
         self._queue: deque[str] = deque()

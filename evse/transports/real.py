@@ -89,12 +89,20 @@ async def open_tcp(host: str, port: int, timeout_s: float = TCP_TIMEOUT_S) -> Tc
     return TcpStream(reader, writer, name)
 
 
+def _address(pair: object) -> str:
+    """Return ``host:port`` of a socket address, with brackets around IPv6; "" when the socket is gone."""
+    if not isinstance(pair, tuple) or len(pair) < 2:
+        return ""
+    return f"[{pair[0]}]:{pair[1]}" if ":" in str(pair[0]) else f"{pair[0]}:{pair[1]}"
+
+
 class RealWebSocket:
     """A connected WebSocket as `evse.transports.base.WebSocket`."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self.subprotocol = str(connection.subprotocol or "")
+        self.remote = _address(connection.remote_address)
 
     @staticmethod
     def _closed(error: ConnectionClosed) -> WsClosed:

@@ -154,7 +154,7 @@ def test_refused_message_is_parked_after_the_attempts_and_kept_until_a_new_boot(
         stored = await bench.store.outbox_rows()
         assert stored[0].parked.startswith("InternalError")
         assert "no number" in stored[1].parked
-        bench.client.registration = ""  # the CSMS wants a boot
+        bench.csms.answer("Heartbeat", error="InternalError", count=1)  # the CSMS wants a boot
         bench.openers.sockets[-1].end(clean=False, detail="test")
         await asyncio.sleep(30)
         assert sorted(row["id_token"] for row in rows(bench)) == ["BAD", "GOOD"]
