@@ -134,6 +134,12 @@ def limit_ma(profile: ChargingProfile, at: WallNs, tx_start: WallNs, *, calendar
 
 
 def _period(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> Period | None:
+    index = period_index(profile, at, tx_start)
+    return None if index is None else profile.periods[index]
+
+
+def period_index(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> int | None:
+    """Return which of its periods, from 0, is in force at ``at``; None = it says nothing then."""
     if profile.valid_from is not None and at < profile.valid_from:
         return None
     if profile.valid_to is not None and at >= profile.valid_to:
@@ -142,9 +148,7 @@ def _period(profile: ChargingProfile, at: WallNs, tx_start: WallNs) -> Period | 
     if span is None:
         return None
     index = bisect_right(profile.periods, max(0, at - span[0]) // NS_PER_S, key=_start_s) - 1
-    if index < 0:
-        return None
-    return profile.periods[index]
+    return None if index < 0 else index
 
 
 def _start_s(period: Period) -> int:
