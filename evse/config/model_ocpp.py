@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
+from evse.config.model_ocpp_security import OcppSecuritySection, OcppTlsSection
 from evse.domain.base import Frozen
 
 Live = {"x-apply": "live"}
@@ -160,3 +161,5 @@ class OcppSection(Frozen, frozen=True, kw_only=True):
     status_errors: Annotated[
         bool, Meta(title="StatusNotification tells which fault; false = Faulted with OtherError only", extra_json_schema=Live)
     ] = True
+    security: OcppSecuritySection = field(default_factory=OcppSecuritySection)
+    tls: OcppTlsSection = field(default_factory=OcppTlsSection)

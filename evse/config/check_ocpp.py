@@ -1,0 +1,50 @@
+"""What must fit together inside ``[ocpp]``: profile, URL and checks of certificates."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import Any
+from urllib.parse import urlsplit
+
+from evse.config.source import Problems
+
+
+def check_ocpp_security(section: dict[str, Any] | None, problems: Problems, *, files: bool) -> None:
+    """Note every mistake of ``[ocpp.security]`` and ``[ocpp.tls]``; ``section`` is the table ``[ocpp]``, None = it is absent."""
+    tls, security = _table(section, "tls"), _table(section, "security")
+    profile, verify = security.get("profile", 0), tls.get("verify", "full")
+    if isinstance(profile, int) and profile >= 2 and verify in ("chain", "none") and tls.get("insecure") is not True:
+        problems.add(
+            ("ocpp", "tls", "verify"),
+            f"is not allowed with ocpp.security.profile = {profile}: anybody could pretend to be the CSMS; "
+            "use full, or say that you want this with ocpp.tls.insecure = true",
+            verify,
+        )
+    url = tls.get("url", "")
+    if isinstance(url, str) and url:
+        _url(url, problems)
+    for key in ("ca_file", "crl_file"):
+        path = tls.get(key, "")
+        if not (isinstance(path, str) and path):
+            continue
+        if not path.startswith("/"):
+            problems.add(("ocpp", "tls", key), "must be an absolute path; begin it with /", path)
+        elif files and not FilePath(path).is_file():
+            problems.add(("ocpp", "tls", key), "there is no such file; create it or correct the path", path)
+
+
+def _table(section: dict[str, Any] | None, key: str) -> dict[str, Any]:
+    found = None if section is None else section.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _url(url: str, problems: Problems) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    if parts.scheme.lower() != "wss" or not host:
+        problems.add(("ocpp", "tls", "url"), "is no URL for TLS; write wss://host/path", url)
+    elif parts.username or parts.password:
+        problems.add(("ocpp", "tls", "url"), "holds a user name or password; remove them, see AuthorizationKey", url)
