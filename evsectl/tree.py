@@ -855,14 +855,19 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help"],
     },
     "plan": {
-        "commands": ["solve"],
+        "commands": ["solve", "check"],
         "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "plan check": {
+        "commands": [],
+        "options": ["--help", "--output", "-o"],
         "flags": ["--help"],
     },
     "plan solve": {
         "commands": [],
-        "options": ["--help"],
-        "flags": ["--help"],
+        "options": ["--connector", "--explain", "--help", "--output", "-o"],
+        "flags": ["--explain", "--help"],
     },
     "kiosk": {
         "commands": [],

@@ -120,10 +120,41 @@ def sim_sessions(
     become("evse.lab.sessions", *arguments, *(["--limit", str(limit)] if limit else []))
 
 
+Document = Annotated[str, typer.Argument(help="Problem document (JSON); - = standard input", metavar="[FILE]")]
+
+
 @plan_app.command("solve")
-def plan_solve() -> int:
-    """Solve a planner problem (JSON on stdin)."""
-    become("evse.planner")
+def plan_solve(
+    file: Document = "-",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why each connector gets what it gets, and what would give it more")
+    ] = False,
+    connector: Annotated[
+        list[str] | None, typer.Option("--connector", help="Only this one; may be given again", metavar="ID")
+    ] = None,
+    output: Output = "table",
+) -> int:
+    """Solve a planner problem; prints its allocation (JSON)."""
+    report_format(output)
+    if not explain and connector:
+        usage("--connector goes with --explain", "evsectl plan solve --explain --connector ID < problem.json")
+    arguments = ["solve", file, *(["--explain"] if explain else [])]
+    for name in connector or ():
+        arguments += ["--connector", name]
+    become("evse.planner", *arguments, "-o", output)
+
+
+@plan_app.command("check")
+def plan_check(
+    problem: Annotated[str, typer.Argument(help="Problem document (JSON); - = standard input", metavar="PROBLEM")],
+    allocation: Annotated[str, typer.Argument(help="Allocation to judge (JSON); - = standard input", metavar="ALLOCATION")],
+    output: Output = "table",
+) -> int:
+    """Judge an allocation: limits, who could have more, whether a fairer one exists."""
+    report_format(output)
+    if problem == allocation == "-":
+        usage("only one of the two can come from standard input", "evsectl plan check problem.json - < allocation.json")
+    become("evse.planner", "check", problem, allocation, "-o", output)
 
 
 def _screen(module: str, host: str, lang: str, profile: str, baud: int, extra: list[str]) -> NoReturn:
