@@ -1,0 +1,282 @@
+"""FTP and FTPS, passive, in a thread of their own (ftplib); every piece passes through the event loop.
+
+TLS: explicit (AUTH TLS) for ``ftpes``, and for ``ftp`` where the option asks to try it; implicit for ``ftps``. The data
+connection resumes the TLS session of the control connection, which many servers demand. Downloads go on with REST when
+size and time of the file are still the same; uploads go on where the server's file ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ftplib
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from evse.ocpp.transfers.attempt import said
+from evse.ocpp.transfers.errors import TransferError, Why
+from evse.ocpp.transfers.partial import PartFile
+from evse.ocpp.transfers.ports import Net, Progress
+from evse.ocpp.transfers.target import ANONYMOUS, Target
+
+T = TypeVar("T")
+
+CHUNK: Final = 256 * 1024
+SHUTDOWN_S: Final = 5.0
+"""Wait for the other side's end of a TLS data connection; some servers never say it."""
+
+
+class _Client(ftplib.FTP_TLS):
+    """ftplib with what the field needs: implicit TLS, one TLS session, closing from another thread."""
+
+    def __init__(self, context: ssl.SSLContext, *, implicit: bool, timeout_s: float) -> None:
+        super().__init__(context=context, timeout=timeout_s, encoding="utf-8")
+        self._implicit = implicit
+        self._conn: socket.socket | None = None
+
+    def begin(self, host: str, port: int, connect_s: float, idle_s: float) -> None:
+        """Connect and read the greeting."""
+        self.host, self.port = host, port
+        sock = socket.create_connection((host, port), connect_s)
+        self.sock = sock
+        sock.settimeout(idle_s)
+        if self._implicit:
+            self.sock = self.context.wrap_socket(sock, server_hostname=host)
+        self.af = sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding, errors="replace")
+        self.welcome = self.getresp()
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        """Open the data connection, inside the TLS session of the control connection."""
+        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        self._conn = conn
+        if self._prot_p:  # type: ignore[attr-defined]  # ftplib: PROT P was agreed
+            session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+            self._conn = conn = self.context.wrap_socket(conn, server_hostname=self.host, session=session)
+        return conn, size
+
+    def break_off(self) -> None:
+        """Wake whoever waits in another thread; nothing is said to the server."""
+        for sock in (self._conn, self.sock):
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Job:
+    """One transfer in a thread. ``ask`` runs a coroutine in the loop; ``stopped`` = nobody wants the result any more."""
+
+    def __init__(self, net: Net, target: Target, loop: asyncio.AbstractEventLoop) -> None:
+        self.net = net
+        self.target = target
+        self.stopped = False
+        self._loop = loop
+        self._client: _Client | None = None
+
+    def ask(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work`` in the event loop and wait for it."""
+        if self.stopped:
+            work.close()
+            raise EOFError
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def tell(self, progress: Progress, done: int, total: int | None) -> None:
+        """Report progress to the event loop."""
+        self._loop.call_soon_threadsafe(self._tell, progress, done, total)
+
+    def _tell(self, progress: Progress, done: int, total: int | None) -> None:
+        if not self.stopped:
+            progress(done, total)
+
+    def stop(self) -> None:
+        """End the thread soon."""
+        self.stopped = True
+        if self._client is not None:
+            self._client.break_off()
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+
+    def connect(self) -> _Client:
+        """Connect, make it safe, log in, change to binary."""
+        target, limits = self.target, self.net.limits
+        client = _Client(self.net.tls(), implicit=target.scheme == "ftps", timeout_s=limits.idle_s)
+        self._client = client
+        client.begin(target.host, target.port, limits.connect_s, limits.idle_s)
+        if self.stopped:
+            raise EOFError
+        secure = target.scheme != "ftp" or (self.net.ftp_try_tls and self._offers_tls(client))
+        if target.scheme == "ftpes":
+            self._auth(client)
+        user = target.user or ANONYMOUS
+        try:
+            client.login(user, target.password or ("" if target.user else "evse@"), secure=False)
+        except ftplib.error_perm as error:
+            text = f"{target.netloc}: refuses user {user} ({said(str(error))}); check user name and password in the address"
+            raise TransferError(Why.CREDENTIALS, text) from error
+        if secure:
+            client.prot_p()
+        client.voidcmd("TYPE I")
+        return client
+
+    def _auth(self, client: _Client) -> None:
+        try:
+            client.auth()
+        except ftplib.error_perm as error:
+            text = f"{self.target.netloc}: has no TLS ({said(str(error))}); use ftp:// if that is wanted"
+            raise TransferError(Why.UNSUPPORTED, text) from error
+
+    @staticmethod
+    def _offers_tls(client: _Client) -> bool:
+        try:
+            client.auth()
+        except ftplib.error_perm:
+            return False
+        return True
+
+    def enter(self, client: _Client, folders: list[str]) -> None:
+        """Change into one directory after the other."""
+        for folder in folders:
+            try:
+                client.cwd(folder)
+            except ftplib.error_perm as error:
+                text = f"{self.target.shown()}: no way into the directory {folder} ({said(str(error))}); check path and rights"
+                raise TransferError(Why.SERVER, text) from error
+
+
+async def _in_thread(net: Net, target: Target, work: Callable[[_Job], None]) -> None:
+    """Run ``work`` in a thread; a cancellation breaks its connections off and waits until the thread has ended."""
+    loop = asyncio.get_running_loop()
+    job = _Job(net, target, loop)
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ftp")
+    ended = loop.run_in_executor(pool, _translated, job, work)
+    try:
+        await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        job.stop()
+        await asyncio.wait([ended])
+        if not ended.cancelled():
+            ended.exception()  # seen
+        raise
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _translated(job: _Job, work: Callable[[_Job], None]) -> None:
+    where = job.target.netloc
+    try:
+        work(job)
+    except ftplib.error_temp as error:
+        text = f"{where}: the server cannot do it now ({said(str(error))})"
+        raise TransferError(Why.LINE, text) from error
+    except ftplib.error_perm as error:
+        raise TransferError(Why.SERVER, f"{where}: the server refuses ({said(str(error))})") from error
+    except OSError:  # an invalid certificate is a ValueError too
+        raise
+    except (ftplib.Error, UnicodeError, ValueError) as error:
+        text = f"{where}: does not answer like an FTP server ({said(str(error))}); check the port of the address"
+        raise TransferError(Why.SERVER, text) from error
+    finally:
+        job.close()
+
+
+async def fetch_ftp(net: Net, target: Target, into: PartFile, progress: Progress) -> None:
+    """RETR, from where ``into`` ends when it is still the same file."""
+
+    def work(job: _Job) -> None:
+        folders, name = target.ftp_steps()
+        if not name:
+            raise TransferError(Why.ADDRESS, f"{target.shown()}: names a directory, not a file")
+        client = job.connect()
+        job.enter(client, folders)
+        total, changed = _size(client, name), _changed(client, name)
+        validator = f"{changed}/{total}" if total is not None else ""
+        offset = into.size if into.size and validator and validator == into.saved.validator else 0
+        job.ask(into.begin(offset, total, validator))
+        job.tell(progress, offset, total)
+        if offset and offset == total:
+            return
+        try:
+            conn, _ = client.ntransfercmd(f"RETR {name}", offset or None)
+        except ftplib.error_perm as error:
+            text = f"{target.shown()}: is not there or may not be read ({said(str(error))})"
+            raise TransferError(Why.SERVER, text) from error
+        with conn:
+            while piece := conn.recv(CHUNK):
+                job.ask(into.write(piece))
+                job.tell(progress, into.size, total)
+        client.voidresp()
+        _quit(client)
+
+    await _in_thread(net, target, work)
+
+
+async def send_ftp(net: Net, target: Target, path: Path, name: str, progress: Progress) -> None:
+    """STOR below the directory of the address; an address that is no directory is taken as the name of the file."""
+
+    def work(job: _Job) -> None:
+        folders, last = target.ftp_steps()
+        client = job.connect()
+        job.enter(client, folders)
+        stored = name
+        if last:
+            try:
+                client.cwd(last)
+            except ftplib.error_perm:
+                stored = last
+        total = path.stat().st_size
+        there = (_size(client, stored) or 0) if stored == name else 0  # names of ours are made once only
+        offset = there if there < total else 0
+        with path.open("rb") as file:
+            file.seek(offset)
+            try:
+                conn, _ = client.ntransfercmd(f"STOR {stored}", offset or None)
+            except ftplib.error_perm as error:
+                text = f"{target.shown()}: {stored} may not be stored there ({said(str(error))}); check path and rights"
+                raise TransferError(Why.CREDENTIALS, text) from error
+            done = offset
+            with conn:
+                while piece := file.read(CHUNK):
+                    if job.stopped:
+                        raise EOFError
+                    conn.sendall(piece)
+                    done += len(piece)
+                    job.tell(progress, done, total)
+                if isinstance(conn, ssl.SSLSocket):
+                    conn.settimeout(SHUTDOWN_S)
+                    with contextlib.suppress(OSError, ValueError):
+                        conn.unwrap()
+        client.voidresp()
+        arrived = _size(client, stored)
+        if arrived is not None and arrived != total:
+            raise TransferError(Why.LINE, f"{target.netloc}: the server has {arrived} of {total} bytes")
+        _quit(client)
+
+    await _in_thread(net, target, work)
+
+
+def _quit(client: _Client) -> None:
+    """Say goodbye; what has arrived has arrived."""
+    with contextlib.suppress(OSError, EOFError, ftplib.Error):
+        client.quit()
+
+
+def _size(client: _Client, name: str) -> int | None:
+    try:
+        return client.size(name)
+    except (ftplib.error_perm, ftplib.error_reply, ValueError):
+        return None
+
+
+def _changed(client: _Client, name: str) -> str:
+    """Time of the last change (MDTM), "" when the server does not tell."""
+    try:
+        return said(client.voidcmd(f"MDTM {name}"))
+    except (ftplib.error_perm, ftplib.error_reply):
+        return ""
