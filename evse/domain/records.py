@@ -25,6 +25,16 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: int | None = None
     attempts: int = 0  # answers that were errors, so far
     parked: str = ""
+    backend: str = ""  # host and path of the CSMS that it is for; "" = whichever comes first
+
+
+class TxReading(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading of a running transaction that its StopTransaction will carry. ``sampled`` = JSON list of SampledValue."""
+
+    session_id: str
+    wall: WallNs
+    context: str
+    sampled: str
 
 
 class PointRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -101,3 +101,4 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: int | None = None  # from the CSMS (OCPP 1.6)
     stop_reason: StopReason | None = None
     fault: str = ""  # code and name when a fault ended it, else ""
+    stop_token: str = ""  # card that ended it, if a card did

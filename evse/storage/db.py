@@ -17,17 +17,21 @@ from pathlib import Path
 from typing import TypeVar
 
 from evse.domain.fault_tables.persistence import persistence_code
-from evse.domain.records import AuditRecord, CachedToken, OutboxRow, PointRecord
+from evse.domain.records import AuditRecord, CachedToken, OutboxRow, PointRecord, TxReading
 from evse.domain.security import SecurityEvent
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event
 from evse.domain.whitelist import Entry
-from evse.storage import local_list, outbox, records, schema, security_log, sessions, whitelist
+from evse.storage import late_time, local_list, outbox, records, schema, security_log, sessions, tx_readings, whitelist
 from evse.storage.executor import Executor, InlineExecutor, StorageError, ThreadExecutor
-from evse.units import WallNs, s
+from evse.storage.late_time import Fix, Marks
+from evse.units import DurationNs, WallNs, s
 
 POINTS_FLUSH_NS = s(30)
-"""Age of the oldest buffered sample at which the buffer is written: what a power cut may cost of a plot."""
+"""Age of the oldest buffered sample at which the buffer is written: what a power cut may cost of a plot.
+
+`Store.points_flush_ns` may be set to another age (``ocpp.meter_age_s``).
+"""
 
 POINTS_BUFFER_MAX = 200
 """Samples in the buffer that force a write."""
@@ -41,9 +45,11 @@ class Store:
     def __init__(self, db: sqlite3.Connection, where: str, set_aside: Path | None, executor: Executor) -> None:
         self.set_aside = set_aside
         self.where = where
+        self.points_flush_ns: DurationNs = POINTS_FLUSH_NS
         self._db = db
         self._executor = executor
         self._points: list[PointRecord] = []
+        self._fix: Fix | None = None
 
     @classmethod
     async def open(
@@ -100,15 +106,41 @@ class Store:
 
         return await self._executor.run(job)
 
+    def _session(self, session: SessionRecord) -> SessionRecord:
+        return session if self._fix is None else self._fix.session(session)
+
+    def _row(self, row: OutboxRow) -> OutboxRow:
+        return row if self._fix is None else self._fix.row(row)
+
+    # -- the calendar ---------------------------------------------------------------------------------------------
+
+    async def time_marks(self) -> Marks:
+        """Return the newest records now; to be read once, before this process stores any of its own."""
+        return await self._read(late_time.marks)
+
+    async def correct_times(self, fix: Fix) -> int:
+        """The calendar is valid for the first time: put everything right that was recorded before, in one commit.
+
+        Returns how many messages changed. What is still held in memory with old stamps is put right when it is stored.
+        """
+
+        def job() -> int:
+            changed = self._in_transaction(lambda db: late_time.correct(db, fix))
+            self._fix = fix
+            self._points = [fix.point(point) for point in self._points]
+            return changed
+
+        return await self._executor.run(job)
+
     # -- sessions -------------------------------------------------------------------------------------------------
 
     async def begin_transaction(self, session: SessionRecord, row: OutboxRow | None) -> None:
         """Store the start of a transaction and its message in one commit. Energy may flow when this has returned."""
 
         def work(db: sqlite3.Connection) -> None:
-            sessions.save(db, session)
+            sessions.save(db, self._session(session))
             if row is not None:
-                outbox.append(db, row)
+                outbox.append(db, self._row(row))
             sessions.prune(db)
 
         await self._write(work)
@@ -119,9 +151,9 @@ class Store:
         def work(db: sqlite3.Connection) -> None:
             if self._points:
                 sessions.add_points(db, self._points)
-            sessions.save(db, session)
+            sessions.save(db, self._session(session))
             if row is not None:
-                outbox.append(db, row)
+                outbox.append(db, self._row(row))
 
         def job() -> None:
             self._in_transaction(work)
@@ -131,7 +163,7 @@ class Store:
 
     async def save_session(self, session: SessionRecord) -> None:
         """Store a session as it stands."""
-        await self._write(lambda db: sessions.save(db, session))
+        await self._write(lambda db: sessions.save(db, self._session(session)))
 
     async def session(self, session_id: str) -> SessionRecord | None:
         """Return a session, None when there is none of that name."""
@@ -162,8 +194,8 @@ class Store:
 
         def job() -> None:
             buffer = self._points
-            buffer.extend(points)
-            aged = buffer and abs(buffer[-1].wall - buffer[0].wall) >= POINTS_FLUSH_NS
+            buffer.extend(points if self._fix is None else map(self._fix.point, points))
+            aged = buffer and abs(buffer[-1].wall - buffer[0].wall) >= self.points_flush_ns
             if aged or len(buffer) >= POINTS_BUFFER_MAX:
                 self._write_points()
 
@@ -209,7 +241,8 @@ class Store:
     async def append_events(self, events: Sequence[Event]) -> None:
         """Store events in one commit."""
         if events:
-            await self._write(lambda db: records.append_events(db, events))
+            told = events if self._fix is None else [self._fix.event(event) for event in events]
+            await self._write(lambda db: records.append_events(db, told))
 
     async def events(
         self, kind_prefix: str = "", evse_id: int = -1, limit: int = 50, offset: int = 0
@@ -341,17 +374,22 @@ class Store:
 
     # -- outbox ---------------------------------------------------------------------------------------------------
 
-    async def outbox_append(self, row: OutboxRow, point: PointRecord | None = None) -> bool:
+    async def outbox_append(
+        self, row: OutboxRow, point: PointRecord | None = None, reading: TxReading | None = None,
+        drop: tuple[tuple[str, int], ...] = (),
+    ) -> bool:
         """Store a message at the end of the queue; False = its session is stopped or has that message already.
 
         ``point`` is what the message tells of the meter: stored in the same commit, so that a session that a power
-        cut ends never ends below what the back end was told.
+        cut ends never ends below what the back end was told. So are ``reading`` and ``drop`` (`tx_reading_add`).
         """
 
         def work(db: sqlite3.Connection) -> bool:
-            stored = outbox.append(db, row)
+            stored = outbox.append(db, self._row(row))
             if stored and point is not None:
                 sessions.add_points(db, [*self._points, point])
+            if stored and reading is not None:
+                tx_readings.add(db, reading, drop)
             return stored
 
         def job() -> bool:
@@ -362,9 +400,22 @@ class Store:
 
         return await self._executor.run(job)
 
-    async def outbox_head(self) -> OutboxRow | None:
-        """Return the first message that is not parked."""
-        return await self._read(outbox.head)
+    async def tx_reading_add(self, reading: TxReading, drop: tuple[tuple[str, int], ...] = ()) -> None:
+        """Keep a reading for the StopTransaction of its transaction, in place of those at (context, wall) in ``drop``."""
+        await self._write(lambda db: tx_readings.add(db, reading, drop))
+
+    async def tx_readings(self) -> list[TxReading]:
+        """Return what is kept for transactions that are still open; those of others are removed."""
+
+        def work(db: sqlite3.Connection) -> list[TxReading]:
+            tx_readings.sweep(db)
+            return tx_readings.load(db)
+
+        return await self._write(work)
+
+    async def outbox_head(self, backend: str = "") -> OutboxRow | None:
+        """Return the first message for ``backend`` ("" = for anybody) that is not parked."""
+        return await self._read(lambda db: outbox.head(db, backend))
 
     async def outbox_rows(self, limit: int = 100) -> list[OutboxRow]:
         """Return the first messages in order, parked ones included."""
@@ -394,9 +445,30 @@ class Store:
         """Give up on a message for now; it stays stored."""
         await self._write(lambda db: outbox.park(db, row_id, reason))
 
-    async def outbox_unpark(self) -> int:
-        """Let all parked messages wait again; return how many."""
-        return await self._write(outbox.unpark)
+    async def outbox_unpark(self, row_id: int | None = None) -> int:
+        """Let all parked messages wait again, or those of one message's session; return how many."""
+        return await self._write(lambda db: outbox.unpark(db, row_id))
+
+    async def outbox_adopt(self, backend: str) -> int:
+        """Give what is for nobody in particular to ``backend``; return how many messages are for another one."""
+
+        def work(db: sqlite3.Connection) -> int:
+            outbox.adopt(db, backend)
+            return outbox.foreign(db, backend)
+
+        return await self._write(work)
+
+    async def outbox_foreign(self, backend: str) -> int:
+        """Return how many messages are for another back end."""
+        return await self._read(lambda db: outbox.foreign(db, backend))
+
+    async def outbox_move(self, backend: str) -> tuple[int, int]:
+        """Give the messages of other back ends to ``backend``; return (moved, parked because it cannot know them)."""
+        return await self._write(lambda db: outbox.move(db, backend))
+
+    async def outbox_discard(self, backend: str, expected: int) -> int | None:
+        """Remove the messages of other back ends; None = there are not ``expected`` of them, nothing is removed."""
+        return await self._write(lambda db: outbox.discard(db, backend, expected))
 
 
 Point = PointRecord

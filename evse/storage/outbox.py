@@ -18,38 +18,47 @@ METER_ROWS_MAX = 10_000
 
 START, STOP, METER = "StartTransaction", "StopTransaction", "MeterValues"
 
-_COLUMNS = "row_id, unique_id, action, session_id, payload, created, transaction_id, attempts, parked"
+_COLUMNS = "row_id, unique_id, action, session_id, payload, created, transaction_id, attempts, parked, backend"
 
 
 def _row(values: Sequence[object]) -> OutboxRow:
-    row_id, unique_id, action, session_id, payload, created, transaction_id, attempts, parked = values
+    row_id, unique_id, action, session_id, payload, created, transaction_id, attempts, parked, backend = values
     return OutboxRow(
         row_id=row_id, unique_id=unique_id, action=action, session_id=session_id, payload=payload,  # type: ignore[arg-type]
         created=created, transaction_id=transaction_id, attempts=attempts, parked=parked,  # type: ignore[arg-type]
+        backend=backend,  # type: ignore[arg-type]
     )
 
 
 def append(db: sqlite3.Connection, row: OutboxRow) -> bool:
-    """Store a row at the end; return False when its session is not stored yet, has that row already, or is stopped."""
+    """Store a row at the end; return False when its session is not stored yet, has that row already, or is stopped.
+
+    A start says which back end the session is for; its later rows are for the same one, whatever they say.
+    """
     found = db.execute(
-        "SELECT start_uid, stop_uid, transaction_id FROM session WHERE session_id = ?", (row.session_id,)
+        "SELECT start_uid, stop_uid, transaction_id, backend FROM session WHERE session_id = ?", (row.session_id,)
     ).fetchone()
     if found is None:
         return False
-    start_uid, stop_uid, transaction_id = found
+    start_uid, stop_uid, transaction_id, backend = found
     if stop_uid is not None or (row.action == START and start_uid is not None):
         return False
     if row.action == METER and start_uid is None:
         return False  # the transaction never went to this CSMS (OCPP was off when it began)
+    if row.action == START:
+        backend = row.backend
     inserted = db.execute(
-        "INSERT OR IGNORE INTO outbox (unique_id, action, session_id, payload, created, transaction_id) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        (row.unique_id, row.action, row.session_id, row.payload, row.created, transaction_id),
+        "INSERT OR IGNORE INTO outbox (unique_id, action, session_id, payload, created, transaction_id, backend) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (row.unique_id, row.action, row.session_id, row.payload, row.created, transaction_id, backend),
     ).rowcount
     if row.action == START:
-        db.execute("UPDATE session SET start_uid = ? WHERE session_id = ?", (row.unique_id, row.session_id))
+        db.execute(
+            "UPDATE session SET start_uid = ?, backend = ? WHERE session_id = ?", (row.unique_id, backend, row.session_id)
+        )
     elif row.action == STOP:
         db.execute("UPDATE session SET stop_uid = ? WHERE session_id = ?", (row.unique_id, row.session_id))
+        db.execute("DELETE FROM tx_reading WHERE session_id = ?", (row.session_id,))
     else:
         _thin(db)
     return inserted > 0
@@ -66,9 +75,11 @@ def _thin(db: sqlite3.Connection) -> None:
         )
 
 
-def head(db: sqlite3.Connection) -> OutboxRow | None:
-    """Return the first row that is not parked."""
-    found = db.execute(f"SELECT {_COLUMNS} FROM outbox WHERE parked = '' ORDER BY row_id LIMIT 1").fetchone()
+def head(db: sqlite3.Connection, backend: str = "") -> OutboxRow | None:
+    """Return the first row for ``backend`` that is not parked; "" = for anybody."""
+    theirs = "" if backend == "" else " AND backend IN ('', ?)"
+    values = () if backend == "" else (backend,)
+    found = db.execute(f"SELECT {_COLUMNS} FROM outbox WHERE parked = ''{theirs} ORDER BY row_id LIMIT 1", values).fetchone()
     return None if found is None else _row(found)
 
 
@@ -113,10 +124,11 @@ def park(db: sqlite3.Connection, row_id: int, reason: str) -> None:
     db.execute("UPDATE outbox SET parked = ? WHERE row_id = ?", (reason[:200], row_id))
 
 
-def unpark(db: sqlite3.Connection) -> int:
+def unpark(db: sqlite3.Connection, row_id: int | None = None) -> int:
     """Let all parked rows wait again with fresh attempts, at their old places; return how many.
 
-    Meter values whose stop was answered meanwhile go: nothing may follow the stop of a transaction.
+    ``row_id`` = only those of the session that this row belongs to: one without the others would be out of order. Meter
+    values whose stop was answered meanwhile go: nothing may follow the stop of a transaction.
     """
     db.execute(
         "DELETE FROM outbox WHERE parked <> '' AND action = ? AND session_id IN "
@@ -124,4 +136,43 @@ def unpark(db: sqlite3.Connection) -> int:
         "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?)",
         (METER, STOP),
     )
-    return db.execute("UPDATE outbox SET parked = '', attempts = 0 WHERE parked <> ''").rowcount
+    which, values = "", ()
+    if row_id is not None:
+        which, values = " AND session_id = (SELECT session_id FROM outbox WHERE row_id = ?)", (row_id,)
+    return db.execute(f"UPDATE outbox SET parked = '', attempts = 0 WHERE parked <> ''{which}", values).rowcount
+
+
+def adopt(db: sqlite3.Connection, backend: str) -> None:
+    """Give everything that is for nobody in particular to ``backend``."""
+    db.execute("UPDATE outbox SET backend = ? WHERE backend = ''", (backend,))
+    db.execute("UPDATE session SET backend = ? WHERE backend = '' AND start_uid IS NOT NULL", (backend,))
+
+
+def foreign(db: sqlite3.Connection, backend: str) -> int:
+    """Return how many rows are for another back end than ``backend``."""
+    return int(db.execute("SELECT count(*) FROM outbox WHERE backend NOT IN ('', ?)", (backend,)).fetchone()[0])
+
+
+def move(db: sqlite3.Connection, backend: str) -> tuple[int, int]:
+    """Give the rows of other back ends to ``backend``; return (moved, set aside).
+
+    A session whose start another back end has answered has a number that ``backend`` does not know: its rows are parked.
+    """
+    aside = db.execute(
+        "UPDATE outbox SET parked = ?, backend = ? WHERE backend NOT IN ('', ?) AND NOT EXISTS "
+        "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?)",
+        ("another back end has numbered this transaction; this one does not know it", backend, backend, START),
+    ).rowcount
+    db.execute(
+        "UPDATE session SET backend = ? WHERE session_id IN (SELECT session_id FROM outbox WHERE backend NOT IN ('', ?))",
+        (backend, backend),
+    )
+    moved = db.execute("UPDATE outbox SET backend = ? WHERE backend NOT IN ('', ?)", (backend, backend)).rowcount
+    return moved, aside
+
+
+def discard(db: sqlite3.Connection, backend: str, expected: int) -> int | None:
+    """Remove the rows of other back ends; None = there are not ``expected`` of them, nothing is removed."""
+    if foreign(db, backend) != expected:
+        return None
+    return db.execute("DELETE FROM outbox WHERE backend NOT IN ('', ?)", (backend,)).rowcount

@@ -17,7 +17,7 @@ POINTS_MAX = 500_000
 _COLUMNS = (
     "session_id", "evse_id", "connector_id", "plugged_at", "started_at", "ended_at", "unplugged_at", "energy_wh",
     "meter_start_wh", "meter_stop_wh", "soc_start_pct", "soc_end_pct", "power_max_w", "auth_source", "id_token",
-    "evcc_id", "transaction_id", "stop_reason", "fault",
+    "evcc_id", "transaction_id", "stop_reason", "fault", "stop_token",
 )
 _FIXED_ONCE_SET = (
     "started_at", "ended_at", "unplugged_at", "meter_start_wh", "meter_stop_wh", "soc_start_pct", "soc_end_pct",
@@ -41,7 +41,7 @@ def save(db: sqlite3.Connection, session: SessionRecord) -> None:
         session.ended_at, session.unplugged_at, session.energy_wh, session.meter_start_wh, session.meter_stop_wh,
         session.soc_start_pct, session.soc_end_pct, session.power_max_w, session.auth_source.value, session.id_token,
         session.evcc_id, session.transaction_id, session.stop_reason.value if session.stop_reason else None,
-        session.fault,
+        session.fault, session.stop_token,
     ))
 
 
