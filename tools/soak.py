@@ -1,4 +1,4 @@
-"""Random days of the whole station, one per seed: ``python -m tools.soak --seeds 100 --first 1 --minutes 3``.
+"""Random days of the whole station, one per seed: ``python -m tools.soak --seeds 100 --first 1 --minutes 3 --kind ac``.
 
 Exit 0 when every seed obeyed every law; else 1, with seed, git id, how to repeat it and the story of each failure.
 """
@@ -22,12 +22,12 @@ FAST_DISK = Path("/dev/shm")
 STORY_LINES = 80
 
 
-def one(job: tuple[int, float]) -> tuple[int, list[str], str, int, float]:
+def one(job: tuple[int, float, str]) -> tuple[int, list[str], str, int, float]:
     """Live one day; return seed, problems, story, ticks and seconds."""
-    seed, minutes = job
+    seed, minutes, kind = job
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=FAST_DISK if FAST_DISK.is_dir() else None) as folder:
-        day = RandomDay(Path(folder), seed, minutes)
+        day = RandomDay(Path(folder), seed, minutes, kind)
         problems = day.run()
         return seed, problems, day.report() if problems else "", day.ticks, time.monotonic() - began
 
@@ -40,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=3.0, help="minutes of chaos per day, virtual time")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--story", type=Path, default=None, help="directory for whole stories of failures")
+    parser.add_argument("--kind", choices=("dc", "ac"), default="dc", help="DC stations, or AC and mixed ones")
     options = parser.parse_args(argv)
-    jobs = [(seed, options.minutes) for seed in range(options.first, options.first + options.seeds)]
+    jobs = [(seed, options.minutes, options.kind) for seed in range(options.first, options.first + options.seeds)]
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     failed = 0
     with multiprocessing.Pool(options.jobs, maxtasksperchild=8) as pool:
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 sys.stdout.write("\n".join(lines[-STORY_LINES:]) + "\n")
                 sys.stdout.write(
                     f"git {git.stdout.strip()}; repeat: "
-                    f"python -m tools.soak --seeds 1 --first {seed} --minutes {options.minutes:g}\n"
+                    f"python -m tools.soak --seeds 1 --first {seed} --minutes {options.minutes:g} --kind {options.kind}\n"
                 )
             sys.stdout.flush()
     sys.stdout.write(f"{len(jobs)} days, {failed} failed\n")

@@ -22,7 +22,7 @@ from evse.lab.station import Lab
 from evse.lab.vloop import VirtualLoop, run_virtual
 from evse.runtime.service.station import RuntimeService
 from evse.sim.scenario import Runner, StepResult, load_scenario
-from tests._support.laws import check_laws
+from tests._support.laws_run import RunLaws
 
 
 def demo_config(folder: Path) -> StationConfig:
@@ -47,9 +47,9 @@ class Api:
 class LawfulTick:
     """Wraps tick and gate of the loop module: every tick of every suite is checked against the laws."""
 
-    def __init__(self, check: Callable[..., None] = check_laws) -> None:
+    def __init__(self, check: Callable[..., None] | None = None) -> None:
         self.ticks = 0
-        self._check = check
+        self._check = check or RunLaws()
         self.broken: AssertionError | None = None
 
     def __enter__(self) -> Self:
@@ -86,10 +86,12 @@ def run_lab(
     *,
     config: StationConfig | None = None,
     laws: bool = True,
-    check: Callable[..., None] = check_laws,
+    check: Callable[..., None] | None = None,
     **options: Any,
 ) -> int:
-    """Run ``scenario`` in a laboratory on a virtual loop; return the number of ticks that obeyed the laws (``check``)."""
+    """Run ``scenario`` in a laboratory on a virtual loop; return the number of ticks that obeyed the laws.
+
+    ``check`` = other laws than all of them (`RunLaws`)."""
 
     async def main() -> None:
         async with Lab(config or demo_config(folder), folder / "data", **{"fast": True, **options}) as lab:

@@ -58,6 +58,9 @@ class Chaos:
     async def _technician(self) -> None:
         raise NotImplementedError
 
+    def _car(self, c: int) -> bool:
+        raise NotImplementedError
+
     def _db(self) -> Path:
         return self._folder / "station.sqlite3"
 
@@ -159,7 +162,7 @@ class Chaos:
 
     async def _chaos_reset_connectors(self, rng: Random) -> None:
         for c in self.connectors:
-            if self._lab.sim.world.by_id[c].ev is not None and rng.random() < 0.7:
+            if self._car(c) and rng.random() < 0.7:
                 await self._do(cmd="plug_out", connector=c, force=True)
 
     async def _chaos_clear_faults(self, rng: Random) -> None:

@@ -26,13 +26,15 @@ from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
 from evse.lab.vloop import VirtualLoop, run_virtual
 from evse.sim.curves import load_cars
+from evse.sim.fault_catalogue import names as fault_names
 from evse.sim.faults import CATALOGUE
 from evse.sim.station import SimStation
 from evse.storage.executor import StorageError
 from evse.units import NS_PER_MS, NS_PER_S, Instant
 from tests._support.lab_world import Api
-from tests._support.laws import LawBook
-from tests._support.random_chaos import CHAOS, LINE_FAULTS, Chaos
+from tests._support.laws_run import RunLaws
+from tests._support.random_ac import AC_CHAOS, AC_MANNERS, AcDay, ac_station
+from tests._support.random_chaos import CHAOS, LINE_FAULTS
 from tests._support.random_stations import STATIONS
 
 PROBLEMS_MAX = 20
@@ -44,6 +46,8 @@ OPEN_GRACE_NS = 450 * NS_PER_MS
 
 ENERGY_OFF_NS = 1500 * NS_PER_MS
 SITE_SETTLE_NS = 5 * NS_PER_S
+AC_SETTLE_NS = 12 * NS_PER_S
+"""An AC vehicle follows a lower offer within 5 s; the planner follows the meters and takes its time to lower it."""
 SITE_TOLERANCE_W = 3_000
 WAYS = ("plug_then_card", "card_then_plug", "api", "remote", "wrong_card", "two_cards", "nothing")
 ENDS = ("same_card", "button", "api_stop", "remote_stop", "driver", "wait", "other_card", "unlock")
@@ -54,10 +58,13 @@ MANNERS: tuple[dict[str, Any], ...] = (
 )  # fmt: skip
 
 
-class RandomDay(Chaos):
-    """One seed. `run` on a virtual loop; afterwards `problems` is empty or says what happened."""
+class RandomDay(AcDay):
+    """One seed. `run` on a virtual loop; afterwards `problems` is empty or says what happened.
 
-    def __init__(self, folder: Path, seed: int, minutes: float) -> None:
+    ``kind`` "dc": the stations of `tests._support.random_stations`; "ac": AC stations of any make, some of them mixed.
+    """
+
+    def __init__(self, folder: Path, seed: int, minutes: float, kind: str = "dc") -> None:
         self.seed = seed
         self.problems: list[str] = []
         self.trace: deque[str] = deque(maxlen=TRACE_MAX)
@@ -66,7 +73,7 @@ class RandomDay(Chaos):
         self._rng = Random(seed)
         self._minutes = minutes
         self._folder = folder
-        self._config = STATIONS[seed % len(STATIONS)](folder)
+        self._config = ac_station(folder, seed) if kind == "ac" else STATIONS[seed % len(STATIONS)](folder)
         self.connectors = tuple(evse.id for evse in self._config.evse)
         self._readers = {c: section.name for section in self._config.reader for c in section.evses}
         self._alive = True
@@ -84,6 +91,10 @@ class RandomDay(Chaos):
         self.faults = [x for x in CATALOGUE if pick() < 0.4 and x not in LINE_FAULTS] or ["door_open"]
         self.cars = [car.name for car in load_cars()]
         self.busy_s = self._rng.choice((1.0, 3.0, 8.0, 20.0))
+        if kind == "ac":
+            self.chaos += [x for x in AC_CHAOS if pick() < 0.5]
+            self.ac_manners = [x for x in AC_MANNERS if pick() < 0.4] or [{}]
+            self.faults = [x for x in fault_names("ac") if pick() < 0.3 and x not in LINE_FAULTS] or ["door_open"]
 
     # -- the whole -------------------------------------------------------------------------------------------------
 
@@ -145,7 +156,7 @@ class RandomDay(Chaos):
         await self._lab.__aexit__(None, None, None)
 
     def _born(self, lab: Lab) -> None:
-        self._book = LawBook(deep_every=23)
+        self._book = RunLaws(deep_every=23)
         self._last_events = 0
         lab.station.event_sinks.append(self._events)
 
@@ -165,7 +176,7 @@ class RandomDay(Chaos):
         gated = self._gate(spec, outputs, inputs, now)
         self.ticks += 1
         try:
-            self._book.check(spec, self._before, inputs, outputs, gated, self._after, now)
+            self._book(spec, self._before, inputs, outputs, gated, self._after, now)
         except AssertionError as error:
             self.problem(f"law broken: {error}")
         return gated
@@ -182,6 +193,7 @@ class RandomDay(Chaos):
 
     def _physics(self, sim: SimStation, now: Instant) -> None:
         world, state = sim.world, self._lab.station.loop.state
+        self._ac_physics(sim, now)
         for connector in world.connectors:
             n, plant = connector.evse_id, connector.plant
             closed = connector.closed and not connector.welded
@@ -211,7 +223,9 @@ class RandomDay(Chaos):
         fine = {"output_over_current", "output_over_voltage", "freeze", *LINE_FAULTS}
         calm = not any(row["fault"] in fine for row in sim.active_faults.values())
         over = self._alive and limit > 0 and calm and world.site_power_w > limit + SITE_TOLERANCE_W
-        self._offence(f"site takes {world.site_power_w:.0f} W, limit {limit} W", over, SITE_SETTLE_NS, now, "site")
+        patience = AC_SETTLE_NS if world.ac else SITE_SETTLE_NS
+        over = over and not any(self._misbehaves(point) for point in world.ac)
+        self._offence(f"site takes {world.site_power_w:.0f} W, limit {limit} W", over, patience, now, "site")
 
     def _offence(self, text: str, wrong: bool, patience: int, now: Instant, key: str = "") -> None:
         key = key or text
@@ -254,7 +268,8 @@ class RandomDay(Chaos):
         lab = self._lab
         while lab.clock.now() < end:
             await asyncio.sleep(rng.choice((0.0, 1.0, rng.uniform(0, 25))))
-            car = {"car": rng.choice(self.cars), "soc_pct": rng.randint(5, 85), **rng.choice(self.manners)}
+            manners = self.ac_manners if self._is_ac(c) else self.manners
+            car = {"car": rng.choice(self.cars), "soc_pct": rng.randint(5, 85), **rng.choice(manners)}
             way, card, reader = rng.choice(self.ways), self._card(), self._readers[c]
             if way == "card_then_plug":
                 await self._do(cmd="swipe", token=card, reader=reader)
@@ -302,10 +317,10 @@ class RandomDay(Chaos):
         if rng.random() < 0.5:
             await self._do(cmd="plug_out", connector=c)
             for _ in range(80):
-                if self._lab.sim.world.by_id[c].ev is None:
+                if not self._car(c):
                     return
                 await asyncio.sleep(0.5)
-        if self._lab.sim.world.by_id[c].ev is not None:
+        if self._car(c):
             await self._do(cmd="plug_out", connector=c, force=True)
 
     # -- the end of the day ----------------------------------------------------------------------------------------
@@ -325,9 +340,10 @@ class RandomDay(Chaos):
         if sim.csms is not None:
             sim.csms._scripts.clear()
         for c in self.connectors:
-            if sim.world.by_id[c].ev is not None:
+            if self._car(c):
                 await self._do(cmd="plug_out", connector=c, force=True)
         await asyncio.sleep(22)  # a power cut ends
+        await self._ac_rest()
         await self._api("planner.set", {"reset": True})
         for c in (0, *self.connectors):
             await self._api("connector.enable", {"evse_id": c})
@@ -359,12 +375,14 @@ class RandomDay(Chaos):
     async def _normal_visits(self) -> None:
         """A normal car charges on each connector."""
         for c in self.connectors:
-            await self._do(cmd="plug_in", connector=c, soc_pct=30)
-            await self._do(cmd="swipe", token=self._card(), reader=self._readers[c])
+            await self._do(cmd="plug_in", connector=c, soc_pct=30, **self._normal_car(c))
+            await asyncio.sleep(1.5 if self._is_ac(c) else 0)  # there, a card without a vehicle may count for nothing
+            await self._permit(c)
             await asyncio.sleep(1.5)  # one reader may serve all of them
         for c in self.connectors:
             began = self._lab.clock.now()
-            while (self._lab.evse(c).power_w or 0) < 5_000:
+            enough = 900 if self._is_ac(c) else 5_000
+            while (self._lab.evse(c).power_w or 0) < enough:
                 if self._lab.clock.now() - began > RECOVERY_S * NS_PER_S:
                     e = self._lab.evse(c)
                     self.problem(f"connector {c}: a normal car does not charge: {e.phase.value} {e.waiting_for!r}")
@@ -372,7 +390,9 @@ class RandomDay(Chaos):
                 await asyncio.sleep(0.5)
         await asyncio.sleep(3)
         for c in self.connectors:
-            await self._do(cmd="plug_out", connector=c)
+            if self._is_ac(c):
+                await self._api("connector.stop", {"evse_id": c})  # the plug is locked until somebody ends it
+            await self._do(cmd="plug_out", connector=c, force=self._keeps_plug(c))
         for c in self.connectors:
             began = self._lab.clock.now()
             while self._lab.evse(c).phase is not SessionPhase.IDLE:

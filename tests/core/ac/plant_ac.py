@@ -26,8 +26,8 @@ from evse.domain.station import EvseSpec, StationSpec
 from evse.domain.view import Event, EvseView
 from evse.units import NS_PER_S, TICK_NS
 from tests._support.laws import LawBook
+from tests._support.laws_ac import AcLawBook
 from tests.core.ac.bench import STATUS, WALL0, spec_of
-from tests.core.ac.laws_ac import AcLawBook
 
 LEVEL_MV = {CpState.A: 12_000, CpState.B: 9_000, CpState.C: 6_000, CpState.D: 3_000}
 

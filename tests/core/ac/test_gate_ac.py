@@ -28,7 +28,7 @@ from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.readings import NEVER, Sample
 from evse.domain.signals import BoardCommand, BoardStatus, CpState, LockState
 from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec
-from tests.core.ac.laws_ac import told_ma
+from tests._support.laws_ac import told_ma
 
 NOW = 10_000_000_000
 OPEN, CLOSED, UNKNOWN = ContactorFeedback.OPEN, ContactorFeedback.CLOSED, ContactorFeedback.UNKNOWN

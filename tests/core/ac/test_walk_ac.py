@@ -61,8 +61,8 @@ from evse.domain.signals import BoardStatus, CpState, HlcStep, LockState, SlacSt
 from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec
 from evse.units import NS_PER_MS, NS_PER_S
 from tests._support.laws import LawBook
+from tests._support.laws_ac import AcLawBook
 from tests.core.ac.bench import WALL0
-from tests.core.ac.laws_ac import AcLawBook
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 ids = st.integers(0, 4)
