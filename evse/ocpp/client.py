@@ -31,12 +31,23 @@ from evse.ocpp.dialler import PlainDialler, charge_point_url
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import KeyInfo, Keys
-from evse.ocpp.link import NO_SECURITY, Link, LinkEvent
+from evse.ocpp.late_time import LateTime
+from evse.ocpp.link import Link, LinkEvent
 from evse.ocpp.local_list import LocalList
 from evse.ocpp.log import LoggedMessage, MessageLog
 from evse.ocpp.messages import CallError, Payload
-from evse.ocpp.ports import AuthResult, Dialler, DialTarget, Identity, Judge, SecurityNote, StationPort, StorePort
-from evse.ocpp.queue import Outbox
+from evse.ocpp.ports import (
+    NO_SECURITY,
+    AuthResult,
+    Dialler,
+    DialTarget,
+    Identity,
+    Judge,
+    SecurityNote,
+    StationPort,
+    StorePort,
+)
+from evse.ocpp.queue import Outbox, backend_of
 from evse.ocpp.readings import Readings
 from evse.ocpp.registration import ACCEPTED, Registration, Unregistered
 from evse.ocpp.reservations import Reservations
@@ -74,6 +85,7 @@ class OcppStatus(msgspec.Struct, frozen=True, kw_only=True):
     next_dial_s: int | None = None  # while waiting for the next dial
     ping_s: int = 0
     ping_timeout_s: int = 0
+    foreign: int = 0  # messages for another back end, which wait for a decision
 
 
 LinkJob = Callable[[Engine], Awaitable[None]]
@@ -101,6 +113,7 @@ class OcppClient:
         self._rng = rng
         self._specs = fault_specs
         self._check_outbound = check_outbound
+        self._security = security
         self._keys = Keys(config, 0, store, station.spec().evses)
         self.link = Link(
             dialler or PlainDialler(config, identity.charge_point_id), openers, clock, rng, security=security,
@@ -115,7 +128,12 @@ class OcppClient:
         self.judge: Judge = self.authorize
         self._local_list = LocalList(store, self._keys)
         self._authorizer = Authorizer(store, self._keys, clock, self.ask, self._local_list)
-        self._outbox = Outbox(store, self._keys, self._answered)
+        self._late = LateTime(store, clock)
+        self.time.arrived.append(self._late.arrived)
+        self.queue = Outbox(
+            store, self._keys, clock, self._answered, backend=backend_of(self.link.target.url),
+            per_s=lambda: self._config.queue_per_s, timeless=self._late.again,
+        )
         self._board = StatusBoard()
         self._readings = Readings(store, station, self._keys, clock, self.kick)
         self.charging = Charging(station, store, self._keys, clock, self)
@@ -133,11 +151,12 @@ class OcppClient:
 
     async def open(self) -> None:
         """Read durable keys, charging profiles and the length of the queue; before `run` and before the first `stop_row`."""
+        await self._late.open()
         await self._keys.load()
         self._keys.changed = self._key_changed
         await self.charging.load()
         await self.reservations.load()
-        await self._outbox.count()
+        await self.queue.open()
 
     async def run(self) -> None:
         """Keep the link and take the readings, for ever."""
@@ -168,7 +187,7 @@ class OcppClient:
         return OcppStatus(
             url=link.target.url, connected=link.connected, registration=self.registration, since=link.since,
             last_error=link.last_error, sent=self.log.sent, received=self.log.received,
-            queued=self._outbox.waiting + self._outbox.parked, parked=self._outbox.parked,
+            queued=self.queue.waiting + self.queue.parked, parked=self.queue.parked, foreign=self.queue.foreign,
             heartbeat_s=self._keys.number("HeartbeatInterval"), last_heartbeat=self.time.heard,
             clock_offset_ms=self.time.offset_ms, time_source=self.time.source, last_boot=self._registration.last_boot,
             target=link.target.name, peer=link.peer, failures=link.failures,
@@ -217,9 +236,15 @@ class OcppClient:
         """May this token charge? Asks `judge`, by default the CSMS; the station puts its own lists before it."""
         return await self.judge(id_token, evse_id)
 
+    @property
+    def list_conflict(self) -> bool:
+        """Whether the CSMS has refused a card that its local list accepts, and has sent no new list since."""
+        return self._local_list.conflict
+
     def start_row(self, session: SessionRecord) -> OutboxRow:
         """StartTransaction of a session, to be stored with it in one commit. The same session gives the same row."""
-        return v16.start_row(session, self.reservations.number_for(session))
+        row = v16.start_row(session, self.reservations.number_for(session))
+        return msgspec.structs.replace(row, backend=self.queue.backend)
 
     def stop_row(self, session: SessionRecord) -> OutboxRow:
         """StopTransaction of a session, to be stored with it in one commit. The same session gives the same id."""
@@ -228,7 +253,7 @@ class OcppClient:
 
     def kick(self) -> None:
         """A row was stored: deliver it."""
-        self._outbox.kick()
+        self.queue.kick()
         self._count_kick.set()
 
     def on_event(self, event: Event) -> None:
@@ -279,7 +304,7 @@ class OcppClient:
         while True:
             await wait_for(self._count_kick, None)
             with contextlib.suppress(DeviceError):
-                await self._outbox.count()
+                await self.queue.count()
 
     # -- the link -------------------------------------------------------------------------------------------------
 
@@ -287,6 +312,7 @@ class OcppClient:
         return Engine(
             ws, clock=self._clock, rng=self._rng, handlers=self.handlers.table(), log_=self.log,
             timeout_s=float(self._config.call_timeout_s), check_outbound=self._check_outbound,
+            security=self._security,
         )
 
     def _ping_times(self) -> tuple[int, int]:
@@ -311,7 +337,7 @@ class OcppClient:
         extra = [*self.jobs, *(self.after_boot if self._registration.booted else ())]
         jobs = (
             self._registration.beat(engine), self._registration.lost(), self._say_status(engine),
-            self._outbox.run(engine), self._readings.send(engine), *(self._guarded(job, engine) for job in extra),
+            self.queue.run(engine, self.link.target.url), self._readings.send(engine), *(self._guarded(job, engine) for job in extra),
         )
         tasks = [asyncio.ensure_future(job) for job in jobs]
         try:

@@ -3,14 +3,16 @@
 Laws: every CALL of the peer is answered, whatever it holds; only CALLs and unreadable texts are answered (an error
 about an error would never end); one CALL of ours is outstanding at a time; a call ends with its answer, its deadline
 or the link, whichever comes first. Handlers run as tasks, so that one may make calls of its own; requests of the same
-action are handled in their order.
+action are handled in their order. A request that comes again with the same id and payload is the repetition of a
+peer that missed the answer: it gets the same answer and is not carried out twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -21,7 +23,9 @@ from evse.domain.clock import Clock
 from evse.ocpp import messages
 from evse.ocpp.log import MessageLog
 from evse.ocpp.messages import CALL, CALLERROR, CALLRESULT, CallError, Payload
-from evse.transports.base import WebSocket, WsClosed
+from evse.ocpp.ports import NO_SECURITY, SecurityNote
+from evse.transports.base import NotText, WebSocket, WsClosed
+from evse.units import NS_PER_S, DurationNs, Instant
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,15 @@ ID_MAX = 36
 NO_ID = "-1"
 """Unique id of an error about a message whose own could not be read."""
 
+ANSWERS_MAX = 32
+"""Answers kept for repeated requests."""
+
+ANSWER_MAX = 16 * 1024
+"""Characters of an answer that is kept; a longer one is made again."""
+
+REPEAT_NS: DurationNs = 60 * NS_PER_S
+"""A request with the same id and payload within this time is a repetition; later the peer counts its ids anew."""
+
 After = Callable[[], Awaitable[None]]
 
 
@@ -57,12 +70,20 @@ class CallTimeout(Exception):
     """No answer within the deadline; the link may still be alive."""
 
 
+class _Answered(msgspec.Struct):
+    """A request that was taken. ``text``: its answer as it was sent, "" = not yet."""
+
+    digest: bytes
+    at: Instant
+    text: str = ""
+
+
 class Engine:
     """Speaks OCPP-J on ``ws`` until it ends. ``handlers`` maps action to coroutine function."""
 
     def __init__(
         self, ws: WebSocket, *, clock: Clock, rng: Random, handlers: dict[str, Handler], log_: MessageLog,
-        timeout_s: float = 30.0, check_outbound: bool = False,
+        timeout_s: float = 30.0, check_outbound: bool = False, security: SecurityNote = NO_SECURITY,
     ) -> None:
         self.answers = 0  # answers to our calls so far, errors included
         self._ws = ws
@@ -72,6 +93,8 @@ class Engine:
         self._log = log_
         self._timeout_s = timeout_s
         self._check_outbound = check_outbound
+        self._security = security
+        self._recent: OrderedDict[str, _Answered] = OrderedDict()
         self._turn = asyncio.Lock()
         self._pending: tuple[str, str, asyncio.Future[Payload]] | None = None
         self._queues: dict[str, deque[tuple[str, Payload]]] = {}
@@ -86,7 +109,12 @@ class Engine:
         """Receive until the link ends; raises `WsClosed`. A pending call fails with the same error at once."""
         try:
             while True:
-                await self._receive(await self._ws.recv())
+                try:
+                    text = await self._ws.recv()
+                except NotText as binary:
+                    await self._unreadable(NO_ID, f"{binary}; OCPP-J is text", "")
+                    continue
+                await self._receive(text)
         except WsClosed as closed:
             self._fail(closed)
             raise
@@ -120,8 +148,8 @@ class Engine:
             answer: asyncio.Future[Payload] = asyncio.get_running_loop().create_future()
             self._pending = (unique_id, action, answer)
             try:
-                await self._send("call", action, unique_id, [CALL, unique_id, action, payload], payload)
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(self._timeout_s):  # a full TCP window is silence too
+                    await self._send("call", action, unique_id, [CALL, unique_id, action, payload], payload)
                     return await answer
             except TimeoutError:
                 raise CallTimeout(f"{action}: no answer within {self._timeout_s:g} s") from None
@@ -130,10 +158,12 @@ class Engine:
                 if answer.done() and not answer.cancelled():
                     answer.exception()  # seen, also when sending has failed first
 
-    async def _send(self, kind: str, action: str, unique_id: str, frame: list[Any], payload: object) -> None:
+    async def _send(self, kind: str, action: str, unique_id: str, frame: list[Any], payload: object) -> str:
+        """Send a frame; return its text."""
         text = msgspec.json.encode(frame).decode()
         self._log.add(self._clock.wall(), "sent", kind, action, unique_id, msgspec.json.encode(payload).decode())
         await self._ws.send(text)
+        return text
 
     # -- what the peer says ---------------------------------------------------------------------------------------
 
@@ -164,25 +194,35 @@ class Engine:
     async def _unreadable(self, unique_id: str, problem: str, text: str) -> None:
         self._log.add(self._clock.wall(), "received", "malformed", "", unique_id[:ID_MAX], text)
         self._malformed += 1
+        if self._malformed == 1:
+            self._security("InvalidMessages", problem)
         if self._malformed > MALFORMED_MAX:
             log.warning("ocpp: %d unreadable messages, the last: %s; closing", self._malformed, problem)
             await self._ws.close()
             return
         await self._refuse(unique_id, "", CallError("FormationViolation", problem))
 
-    async def _refuse(self, unique_id: str, action: str, error: CallError) -> None:
+    async def _refuse(self, unique_id: str, action: str, error: CallError) -> str:
         frame = [CALLERROR, unique_id[:ID_MAX], error.code, error.description, error.details]
-        await self._send("error", action, unique_id[:ID_MAX], frame, frame[2:])
+        return await self._send("error", action, unique_id[:ID_MAX], frame, frame[2:])
 
     async def _on_call(self, unique_id: str, frame: list[Any], text: str) -> None:
         if len(frame) != 4 or not isinstance(frame[2], str) or not isinstance(frame[3], dict):
             await self._unreadable(unique_id, "a CALL is [2, \"id\", \"Action\", {payload}]", text)
             return
         action, payload = frame[2], frame[3]
-        if unique_id == NO_ID or len(unique_id) > ID_MAX:
+        if not isinstance(frame[1], str) or len(unique_id) > ID_MAX:
             await self._unreadable(unique_id, f"the unique id is a string of at most {ID_MAX} characters", text)
             return
         self._log.add(self._clock.wall(), "received", "call", action[:64], unique_id, _payload_text(payload))
+        digest = hashlib.sha256(_payload_text([action, payload]).encode()).digest()
+        now = self._clock.now()
+        known = self._recent.get(unique_id)
+        if known is not None and known.digest == digest and now - known.at <= REPEAT_NS:
+            if known.text:
+                self._log.add(self._clock.wall(), "sent", "result", action[:64], unique_id, "(the same answer again)")
+                await self._ws.send(known.text)
+            return  # while it is being carried out, its one answer is the answer to both
         error: CallError | None
         if action not in messages.known_actions():
             error = CallError("NotImplemented", "OCPP 1.6 has no such action")
@@ -195,6 +235,10 @@ class Engine:
         if error is not None:
             await self._refuse(unique_id, action[:64], error)
             return
+        self._recent[unique_id] = _Answered(digest, now)
+        self._recent.move_to_end(unique_id)
+        while len(self._recent) > ANSWERS_MAX:
+            self._recent.popitem(last=False)
         queue = self._queues.setdefault(action, deque())
         queue.append((unique_id, payload))
         self._waiting += 1
@@ -216,20 +260,29 @@ class Engine:
 
     async def _handle(self, action: str, unique_id: str, payload: Payload) -> None:
         after: After | None = None
+        taken = self._recent.get(unique_id)
         try:
             reply = await self._handlers[action](payload)
             problem = messages.check_result(action, reply.payload) if self._check_outbound else None
             if problem is not None:
                 raise problem
             after = reply.after
-            await self._send("result", action, unique_id, [CALLRESULT, unique_id, reply.payload], reply.payload)
+            text = await self._send(
+                "result", action, unique_id, [CALLRESULT, unique_id, reply.payload], reply.payload
+            )
         except CallError as error:
-            await self._refuse(unique_id, action, error)
+            text = await self._refuse(unique_id, action, error)
         except WsClosed:
             raise
         except Exception:  # a bug in a handler is answered, logged, and does not end the link
             log.exception("ocpp: handler of %s failed", action)
-            await self._refuse(unique_id, action, CallError("InternalError", f"{action} failed inside the station"))
+            text = await self._refuse(
+                unique_id, action, CallError("InternalError", f"{action} failed inside the station")
+            )
+        if taken is not None and len(text) <= ANSWER_MAX:
+            taken.text = text
+        elif taken is not None and self._recent.get(unique_id) is taken:
+            del self._recent[unique_id]
         if after is not None:
             try:
                 await after()

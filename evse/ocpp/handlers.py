@@ -30,7 +30,10 @@ DataHandler = Callable[[str, str], Awaitable[tuple[str, str | None]]]
 class Side(Protocol):
     """What handlers ask of the client itself."""
 
-    registration: str
+    @property
+    def registration(self) -> str:
+        """Accepted, Pending, Rejected, or "" before the first answer."""
+        ...
 
     async def authorize(self, id_token: str, evse_id: int) -> AuthResult:
         """May this token charge? Asks the back end."""

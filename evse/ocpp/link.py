@@ -18,7 +18,7 @@ import msgspec
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.ocpp.engine import Engine
-from evse.ocpp.ports import ACTIVE, Dialler, DialTarget, SecurityNote
+from evse.ocpp.ports import ACTIVE, NO_SECURITY, Dialler, DialTarget, SecurityNote
 from evse.ocpp.waiting import wait_for
 from evse.transports.base import DialError, DialStep, Openers, WebSocket, WsClosed
 from evse.units import NS_PER_S, DurationNs, Instant, WallNs
@@ -38,8 +38,6 @@ STAGED_PATIENCE_S = 180.0
 
 EVENTS_MAX = 200
 """Link events kept; the oldest goes first."""
-
-NO_SECURITY: SecurityNote = lambda kind, tech_info: None  # noqa: E731 - nobody listens
 
 
 class LinkEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,10 @@ from typing import Protocol
 
 import msgspec
 
+from evse.domain.late_time import Fix, Marks
 from evse.domain.limits import PowerLimit
 from evse.domain.readings import MeterValues
-from evse.domain.records import CachedToken, OutboxRow, PointRecord
+from evse.domain.records import CachedToken, OutboxRow, PointRecord, TxReading
 from evse.domain.station import StationSpec
 from evse.domain.view import StationView
 from evse.transports.base import DIRECT, DialOptions
@@ -44,6 +45,12 @@ Judge = Callable[[str, int], Awaitable[AuthResult]]
 
 SecurityNote = Callable[[str, str], None]
 """(kind of the security whitepaper, technical detail) of a security event; returns at once."""
+
+def _nobody(kind: str, tech_info: str) -> None:
+    """Nobody listens."""
+
+
+NO_SECURITY: SecurityNote = _nobody
 
 ACTIVE = "active"
 """Name of the target that has been accepted before; any other is tried out."""
@@ -171,12 +178,55 @@ class StorePort(Protocol):
         """Apply an update whole; False = more than ``most`` entries, nothing changed."""
         ...
 
-    async def outbox_append(self, row: OutboxRow, point: PointRecord | None = None) -> bool:
+    async def outbox_append(
+        self, row: OutboxRow, point: PointRecord | None = None, reading: TxReading | None = None,
+        drop: tuple[tuple[str, int], ...] = (),
+    ) -> bool:
         """Queue a message of a transaction, with what it tells of the meter; False = its session is stopped or unknown."""
         ...
 
-    async def outbox_head(self) -> OutboxRow | None:
-        """The next message to deliver."""
+    async def tx_reading_add(self, reading: TxReading, drop: tuple[tuple[str, int], ...] = ()) -> None:
+        """Keep a reading for StopTransaction, in place of those at (context, wall) in ``drop``."""
+        ...
+
+    async def tx_readings(self) -> list[TxReading]:
+        """What is kept for open transactions."""
+        ...
+
+    async def time_marks(self) -> Marks:
+        """The newest records now."""
+        ...
+
+    async def times_missing(self, valid_from: WallNs) -> bool:
+        """Tell whether a session was recorded before ``valid_from``."""
+        ...
+
+    async def correct_times(self, fix: Fix) -> int:
+        """Put everything right that was recorded before the time was known; return how many messages changed."""
+        ...
+
+    async def outbox_head(self, backend: str = "") -> OutboxRow | None:
+        """The next message to deliver to ``backend``."""
+        ...
+
+    async def outbox_rows(self, limit: int = 100) -> list[OutboxRow]:
+        """The first messages in order, parked ones and those for others included."""
+        ...
+
+    async def outbox_adopt(self, backend: str) -> int:
+        """Give what is for nobody in particular to ``backend``; return how many are for another one."""
+        ...
+
+    async def outbox_foreign(self, backend: str) -> int:
+        """How many messages are for another back end."""
+        ...
+
+    async def outbox_move(self, backend: str) -> tuple[int, int]:
+        """Give the messages of other back ends to ``backend``; return (moved, parked)."""
+        ...
+
+    async def outbox_discard(self, backend: str, expected: int) -> int | None:
+        """Remove the messages of other back ends if there are ``expected`` of them; None = another number."""
         ...
 
     async def outbox_counts(self) -> tuple[int, int]:
@@ -199,6 +249,6 @@ class StorePort(Protocol):
         """Set aside, keep."""
         ...
 
-    async def outbox_unpark(self) -> int:
-        """Let all parked ones wait again."""
+    async def outbox_unpark(self, row_id: int | None = None) -> int:
+        """Let all parked ones wait again, or those of the session of one."""
         ...

@@ -47,7 +47,7 @@ class RealClock:
     def __init__(
         self, *, set_system: bool = False, synchronised: Callable[[], bool] = kernel_synchronised,
         system_ns: Callable[[], WallNs] = time.time_ns,
-        set_ns: Callable[[int, int], None] = time.clock_settime_ns,
+        set_ns: Callable[[int, int], object] = time.clock_settime_ns,
     ) -> None:
         self._set_system = set_system
         self._synchronised = synchronised

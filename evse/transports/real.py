@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidStatus,
-    InvalidURI,
-    NegotiationError,
-    WebSocketException,
-)
-from websockets.typing import Subprotocol
-
 from evse.domain.base import DeviceError
-from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket, WsClosed
+from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, SerialSettings, WebSocket
 from evse.transports.evdev import is_input, open_input
 from evse.transports.serial import open_serial
+from evse.transports.websocket import open_websocket
 
 SERIAL_BY_ID: Final = Path("/dev/serial/by-id")
 SERIAL_LIST_MAX: Final = 256
 TCP_TIMEOUT_S: Final = 5.0
 TCP_READ_MAX: Final = 4096
-WS_MESSAGE_MAX: Final = 1 << 20
-"""Longest text message of a CSMS, bytes."""
-
-WS_QUEUE_MAX: Final = 16
-WS_CLOSE_TIMEOUT_S: Final = 2.0
-
-_HTTP_HINTS: Final = {
-    400: "the CSMS did not understand the request; check the URL",
-    401: "the CSMS refuses user or password",
-    403: "the CSMS forbids this charge point",
-    404: "the CSMS does not know this URL or charge point id",
-    429: "the CSMS asks to slow down",
-    502: "a gateway before the CSMS does not reach it",
-    503: "the CSMS is not available now",
-}
 
 
 class TcpStream:
@@ -89,89 +63,6 @@ async def open_tcp(host: str, port: int, timeout_s: float = TCP_TIMEOUT_S) -> Tc
     return TcpStream(reader, writer, name)
 
 
-def _address(pair: object) -> str:
-    """Return ``host:port`` of a socket address, with brackets around IPv6; "" when the socket is gone."""
-    if not isinstance(pair, tuple) or len(pair) < 2:
-        return ""
-    return f"[{pair[0]}]:{pair[1]}" if ":" in str(pair[0]) else f"{pair[0]}:{pair[1]}"
-
-
-class RealWebSocket:
-    """A connected WebSocket as `evse.transports.base.WebSocket`."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-        self.subprotocol = str(connection.subprotocol or "")
-        self.remote = _address(connection.remote_address)
-
-    @staticmethod
-    def _closed(error: ConnectionClosed) -> WsClosed:
-        frame = error.rcvd
-        if frame is None:
-            return WsClosed(clean=False, detail="connection lost without Close")
-        reason = f" ({frame.reason})" if frame.reason else ""
-        return WsClosed(clean=error.sent is not None, detail=f"closed by the CSMS with code {frame.code}{reason}")
-
-    async def recv(self) -> str:
-        """Return the next text message. A binary message ends the connection: OCPP-J has none."""
-        try:
-            message = await self._connection.recv()
-        except ConnectionClosed as error:
-            raise self._closed(error) from error
-        if isinstance(message, bytes):
-            await self._connection.close(1003, "text only")
-            raise WsClosed(clean=False, detail="the CSMS sent a binary message")
-        return message
-
-    async def send(self, text: str) -> None:
-        """Send one text message."""
-        try:
-            await self._connection.send(text)
-        except ConnectionClosed as error:
-            raise self._closed(error) from error
-
-    async def ping(self, timeout_s: float) -> None:
-        """Return when the pong has come; after ``timeout_s`` drop the connection and raise `WsClosed`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await (await self._connection.ping())
-        except ConnectionClosed as error:
-            raise self._closed(error) from error
-        except TimeoutError as error:
-            self._connection.transport.abort()
-            raise WsClosed(clean=False, detail=f"no pong within {timeout_s:g} s") from error
-
-    async def close(self) -> None:
-        """Close with code 1000; gives up after two seconds."""
-        try:
-            await self._connection.close()
-        except (OSError, WebSocketException):
-            self._connection.transport.abort()
-
-
-def _websocket_error(url: str, error: Exception, timeout_s: float) -> DeviceError:
-    """Return the failure of a connection attempt in plain words."""
-    if isinstance(error, InvalidStatus):
-        status = error.response.status_code
-        phrase = _HTTP_HINTS.get(status, error.response.reason_phrase or "unexpected answer")
-        return DeviceError(f"{url}: HTTP {status}: {phrase}")
-    if isinstance(error, InvalidURI):
-        return DeviceError(f"{url}: not a WebSocket URL; it begins with ws:// or wss://")
-    if isinstance(error, NegotiationError):
-        return DeviceError(f"{url}: the CSMS answered with a subprotocol that was not offered ({error})")
-    if isinstance(error, InvalidHandshake):
-        return DeviceError(f"{url}: the answer is not a WebSocket handshake ({error}); is this a CSMS?")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return DeviceError(f"{url}: the certificate of the CSMS is not accepted: {error.verify_message}")
-    if isinstance(error, ssl.SSLError):
-        return DeviceError(f"{url}: TLS failed: {error.reason or error}")
-    if isinstance(error, TimeoutError):
-        return DeviceError(f"{url}: no answer within {timeout_s:g} s")
-    if isinstance(error, OSError):
-        return DeviceError(f"{url}: cannot connect: {error.strerror or error}")
-    return DeviceError(f"{url}: cannot connect: {error}")
-
-
 class RealOpeners:
     """`Openers` on real devices."""
 
@@ -198,26 +89,8 @@ class RealOpeners:
         self, url: str, subprotocols: Sequence[str], headers: Mapping[str, str], timeout_s: float,
         options: DialOptions = DIRECT,
     ) -> WebSocket:
-        """Connect; the peer must choose one of ``subprotocols``. Pings are the caller's."""
-        try:
-            connection = await connect(
-                url,
-                subprotocols=[Subprotocol(name) for name in subprotocols],
-                additional_headers=dict(headers),
-                open_timeout=timeout_s,
-                close_timeout=WS_CLOSE_TIMEOUT_S,
-                ping_interval=None,
-                max_size=WS_MESSAGE_MAX,
-                max_queue=WS_QUEUE_MAX,
-                proxy=options.proxy or None,
-                ssl=(options.tls or True) if url.startswith("wss://") else None,
-            )
-        except (OSError, WebSocketException, ValueError) as error:
-            raise _websocket_error(url, error, timeout_s) from error
-        if subprotocols and connection.subprotocol is None:
-            await connection.close(1002, "no subprotocol")
-            raise DeviceError(f"{url}: the CSMS chose none of the offered subprotocols ({', '.join(subprotocols)})")
-        return RealWebSocket(connection)
+        """Connect a WebSocket."""
+        return await open_websocket(url, subprotocols, headers, timeout_s, options)
 
     def list_serial(self) -> list[str]:
         """Return the stable names of the USB serial devices present now, sorted; at most 256."""

@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from evse.domain.base import DeviceError
-from evse.transports.base import WsClosed
+from evse.transports.base import NotText, WsClosed
 from evse.transports.real import RealOpeners
 
 DEADLINE_S = 20.0
@@ -108,13 +108,15 @@ def test_websocket_carries_text_headers_subprotocol_and_ping() -> None:
     run(main())
 
 
-def test_websocket_binary_message_ends_the_connection() -> None:
+def test_websocket_binary_message_is_told_and_the_connection_lives() -> None:
     async def main() -> None:
         async with serve(answer, "127.0.0.1", 0, subprotocols=[Subprotocol(OCPP)]) as server:
             socket = await RealOpeners().open_websocket(f"ws://127.0.0.1:{port_of(server)}", [OCPP], {}, 5)
             await socket.send("binary")
-            with pytest.raises(WsClosed, match="binary"):
+            with pytest.raises(NotText, match="binary message of 1 bytes"):
                 await socket.recv()
+            await socket.send("still here")
+            assert await socket.recv() == "still here"
             await socket.close()
 
     run(main())
