@@ -168,9 +168,9 @@ async def open_websocket(
 
 def explain(url: str, error: BaseException) -> DialError:
     """Return the failure of a TLS handshake or an upgrade in plain words."""
-    status = error if isinstance(error, InvalidStatus) else error.__cause__
-    if isinstance(status, InvalidStatus):
-        return _http_error(url, status)
+    for cause in (error, error.__cause__, error.__context__):  # a redirect that is not followed has another error
+        if isinstance(cause, InvalidStatus):
+            return _http_error(url, cause)
     if isinstance(error, NegotiationError):
         text = f"{url}: the CSMS answered with a subprotocol that was not offered ({error})"
         return DialError(DialStep.SUBPROTOCOL, text)
@@ -207,7 +207,7 @@ def _tls_error(url: str, error: ssl.SSLError) -> DialError:
         step, hint = DialStep.TLS_VERSION, "the CSMS and this station have no TLS version in common"
     elif "CIPHER" in reason or "HANDSHAKE_FAILURE" in reason:
         step, hint = DialStep.TLS_CIPHER, "the CSMS and this station have no cipher suite in common"
-    elif "CERTIFICATE_REQUIRED" in reason or "ALERT" in reason:
+    elif "CERTIFICATE" in reason:
         step, hint = DialStep.TLS, "the CSMS refuses this station's certificate, or wants one"
     else:
         step, hint = DialStep.TLS, "is there TLS at this port?"
