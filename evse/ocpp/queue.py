@@ -5,6 +5,9 @@ with its answer. What counts as a refusal: an error answer, or silence while the
 TransactionMessageAttempts refusals the row is parked with the reason, never dropped; all others wait meanwhile.
 A dead link or a CSMS that answers nothing at all is no refusal: the row waits.
 
+A row is for one back end: the one that its session was first told to, or would have been. Rows of another one are not
+sent and not dropped; `Outbox.move` or `Outbox.discard_all` decides. After an outage rows leave paced (`Pace`).
+
 After a kill at any point the worst is a repetition with the same unique id (docs/ocpp.md, "Kill points").
 """
 
@@ -13,15 +16,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import msgspec
 
 from evse.domain.base import DeviceError
+from evse.domain.clock import Clock
 from evse.domain.records import OutboxRow
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.keys import Keys
 from evse.ocpp.messages import CallError, Payload
 from evse.ocpp.ports import StorePort
+from evse.ocpp.time_source import VALID_FROM
+from evse.units import NS_PER_S, DurationNs, Instant
 
 log = logging.getLogger(__name__)
 
@@ -30,51 +37,190 @@ START = "StartTransaction"
 NUMBER_MAX = (1 << 63) - 1
 """Largest transaction number that can be stored."""
 
+ROWS_MAX = 1000
+"""Rows shown at once."""
+
+NAMESPACE = "ocpp.queue"
+"""Of the settings: name of the configured back end to the one that was reached under it last."""
+
+DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
 Answered = Callable[[OutboxRow, Payload], Awaitable[None]]
 
 
-class Outbox:
-    """Sends what the store holds. ``answered`` is told of each answer after it is durable."""
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A transaction message as people see it. ``state``: waiting, parked, foreign (for another back end)."""
 
-    def __init__(self, store: StorePort, keys: Keys, answered: Answered) -> None:
-        self.waiting = 0
+    row: OutboxRow
+    state: str
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the messages of another back end."""
+
+    moved: int
+    parked: int  # their transactions have numbers of the other one: this one cannot know them
+
+
+def backend_of(url: str) -> str:
+    """Return what tells back ends apart: host, port unless it is the usual one, path with the station's name.
+
+    Neither the scheme nor credentials count: the same CSMS is the same over TLS.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme.lower())) else f":{parts.port}"
+    return f"{host}{port}{parts.path.rstrip('/')}"
+
+
+class Pace:
+    """Lets ``per_s`` messages through each second, and as many at once after a pause. Times are monotonic ns."""
+
+    def __init__(self, per_s: Callable[[], int]) -> None:
+        self._per_s = per_s
+        self._full_at: Instant = 0  # when as many as ``per_s`` may go at once again
+
+    def wait_ns(self, now: Instant) -> DurationNs:
+        """Return how long the next message has to wait; 0 = it goes now, and counts."""
+        gap = NS_PER_S // self._per_s()
+        start = max(self._full_at, now)
+        if start + gap - now > NS_PER_S:
+            return start + gap - now - NS_PER_S
+        self._full_at = start + gap
+        return 0
+
+
+class Outbox:
+    """Sends what the store holds. ``answered`` is told of each answer after it is durable.
+
+    ``backend`` = the CSMS of the present link, or of the last one; ``per_s`` = most messages a second; ``timeless`` is
+    called while the first row has no valid time.
+    """
+
+    def __init__(
+        self, store: StorePort, keys: Keys, clock: Clock, answered: Answered, *, backend: str, per_s: Callable[[], int],
+        timeless: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.waiting = 0  # for this back end
         self.parked = 0
+        self.foreign = 0  # for another back end
+        self.backend = backend
+        self._configured = backend
         self._store = store
         self._keys = keys
+        self._clock = clock
         self._answered = answered
+        self._pace = Pace(per_s)
         self._kick = asyncio.Event()
+        self._late = timeless
+        self._said_so = False  # it was said that the queue waits for the time
         self._silence: tuple[int, int] | None = None  # (row, answers of the engine at its last time-out)
 
     def kick(self) -> None:
         """A row was stored."""
         self._kick.set()
 
+    async def open(self) -> None:
+        """Read who was reached last under the configured address, and how many rows there are."""
+        self.backend = (await self._store.get_all(NAMESPACE)).get(self._configured, self._configured)
+        await self.count()
+
     async def count(self) -> None:
         """Read how many rows there are."""
-        self.waiting, self.parked = await self._store.outbox_counts()
+        waiting, self.parked = await self._store.outbox_counts()
+        self.foreign = await self._store.outbox_foreign(self.backend)
+        self.waiting = max(0, waiting - self.foreign)
 
-    async def run(self, engine: Engine) -> None:
-        """Deliver rows as long as the link lives; raises `WsClosed`."""
+    # -- for people -----------------------------------------------------------------------------------------------
+
+    async def rows(self, limit: int) -> list[QueueRow]:
+        """Return the first rows in the order of their delivery, at most `ROWS_MAX`."""
+        return [QueueRow(row=row, state=self._state(row)) for row in await self._store.outbox_rows(min(limit, ROWS_MAX))]
+
+    def _state(self, row: OutboxRow) -> str:
+        if row.backend not in ("", self.backend):
+            return "foreign"
+        return "parked" if row.parked else "waiting"
+
+    async def resend(self, row_id: int | None = None) -> int:
+        """Let parked rows wait again, all or those of the session of one row; return how many."""
+        count = await self._store.outbox_unpark(row_id)
+        await self._changed()
+        return count
+
+    async def move(self) -> Moved:
+        """Give the rows of another back end to the present one; what it cannot know is parked."""
+        moved, parked = await self._store.outbox_move(self.backend)
+        await self._changed()
+        log.warning("ocpp: %d messages of another back end go to %s, %d are parked", moved, self.backend, parked)
+        return Moved(moved=moved, parked=parked)
+
+    async def discard_all(self, confirm: int) -> int | None:
+        """Remove the rows of another back end; ``confirm`` = their number. None = it is another, nothing is removed."""
+        count = await self._store.outbox_discard(self.backend, confirm)
+        await self._changed()
+        if count:
+            log.warning("ocpp: %d messages of another back end were discarded on request", count)
+        return count
+
+    async def _changed(self) -> None:
+        await self.count()
+        self._kick.set()
+
+    # -- delivery -------------------------------------------------------------------------------------------------
+
+    async def use(self, url: str) -> None:
+        """The station is registered at ``url``: what is for nobody in particular is for it, the rest of others waits."""
+        self.backend = backend_of(url)
+        if (await self._store.get_all(NAMESPACE)).get(self._configured) != self.backend:
+            await self._store.put(NAMESPACE, self._configured, self.backend)
+        self.foreign = await self._store.outbox_adopt(self.backend)
+        if self.foreign:
+            log.error("ocpp: %d messages are for another back end than %s; move or discard them: evsectl ocpp queue",
+                      self.foreign, self.backend)
+
+    async def run(self, engine: Engine, url: str) -> None:
+        """Deliver rows over the link to ``url`` as long as it lives; raises `WsClosed`."""
         self._silence = None
+        known = False
         while True:
             self._kick.clear()
             try:
-                row = await self._store.outbox_head()
-                await self.count()
-                if row is None:
-                    await self._kick.wait()
-                    continue
-                pause_s = await self._deliver(engine, row)
+                if not known:
+                    await self.use(url)
+                    await self.count()
+                    known = True
+                pause_s = await self._next(engine)
             except DeviceError as error:
                 log.error("ocpp: %s; the queue waits", error)
                 pause_s = STORE_RETRY_S
             if pause_s > 0:
                 await asyncio.sleep(pause_s)
 
+    async def _next(self, engine: Engine) -> float:
+        """Deliver the first row, or wait for one; return the pause in s before the next."""
+        row = await self._store.outbox_head(self.backend)
+        if row is None:
+            await self.count()
+            await self._kick.wait()
+            return 0.0
+        if row.created < VALID_FROM:
+            return await self._without_time()
+        wait_ns = self._pace.wait_ns(self._clock.now())
+        return wait_ns / NS_PER_S if wait_ns else await self._deliver(engine, row)
+
+    async def _without_time(self) -> float:
+        await self._late()
+        if not self._said_so:
+            log.error("ocpp: the queue waits until the station knows the time; set its clock, NTP or useAsTimeSource")
+            self._said_so = True
+        return STORE_RETRY_S
+
     async def _deliver(self, engine: Engine, row: OutboxRow) -> float:
         """Send one row; return the pause in s before the next try (0 = go on)."""
         if row.action != START and row.transaction_id is None:
             await self._store.outbox_park(row.row_id, "StartTransaction of this session has no number from the CSMS")
+            await self.count()
             return 0.0
         payload: Payload = msgspec.json.decode(row.payload)
         if row.action != START:
@@ -96,7 +242,7 @@ class Outbox:
             await self._store.outbox_started(row.row_id, row.session_id, number)
         else:
             await self._store.outbox_done(row.row_id)
-        await self.count()
+        self.waiting = max(0, self.waiting - 1)
         await self._answered(row, answer)
         return 0.0
 
@@ -105,6 +251,7 @@ class Outbox:
         await self._store.outbox_attempted(row.row_id, attempts)
         if attempts >= self._keys.number("TransactionMessageAttempts"):
             await self._store.outbox_park(row.row_id, reason or "refused")
+            await self.count()
             what = f"{row.action} of session {row.session_id}"
             log.error("ocpp: %s is parked after %d refusals: %s", what, attempts, reason)
             return 0.0

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from evse.domain.fault_tables.persistence import persistence_code
+from evse.domain.late_time import Fix, Marks
 from evse.domain.records import AuditRecord, CachedToken, OutboxRow, PointRecord, TxReading
 from evse.domain.security import SecurityEvent
 from evse.domain.session import SessionRecord
@@ -24,7 +25,6 @@ from evse.domain.view import Event
 from evse.domain.whitelist import Entry
 from evse.storage import late_time, local_list, outbox, records, schema, security_log, sessions, tx_readings, whitelist
 from evse.storage.executor import Executor, InlineExecutor, StorageError, ThreadExecutor
-from evse.storage.late_time import Fix, Marks
 from evse.units import DurationNs, WallNs, s
 
 POINTS_FLUSH_NS = s(30)
@@ -117,6 +117,10 @@ class Store:
     async def time_marks(self) -> Marks:
         """Return the newest records now; to be read once, before this process stores any of its own."""
         return await self._read(late_time.marks)
+
+    async def times_missing(self, valid_from: WallNs) -> bool:
+        """Tell whether a session was recorded before ``valid_from``: by a calendar that was not set."""
+        return await self._read(lambda db: late_time.needed(db, valid_from))
 
     async def correct_times(self, fix: Fix) -> int:
         """The calendar is valid for the first time: put everything right that was recorded before, in one commit.

@@ -251,7 +251,7 @@ def test_kill_at_any_durable_step_loses_and_doubles_nothing(tmp_path: Path, afte
 
         real = bench.store
         bench.store = store  # type: ignore[assignment]
-        bench.client._outbox._store = store
+        bench.client.queue._store = store
         bench.client._readings._store = store
         work = asyncio.get_running_loop().create_task(life())
         watch = asyncio.get_running_loop().create_task(store.killed.wait())
