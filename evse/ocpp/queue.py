@@ -43,6 +43,9 @@ ROWS_MAX = 1000
 NAMESPACE = "ocpp.queue"
 """Of the settings: name of the configured back end to the one that was reached under it last."""
 
+BURST = 10
+"""Messages that go at once after a pause, at least: those of a few transactions are never delayed."""
+
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 Answered = Callable[[OutboxRow, Payload], Awaitable[None]]
@@ -74,19 +77,20 @@ def backend_of(url: str) -> str:
 
 
 class Pace:
-    """Lets ``per_s`` messages through each second, and as many at once after a pause. Times are monotonic ns."""
+    """Lets ``per_s`` messages through each second; after a pause `BURST` or those of one second at once. Times in ns."""
 
     def __init__(self, per_s: Callable[[], int]) -> None:
         self._per_s = per_s
-        self._full_at: Instant = 0  # when as many as ``per_s`` may go at once again
+        self._full_at: Instant = 0  # when a whole burst may go again
 
     def wait_ns(self, now: Instant) -> DurationNs:
         """Return how long the next message has to wait; 0 = it goes now, and counts."""
         gap = NS_PER_S // self._per_s()
-        start = max(self._full_at, now)
-        if start + gap - now > NS_PER_S:
-            return start + gap - now - NS_PER_S
-        self._full_at = start + gap
+        burst_ns = gap * max(BURST, self._per_s())
+        full_at = max(self._full_at, now) + gap
+        if full_at - now > burst_ns:
+            return full_at - now - burst_ns
+        self._full_at = full_at
         return 0
 
 
