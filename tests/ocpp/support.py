@@ -12,7 +12,7 @@ import msgspec
 
 from evse.config.model_ocpp import OcppSection
 from evse.domain.base import DeviceError
-from evse.domain.clock import Clock
+from evse.domain.clock import Clock, ClockPort
 from evse.domain.faults import FaultRecord
 from evse.domain.limits import PowerLimit
 from evse.domain.readings import MeterValues
@@ -29,7 +29,7 @@ from evse.domain.view import EvseView, StationView
 from evse.domain.view_ac import AcView
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.ocpp.client import OcppClient
-from evse.ocpp.ports import Identity, StationPort, StorePort
+from evse.ocpp.ports import Dialler, Identity, StationPort, StorePort
 from evse.sim.csms import SimCsms
 from evse.storage.db import InlineExecutor, Store
 from evse.transports.base import DIRECT, ByteStream, CanBus, DialOptions, Openers, SerialSettings, WebSocket
@@ -179,11 +179,12 @@ def ocpp_section(**config: Any) -> OcppSection:
 
 
 def make_client(
-    config: OcppSection, openers: Openers, clock: Clock, store: StorePort, station: StationPort, rng: Random
+    config: OcppSection, openers: Openers, clock: Clock, store: StorePort, station: StationPort, rng: Random,
+    **ports: Any,
 ) -> OcppClient:
     """The client of the station "DC 1"; everything it sends is checked by the official schemas."""
     identity = Identity(charge_point_id="DC 1", vendor="V", model="M", serial="SN1", firmware="1.0")
-    return OcppClient(config, identity, openers, clock, store, station, rng, check_outbound=True)
+    return OcppClient(config, identity, openers, clock, store, station, rng, check_outbound=True, **ports)
 
 
 class Bench:
@@ -205,6 +206,9 @@ class Bench:
         self.evse_count = evses
         self.sessions = 0
         self.task: asyncio.Task[None] | None = None
+        self.dialler: Dialler | None = None
+        self.clock_port: ClockPort | None = None
+        self.security: list[tuple[str, str]] = []  # events that were noted: (kind, technical detail)
 
     async def start(self, settle_s: float = 1.0) -> Bench:
         """Open the store, start the client, let it settle."""
@@ -212,7 +216,8 @@ class Bench:
         self.station = FakeStation(self.clock, self.evse_count)
         self.station.specs = {spec.evse_id: spec for spec in self.specs}
         self.client = make_client(
-            self.config, self.openers, self.clock, self.store, self.station, Random(self.seed)
+            self.config, self.openers, self.clock, self.store, self.station, Random(self.seed), dialler=self.dialler,
+            clock_port=self.clock_port, security=lambda kind, info: self.security.append((kind, info)),
         )
         await self.client.open()
         self.task = asyncio.get_running_loop().create_task(self.client.run())
