@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -34,6 +37,7 @@ class MessageLog:
         self.sent = 0
         self.received = 0
         self._ring: deque[LoggedMessage] = deque(maxlen=LOG_MAX)
+        self._watchers: set[asyncio.Event] = set()
 
     def add(self, wall: WallNs, direction: str, kind: str, action: str, unique_id: str, payload: str) -> None:
         """Append a message; control characters of the peer do not reach a terminal."""
@@ -48,8 +52,24 @@ class MessageLog:
             seq=self.sent + self.received, wall=wall, direction=direction, type=kind, action=action,
             unique_id=unique_id, payload=text,
         ))
+        for watcher in self._watchers:
+            watcher.set()
 
     def last(self, limit: int, action: str = "") -> list[LoggedMessage]:
         """Return up to ``limit`` messages, newest last; ``action`` "" = all."""
         found = [entry for entry in self._ring if not action or entry.action == action]
         return found[-limit:] if limit > 0 else []
+
+    def all(self) -> list[LoggedMessage]:
+        """Return every message that is kept, newest last."""
+        return list(self._ring)
+
+    @contextmanager
+    def watch(self) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever a message has been added; the reader clears it."""
+        added = asyncio.Event()
+        self._watchers.add(added)
+        try:
+            yield added
+        finally:
+            self._watchers.discard(added)

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import ipaddress
+import os
 import socket
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -147,7 +148,7 @@ async def connect_tcp(host: str, port: int, options: DialOptions, timeout_s: flo
             why = f"{address[0]} port {port}: no answer within {share_s:.0f} s"
         except OSError as error:
             sock.close()
-            why = f"{address[0]} port {port}: {error.strerror or error}"
+            why = f"{address[0]} port {port}: {os.strerror(error.errno) if error.errno else error}"
         except BaseException:
             sock.close()
             raise
