@@ -16,6 +16,28 @@ INTRO = (
 )
 STORAGE = "F17 is sent with one of these vendor codes when it is known which part of storing failed."
 
+SIMULATED = (
+    "`evsectl sim --list-faults` lists what simulated hardware can cause, with the code that it must lead to. These codes have "
+    "no hardware behind them:"
+)
+NOT_SIMULATED = {
+    FaultCode.STORAGE: "the disk of the controller; no device of a station. The tests of the database damage and fill it.",
+    FaultCode.INTERNAL: "a mistake of the program itself; the tests of the control loop raise it.",
+    FaultCode.LOCAL_LIST_CONFLICT: (
+        "the back end: `csms send` SendLocalList with a card, then `csms answer` Authorize with Invalid, then that card; a new "
+        "list ends it."
+    ),
+    FaultCode.DYNAMIC_LIMIT_IGNORED: "a program: `evsectl limits set` with a sixth name.",
+    FaultCode.EVENT_ACTION: "an event action (`evsectl rule`) and the simulated `input` that it waits for.",
+}
+"""Codes that no row of the simulator's catalogue leads to, and where they come from."""
+
+CALIBRATED = (
+    "Meters under calibration law (signed values) have no code of their own: table 3 of the Charge Control C user guide names "
+    "none beside the four of F25 to F28, and no meter driver reads signed values today, so that nothing could raise one. A "
+    "meter of that kind that fails is F25 to F28 like any other."
+)
+
 REACTIONS = {
     Reaction.NONE: "charging goes on",
     Reaction.DERATE: "charging goes on with less power",
@@ -83,6 +105,9 @@ def page() -> str:
     for s in FAULTS.values():
         out.append(f"\n## {s.code.value} {s.name}\n\n{s.description}\n\n{facts(s)}\n\n")
         out += [f"* {label}: {text}\n" for label, text in texts(s)]
+    out.append(f"\n## Without simulated hardware\n\n{SIMULATED}\n\n")
+    out += [f"* {code.value} {FAULTS[code].name}: {text}\n" for code, text in NOT_SIMULATED.items()]
+    out.append(f"\n{CALIBRATED}\n")
     out.append(f"\n## Vendor codes of {FaultCode.STORAGE.value}\n\n{STORAGE}\n")
     for row in PERSISTENCE_CODES.values():
         out.append(f"\n### {row.name}\n\n{row.description}\n\n")

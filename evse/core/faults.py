@@ -72,6 +72,9 @@ def station_causes(t: Tick) -> None:
         what = f"{t.inputs.storage_code[:TEXT_MAX]}: " if t.inputs.storage_code else ""
         text = f"{what}the database does not accept writes; no transaction may start without a durable record"
         t.causes.append((FaultCode.STORAGE, text))
+    if t.inputs.list_conflict:
+        text = "the back end has refused a card that its local list accepts; the list has to be sent again"
+        t.causes.append((FaultCode.LOCAL_LIST_CONFLICT, text))
     if t.spec.has_site_meter:
         age = t.now - t.site_at
         if age > t.spec.meter_max_age_ms * NS_PER_MS and age > START_GRACE:

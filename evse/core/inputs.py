@@ -110,12 +110,13 @@ class TransactionStored(Command, frozen=True, kw_only=True):
 
 
 class TransactionNumbered(Command, frozen=True, kw_only=True):
-    """The CSMS answered StartTransaction. ``accepted`` False = idTagInfo not Accepted."""
+    """The CSMS answered StartTransaction. ``accepted`` False = idTagInfo not Accepted; ``parent_id`` = group of the card."""
 
     evse_id: int
     session_id: str
     transaction_id: int
     accepted: bool
+    parent_id: str = ""
 
 
 class SetDynamicLimit(Command, frozen=True, kw_only=True):
@@ -252,6 +253,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     storage_code: str = ""  # what failed, a name of `evse.domain.fault_table.PERSISTENCE_CODES`; "" = not known
     loop_fault: str = ""  # a BugError of the shell: everything off
     backend_online: bool = False
+    wall_valid: bool = True  # the calendar has been set
+    list_conflict: bool = False  # the back end has refused a card that its local list accepts
     lost: tuple[LostDevice, ...] = ()
     updating: bool = False  # a firmware update is being installed
 

@@ -119,6 +119,8 @@ def demo_text(name: str, folder: str, channel: str, csms_port: int, tcp_port: Ca
     if "modules" in data:
         data["modules"] |= {"interface": "udp_multicast", "channel": channel}
     data["ocpp"] = {"enabled": True, "url": f"ws://127.0.0.1:{csms_port}/ocpp", "sample_interval_s": 5}
+    if "io" in data:
+        data["io"]["root"] = f"{folder}/io"
     data["api"] = {"socket": f"{folder}/evsed.sock"}
     return tomlkit.dumps(data)
 

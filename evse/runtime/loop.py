@@ -110,6 +110,7 @@ class ControlLoop:
         self.storage_ok = True
         self.storage_code = ""  # of the last failed write, a name of `PERSISTENCE_CODES`
         self.backend_online = False
+        self.list_conflict = False
         self.rules = RuleTrace()
         self._devices = devices
         self._clock = clock
@@ -137,6 +138,11 @@ class ControlLoop:
         """Put OCPP LightIntensity, the brightness of all lamps in %, in force from the next tick on."""
         if pct != self.spec.light_pct:
             self.change_spec(msgspec.structs.replace(self.spec, light_pct=pct))
+
+    def set_needs_time(self, needed: bool) -> None:
+        """Put allowTxWithInvalidTime in force: whether transactions wait for a calendar that is set."""
+        if needed is not self.spec.needs_time:
+            self.change_spec(msgspec.structs.replace(self.spec, needs_time=needed))
 
     def set_unlock_on_ev_disconnect(self, unlock: bool | None) -> None:
         """Put OCPP UnlockConnectorOnEVSideDisconnect in force for all sockets from the next tick on; None = leave them."""
@@ -251,6 +257,8 @@ class ControlLoop:
             storage_code=self.storage_code,
             loop_fault=self.fault,
             backend_online=self.backend_online,
+            wall_valid=self._clock.wall_valid(),
+            list_conflict=self.list_conflict,
             lost=devices.lost(),
         )
 

@@ -384,6 +384,7 @@ class Station:
                 self.loop.set_light(self.ocpp.key_number("LightIntensity"))
                 self.loop.set_unlock_on_ev_disconnect(self.ocpp.unlock_on_ev_disconnect())
                 self.loop.backend_online = self.ocpp.online
+                self.loop.list_conflict = self.ocpp.list_conflict
             await self._save_points(view)
             for sink in self.view_sinks:
                 try:

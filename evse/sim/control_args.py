@@ -85,6 +85,7 @@ AC_MANNERS: Final[dict[str, Arg]] = {
     "no_diode": Arg(kind="bool"),
     "ignore_pwm": Arg(kind="bool"),
     "over_permille": Arg(kind="int", high=5_000),
+    "one_phase": Arg(kind="bool"),
     "drop_c_after_s": Arg(kind="int", high=86_400),
     "leak_dc_ua": Arg(kind="int", high=1_000_000),
     "leak_rms_ua": Arg(kind="int", high=1_000_000),

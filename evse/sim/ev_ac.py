@@ -74,6 +74,7 @@ class AcEvSpec(Frozen, frozen=True, kw_only=True):
     no_diode: bool = False
     ignore_pwm: bool = False  # goes on as before whatever the duty says
     over_permille: int = 0  # takes this part of what is offered when above 1000
+    one_phase: bool = False  # its on-board charger uses L1 only, whatever `phases` says
     drop_c_after_s: int = 0  # opens S2 under load, once
     leak_dc_ua: int = 0  # flows while the contactor is closed
     leak_rms_ua: int = 0
@@ -86,7 +87,7 @@ class AcEvSpec(Frozen, frozen=True, kw_only=True):
 
 AC_CHANGEABLE: Final = (
     "soc_pct", "target_soc_pct", "stop", "max_ma", "stop_energy_wh", "stop_after_s", "follow_ms", "sleep_after_s",
-    "ventilation", "no_diode", "ignore_pwm", "over_permille", "drop_c_after_s", "leak_dc_ua", "leak_rms_ua",
+    "ventilation", "no_diode", "ignore_pwm", "over_permille", "one_phase", "drop_c_after_s", "leak_dc_ua", "leak_rms_ua",
     "slac_fails", "hlc_error", "renegotiate_after_s", "pause_after_s", "pause_s", "departure_s", "contract",
 )  # fmt: skip
 """Names that `AcEv.change` accepts; ``stop`` = the driver ends charging in the car."""
@@ -308,7 +309,7 @@ class AcEv:
 
     def phases_used(self, live: int) -> int:
         """How many of ``live`` phases (counted from L1) the on-board charger uses."""
-        return min(self.spec.phases, live)
+        return min(1 if self.spec.one_phase else self.spec.phases, live)
 
     def take(self, power_w: float, dt_ns: DurationNs) -> None:
         """Charge the battery with AC power for ``dt_ns``."""

@@ -84,14 +84,16 @@ def _rows_for(station: SimStation, name: str, connector: int) -> list[tuple[str,
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return the catalogue: name, code, fault name, kinds, scope, description, unit and default of the value."""
+    """Return the catalogue: name, code of the first kind, codes of all, fault name, kinds, scope, description, unit and default."""
     out = []
     for name in all_names():
-        fault = CATALOGUE.get(name) or CATALOGUE_SITE.get(name) or CATALOGUE_AC[name]
+        found = [table[name] for table in (CATALOGUE, CATALOGUE_SITE, CATALOGUE_AC) if name in table]
+        fault = found[0]
         out.append(
             {
                 "name": fault.name,
                 "code": fault.code.value if fault.code else None,
+                "codes": list(dict.fromkeys(row.code.value for row in found if row.code)),
                 "fault": fault.code.name if fault.code else None,
                 "kinds": list(kinds_of(name)),
                 "scope": fault.scope,

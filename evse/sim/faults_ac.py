@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from evse.domain.ac import PpState
 from evse.domain.base import ConfigError
 from evse.domain.faults import FaultCode
@@ -154,6 +156,36 @@ def _meter(fault: str, what: str) -> Apply:
     return apply
 
 
+def _meter_line(station: SimStation, args: FaultArgs, on: bool) -> str:
+    """Pull the adapter of the line of a meter; everything else on that line is gone with it."""
+    chosen = [point.evse_id for point in _points(station, args) if point.evse_id in station.ac_meters]
+    sections = [evse.meter for evse in station.config.evse if evse.id in chosen and evse.meter is not None]
+    if not sections:
+        raise ConfigError([f"connector = {args.connector}: has no meter in the configuration"])
+    lines = station.lines()
+    names = sorted({section.port for section in sections})
+    for name in names:
+        lines[name].unplug() if on else lines[name].replug()
+    return f"{', '.join(names)}: {'unplugged' if on else 'plugged in again'}"
+
+
+OUT_OF_BALANCE_PERMILLE: Final = 1_080
+"""Above the permitted difference by more than a meter's tolerance, below the 110 % of the over-current watch."""
+
+
+def _unbalanced(station: SimStation, args: FaultArgs, on: bool) -> str:
+    """A vehicle on one phase that takes a little more than the suppression of unbalanced load lets it."""
+    points = _points(station, args)
+    able = [p for p in points if p.spec.out_of_balance_ma >= 0 and p.spec.phases == 3]
+    if not able:
+        raise ConfigError([f"connector = {p.evse_id}: has no limit of unbalanced load (ac.out_of_balance_a)" for p in points])
+    for point in able:
+        one = msgspec.structs.replace(args, connector=point.evse_id)
+        manners("one_phase", "")(station, one, on)
+        manners("over_permille", "", OUT_OF_BALANCE_PERMILLE, 0)(station, one, on)
+    return f"{where(able)}: vehicle loads one phase alone" + ("" if on else " ended")
+
+
 def _recloser(act: Callable[[SimRecloser, bool], None], what: str) -> Apply:
     def apply(station: SimStation, args: FaultArgs, on: bool) -> str:
         chosen = [point for point in _points(station, args) if point.evse_id in station.reclosers]
@@ -235,6 +267,8 @@ _ROWS: Final = (
     ("diode", C.PILOT_DIODE, "The vehicle has no diode", manners("no_diode", "vehicle without diode"), "", 0),
     ("over_current", C.OVER_CURRENT, "The vehicle takes more than it is offered",
      manners("over_permille", "vehicle takes too much", 1_250, 0), "permille", 1_250),
+    ("out_of_balance", C.OUT_OF_BALANCE, "The vehicle loads one phase alone, more than the supply may be unbalanced",
+     _unbalanced, "permille", OUT_OF_BALANCE_PERMILLE),
     ("car_ignores_pwm", C.VEHICLE_IGNORES_PWM, "The vehicle goes on whatever the duty says",
      manners("ignore_pwm", "vehicle ignores the PWM"), "", 0),
     ("car_leaves_c", None, "The vehicle opens S2 under load", manners("drop_c_after_s", "leaves C under load", 1, 0),
@@ -247,6 +281,10 @@ _ROWS: Final = (
     ("meter_crc", C.METER_COMMUNICATION, "Every answer of the meter has a broken CRC", _meter("crc", "broken CRC"), "", 0),
     ("meter_internal", C.METER_INTERNAL, "The meter answers every request with an exception",
      _meter("exception", "answers with an exception"), "", 0),
+    ("meter_line_idle", C.METER_IDLE_ERROR, "The adapter of the meter's line is pulled out while nobody charges",
+     _meter_line, "", 0),
+    ("meter_line", C.METER_ACTIVE_ERROR, "The adapter of the meter's line is pulled out during a session",
+     _meter_line, "", 0),
     ("breaker_trip", None, "The residual current breaker before the connector trips; cleared: closed by hand",
      _recloser(_trip, "tripped"), "", 0),
     ("recloser_lost", C.RCD_RECLOSER_FAILURE, "The recloser does not answer",

@@ -44,7 +44,16 @@ def _reader_lost(station: SimStation, args: FaultArgs, on: bool) -> str:
     return f"reader {', '.join(reader.name for reader in sections)}: {'unplugged' if on else 'plugged in again'}"
 
 
+def _io_lost(station: SimStation, args: FaultArgs, on: bool) -> str:
+    del args
+    if station.io is None:
+        raise ConfigError(["io_lost: the controller has no simulated inputs and outputs ([io] with a root of its own)"])
+    station.io.unplug() if on else station.io.replug()
+    return f"inputs and outputs of the controller: module {'pulled out' if on else 'in its place again'}"
+
+
 _ROWS: Final = (
+    ("io_lost", FaultCode.IO_LOST, "The module with inputs and outputs of the controller is pulled out", _io_lost, "", 0),
     ("reader_lost", FaultCode.READER_FAILURE, "A card reader is unplugged (those of a connector, or all)",
      _reader_lost, "", 0),
     ("mains_phase_lost", None, "A grid phase has no voltage", _phase_lost, "phase", 3),

@@ -70,7 +70,7 @@ def fault_table() -> str:
     """Return the catalogue of faults as aligned text."""
     lines = [("FAULT", "CODE", "KINDS", "SCOPE", "DESCRIPTION")]
     lines += [
-        (row["name"], row["code"] or "-", ",".join(row["kinds"]), row["scope"], row["description"]) for row in rows()
+        (row["name"], ",".join(row["codes"]) or "-", ",".join(row["kinds"]), row["scope"], row["description"]) for row in rows()
     ]
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     return "\n".join("  ".join([*(line[n].ljust(widths[n]) for n in range(4)), line[4]]) for line in lines)

@@ -5,12 +5,14 @@ A file is JSON: ``{"name", "description", "steps": [...]}``. The steps run one a
 * ``{"at_s": 1.5, "cmd": "plug_in", ...}``: a command of `evse.sim.control` at a time after the start (at once when that
   is past), or ``{"after_s": 2, "cmd": ...}``: so long after the step before;
 * ``{"wait": {...}, "timeout_s": 20}``: go on when a condition on the world's status holds, fail when it never does;
+* ``{"lanes": [[...], [...]]}``: lists of steps that run side by side, each in its own order; the step ends with the last.
+  Steps of lanes have no ``at_s`` and no lanes of their own. The first lane that fails ends the others;
 * ``{"cmd": "api", "operation": "planner.set", "request": {...}}`` and ``{"wait": {"operation": ..., "path": ...}}``:
   for runners that have the product's API at hand. Without it these steps are skipped and reported as skipped.
 
 A condition names a value by ``path`` and compares it with ``is``, ``not``, ``min``, ``max`` or ``exists``; several of
 them, or several conditions in a list, must all hold. A path has names and list indices joined by dots; ``key=value``
-picks the first member of a list (``/`` goes deeper in the key): ``connectors.connector=1.step``,
+picks the first member of a list (``/`` goes deeper in the key, a comma joins several that must all fit): ``connectors.connector=1.step``,
 ``items.record/code=F1.record.present``; ``count`` is the length of a list. ``allow_error`` keeps a refused command from
 ending the run; ``label`` is repeated in the report.
 """
@@ -35,6 +37,7 @@ STEPS_MAX: Final = 2_000
 POLL_S: Final = 0.05
 TIMEOUT_S: Final = 30.0
 TIMEOUT_MAX_S: Final = 3_600.0
+LANE_KEYS: Final = ("lanes", "label")
 OPERATORS: Final = ("is", "not", "min", "max", "exists")
 
 Api = Callable[[str, dict[str, Any]], Awaitable[Any]]
@@ -86,6 +89,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = TIMEOUT_S
     label: str = ""
     allow_error: bool = False
+    lanes: tuple[tuple[Step, ...], ...] = ()
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +124,8 @@ def lookup(document: Any, path: str) -> tuple[bool, Any]:
             value = value[part]
         elif isinstance(value, list | tuple):
             if "=" in part:
-                key, _, wanted = part.partition("=")
-                members = [item for item in value if str(lookup(item, key.replace("/", "."))[1]) == wanted]
+                pairs = [pair.partition("=") for pair in part.split(",")]
+                members = [item for item in value if all(_fits(item, key, wanted) for key, _, wanted in pairs)]
                 if not members:
                     return False, None
                 value = members[0]
@@ -134,6 +138,30 @@ def lookup(document: Any, path: str) -> tuple[bool, Any]:
         else:
             return False, None
     return True, value
+
+
+def _fits(item: Any, key: str, wanted: str) -> bool:
+    return str(lookup(item, key.replace("/", "."))[1]) == wanted
+
+
+def _lanes(obj: dict[str, Any], where: str, problems: list[str]) -> tuple[tuple[Step, ...], ...]:
+    """Return the steps of each lane; their numbers are places, 1 based, within the lane."""
+    lanes = obj["lanes"]
+    if not isinstance(lanes, list) or not lanes or not all(isinstance(lane, list) for lane in lanes):
+        problems.append(f"{where}: lanes: accepted: a list of lists of steps")
+        return ()
+    problems += [f"{where}: {key}: a step has lanes or does something, not both" for key in obj if key not in LANE_KEYS]
+    result = []
+    for number, lane in enumerate(lanes, 1):
+        steps = []
+        for place, child in enumerate(lane, 1):
+            here = f"{where}, lane {number}, step {place}"
+            if isinstance(child, dict) and {"at_s", "lanes"} & child.keys():
+                problems.append(f"{here}: at_s, lanes: not accepted within a lane")
+                continue
+            steps.append(_step(place, child, problems, here))
+        result.append(tuple(step for step in steps if step is not None))
+    return tuple(result)
 
 
 def _condition(obj: Any, where: str, problems: list[str]) -> Condition | None:
@@ -152,11 +180,13 @@ def _condition(obj: Any, where: str, problems: list[str]) -> Condition | None:
     return Condition(path=obj["path"], tests=tests, operation=obj.get("operation", ""), request=obj.get("request", {}))
 
 
-def _step(number: int, obj: Any, problems: list[str]) -> Step | None:
-    where = f"step {number}"
+def _step(number: int, obj: Any, problems: list[str], where: str = "") -> Step | None:
+    where = where or f"step {number}"
     if not isinstance(obj, dict):
         problems.append(f"{where}: an object is expected")
         return None
+    if "lanes" in obj:
+        return Step(number=number, lanes=_lanes(obj, where, problems), label=str(obj.get("label", "")))
     known = {"at_s", "after_s", "wait", "timeout_s", "label", "allow_error"}
     extra = {key: value for key, value in obj.items() if key not in known}
     numbers = {key: obj[key] for key in ("at_s", "after_s", "timeout_s") if key in obj}
@@ -194,8 +224,9 @@ def parse_scenario(text: str, where: str) -> Scenario:
         raise ConfigError([f"{where}: accepted: an object with name, description and steps (a list)"])
     problems = [f"{key}: unknown key; accepted: name, description, steps" for key in document if key not in
                 ("name", "description", "steps")]  # fmt: skip
-    if len(document["steps"]) > STEPS_MAX:
-        problems.append(f"steps: {len(document['steps'])}; at most {STEPS_MAX}")
+    count = _count(document["steps"])
+    if count > STEPS_MAX:
+        problems.append(f"steps: {count}; at most {STEPS_MAX}")
     steps = [_step(number, obj, problems) for number, obj in enumerate(document["steps"][:STEPS_MAX], 1)]
     if problems:
         raise ConfigError([f"{where}: {problem}" for problem in problems])
@@ -204,6 +235,12 @@ def parse_scenario(text: str, where: str) -> Scenario:
         description=str(document.get("description", "")),
         steps=tuple(step for step in steps if step is not None),
     )
+
+
+def _count(steps: list[Any]) -> int:
+    """Number of steps, those of lanes included."""
+    lanes = [step["lanes"] for step in steps if isinstance(step, dict) and isinstance(step.get("lanes"), list)]
+    return len(steps) + sum(len(lane) for found in lanes for lane in found if isinstance(lane, list))
 
 
 def load_scenario(name: str) -> Scenario:
@@ -250,7 +287,14 @@ class Runner:
     async def run(self) -> bool:
         """Run all steps; the first that fails ends the run."""
         self._start = self._clock.now()
-        for step in self.scenario.steps:
+        return await self._run(self.scenario.steps)
+
+    async def _run(self, steps: tuple[Step, ...]) -> bool:
+        for step in steps:
+            if step.lanes:
+                if not await self._side_by_side(step.lanes):
+                    return False
+                continue
             pause = step.after_s if step.at_s is None else step.at_s - self.time_s()
             if pause > 0:
                 await asyncio.sleep(pause)
@@ -262,6 +306,19 @@ class Runner:
             if not result.ok:
                 return False
         return True
+
+    async def _side_by_side(self, lanes: tuple[tuple[Step, ...], ...]) -> bool:
+        """Run the lanes at once; True when all did what they should."""
+        tasks = [asyncio.create_task(self._run(lane)) for lane in lanes]
+        try:
+            for done in asyncio.as_completed(tasks):
+                if not await done:
+                    return False
+            return True
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _result(self, step: Step, what: str, began: float, error: str = "", **more: Any) -> StepResult:
         return StepResult(

@@ -42,6 +42,7 @@ from evse.sim.hw.rfid_line import SimLine
 from evse.sim.hw.rfid_pn532 import SimPn532
 from evse.sim.hw.rfid_sl032 import SimSl032
 from evse.sim.hw.rfid_twn4 import SimTwn4
+from evse.sim.hw.sysfs_io import SimIo
 from evse.sim.openers import CanPort, Port, SimOpeners, Tasks
 from evse.sim.world import ConnectorWorld, World
 from evse.sim.world_ac import AcConnectorWorld, Mains
@@ -88,6 +89,7 @@ class SimStation:
         self.ac_meters: dict[int, SimModbusMeter] = {}
         self.reclosers: dict[int, SimRecloser] = {}
         self.site_meter: SimModbusMeter | None = None
+        self.io = SimIo.of(config.io)
         self.manners: dict[int, dict[str, Any]] = {evse.id: {} for evse in config.evse}
         self.active_faults: dict[str, dict[str, Any]] = {}
         self.happened: deque[dict[str, Any]] = deque(maxlen=HAPPENED_MAX)

@@ -190,6 +190,7 @@ class Plant:
         self.owners: dict[int, int | None] = {g.group_id: g.home_evse for g in self.spec.groups}
         self.limits: tuple[PowerLimit, ...] = ()
         self.storage_ok = True
+        self.list_conflict = False
         self.loop_fault = ""
         self.answer_stored = True
         self.site_dead = False
@@ -293,6 +294,7 @@ class Plant:
             plan=plan,
             commands=commands,
             storage_ok=self.storage_ok,
+            list_conflict=self.list_conflict,
             loop_fault=self.loop_fault,
         )
 

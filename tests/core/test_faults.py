@@ -359,3 +359,15 @@ def test_a_failed_match_is_tried_again_and_then_named_without_waiting_for_the_wh
     began = p.now
     p.until(lambda p: "F16" in p.codes(), 4000)
     assert (p.now - began) / 1e9 < 20
+
+
+def test_a_local_list_that_contradicts_the_back_end_is_a_warning_of_the_station_until_it_is_right() -> None:
+    """Charge Control C, 3.3.4.33: connector 0; running sessions are not affected."""
+    p = Plant()
+    p.charge()
+    p.list_conflict = True
+    p.run(1)
+    assert {r.code for r in p.state.faults} == {FaultCode.LOCAL_LIST_CONFLICT} and p.board().contactor_lease
+    p.list_conflict = False
+    p.run(1)
+    assert not p.state.faults and p.board().contactor_lease

@@ -48,6 +48,7 @@ current_max_a = 32
 grid_a = 32
 rotary_switch = true
 phase_rotation = "STR"
+out_of_balance_a = 20
 inputs = 3
 outputs = 2
 key_switch_input = 1

@@ -134,3 +134,46 @@ def test_api_steps_are_skipped_or_called() -> None:
     good, runner, _ = run(steps, {}, api)
     assert good and not any(result.skipped for result in runner.results)
     assert runner.results[0].value == {"limit_w": 5}
+
+
+def test_lanes_run_side_by_side_and_each_in_its_own_order() -> None:
+    """The step ends with the slowest lane; what comes after waits for it."""
+    lane = [{"after_s": 3.0, "cmd": "status", "label": "slow"}]
+    other = [{"after_s": 1.0, "cmd": "status", "label": "a"}, {"after_s": 1.0, "cmd": "status", "label": "b"}]
+    good, runner, _ = run([{"lanes": [lane, other], "label": "both"}, {"cmd": "status", "label": "after"}], {})
+    assert good and [r.label for r in runner.results] == ["a", "b", "slow", "after"]
+    assert [round(r.time_s) for r in runner.results] == [1, 2, 3, 3]
+
+
+def test_the_first_lane_that_fails_ends_the_others() -> None:
+    never = [{"wait": {"path": "n", "min": 1_000}, "timeout_s": 2, "label": "never"}]
+    long = [{"after_s": 60.0, "cmd": "status", "label": "long"}]
+    good, runner, _ = run([{"lanes": [long, never]}, {"cmd": "status", "label": "after"}], {})
+    assert not good and [r.label for r in runner.results] == ["never"] and runner.time_s() < 5
+
+
+def test_mistakes_in_lanes_are_named_with_lane_and_step() -> None:
+    steps = [
+        {"lanes": [[{"cmd": "status"}, {"cmd": "plug_im"}], [{"at_s": 1, "cmd": "status"}, {"lanes": []}]]},
+        {"lanes": []},
+        {"lanes": [[]], "cmd": "status"},
+        {"lanes": [[{"cmd": "status"}] * 2_000]},
+    ]
+    with pytest.raises(ConfigError) as caught:
+        parse_scenario(json.dumps({"steps": steps}), "f.json")
+    text = str(caught.value)
+    for part in (
+        'step 1, lane 1, step 2: cmd = "plug_im"',
+        "step 1, lane 2, step 1: at_s, lanes: not accepted within a lane",
+        "step 1, lane 2, step 2: at_s, lanes: not accepted within a lane",
+        "step 2: lanes: accepted: a list of lists of steps",
+        "step 3: cmd: a step has lanes or does something, not both",
+        "steps: 2008; at most 2000",
+    ):
+        assert part in text, part
+
+
+def test_a_filter_may_have_several_keys() -> None:
+    document = {"items": [{"record": {"code": "F25", "evse_id": 1}, "n": 1}, {"record": {"code": "F25", "evse_id": 2}, "n": 2}]}
+    assert lookup(document, "items.record/code=F25,record/evse_id=2.n") == (True, 2)
+    assert lookup(document, "items.record/code=F25,record/evse_id=3") == (False, None)

@@ -135,9 +135,9 @@ def test_meter_values_of_a_session_are_those_of_the_meter_by_phase(tmp_path: Pat
 def test_keys_of_an_ac_station(tmp_path: Path) -> None:
     async def scenario(lab: Lab) -> None:
         rows = {row["key"]: row for row in (await ask(lab, "GetConfiguration"))["configurationKey"]}
-        assert rows["ConnectorPhaseRotation"]["value"] == "1.RST,2.STR"
-        assert await set_key(lab, "ConnectorPhaseRotation", "1.RST, 2.STR") == "Accepted"
-        assert await set_key(lab, "ConnectorPhaseRotation", "1.RST,2.RST") == "Rejected"
+        assert rows["ConnectorPhaseRotation"]["value"] == "1.RST,2.STR,3.RST"
+        assert await set_key(lab, "ConnectorPhaseRotation", "1.RST, 2.STR, 3.RST") == "Accepted"
+        assert await set_key(lab, "ConnectorPhaseRotation", "1.RST,2.RST,3.RST") == "Rejected"
         assert await set_key(lab, "StopTransactionOnEVSideDisconnect", "true") == "Accepted"
         assert await set_key(lab, "StopTransactionOnEVSideDisconnect", "false") == "Rejected"
         assert rows["UnlockConnectorOnEVSideDisconnect"]["value"] == "true"
@@ -384,9 +384,9 @@ def test_the_recloser_answers_by_data_transfer(tmp_path: Path) -> None:
         assert await transfer(lab, change, "1,close") == ("Accepted", "close")
         assert await transfer(lab, get, "2") == ("Rejected", "notPresent")
         assert await transfer(lab, change, "2, open") == ("Rejected", "notPresent")
-        for data in ("", "0", "3", "-1", "1.0", "²", "1, open", "one", "9" * 400):
+        for data in ("", "0", "4", "-1", "1.0", "²", "1, open", "one", "9" * 400):
             assert await transfer(lab, get, data) == ("Rejected", "invalidRequestData"), data
-        for data in ("", "1", "1, closed", "1, OPEN", "1 open", "1, open, now", "3, open", ", open"):
+        for data in ("", "1", "1, closed", "1, OPEN", "1 open", "1, open, now", "4, open", ", open"):
             assert await transfer(lab, change, data) == ("Rejected", "invalidRequestData"), data
         assert await transfer(lab, "somethingElse", "1") == ("UnknownMessageId", None)
         await lab.do(cmd="fault", action="raise", fault="recloser_jam", connector=1)
@@ -432,7 +432,7 @@ def test_composite_schedules_are_what_each_phase_is_offered_and_the_site_has_no_
         found = await ask(lab, "GetCompositeSchedule", connectorId=1, duration=120, chargingRateUnit="W")
         assert [row["limit"] for row in found["chargingSchedule"]["chargingSchedulePeriod"]] == [7_107.0]
         found = await ask(lab, "GetCompositeSchedule", connectorId=0, duration=0, chargingRateUnit="W")
-        assert found["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 44_160.0}]
+        assert found["chargingSchedule"]["chargingSchedulePeriod"] == [{"startPeriod": 0, "limit": 66_240.0}]
 
     config = ac_station(tmp_path)
     run_lab(tmp_path, scenario, config=replace(config, site=replace(config.site, limit_w=0)))

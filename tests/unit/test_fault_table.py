@@ -196,3 +196,16 @@ def test_man_page_and_document_have_every_fault() -> None:
         assert f".B {spec.code.value} {spec.name}\n" in man and f"\n## {spec.code.value} {spec.name}\n" in page
     for name in PERSISTENCE_CODES:
         assert f".B {name}\n" in man and f"\n### {name}\n" in page
+
+
+def test_every_fault_has_simulated_hardware_behind_it_or_says_what_else() -> None:
+    from evse.sim.fault_catalogue import rows
+    from evsectl.fault_docs import NOT_SIMULATED
+
+    simulated = {FaultCode(code) for row in rows() for code in row["codes"]}
+    assert simulated | set(NOT_SIMULATED) == set(FaultCode)
+    assert not simulated & set(NOT_SIMULATED)
+    for kind, other in (("ac", FaultKinds.DC), ("dc", FaultKinds.AC)):
+        for row in rows():
+            if row["kinds"] == [kind]:
+                assert FAULTS[FaultCode(row["code"])].kinds is not other if row["code"] else True, row
