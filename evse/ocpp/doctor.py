@@ -334,12 +334,12 @@ class _Examination:
                 self._writer.write(data)
         await self._writer.drain()
         data = await self._reader.read(65_536)
-        if not data and protocol.state is State.CONNECTING:
-            raise EOFError("connection closed")
         if data:
             protocol.receive_data(data)
-        else:
-            protocol.receive_eof()
+            return
+        protocol.receive_eof()
+        if protocol.handshake_exc is not None and isinstance(protocol.handshake_exc.__cause__, EOFError):
+            raise EOFError("connection closed")
 
     def _cut(self, error: Exception, began: float) -> Stop:
         """No byte of an answer. With TLS 1.3 a peer refuses our certificate, or its absence, only after the handshake."""
