@@ -10,7 +10,7 @@ from evse.ocpp import v16
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.keys import Keys
 from evse.ocpp.messages import CallError
-from evse.ocpp.ports import DialTarget, Identity
+from evse.ocpp.ports import ACTIVE, DialTarget, Identity
 from evse.ocpp.time_source import TimeSource
 from evse.ocpp.waiting import wait_for
 from evse.transports.base import WsClosed
@@ -64,10 +64,11 @@ class Registration:
         """Say hello on a new link; returns when the station is registered over it.
 
         A station that has not booted sends a Heartbeat, and BootNotification if that is answered with an error, if
-        ``bootNotificationOnReconnect`` asks for it, or if it has not been registered at this target yet.
+        ``bootNotificationOnReconnect`` asks for it, or if this target is another one or only tried out.
         """
         self.booted = False
-        if self.status == ACCEPTED and (target.url != self._at or self._keys.flag("bootNotificationOnReconnect")):
+        new = target.url != self._at or target.name != ACTIVE
+        if self.status == ACCEPTED and (new or self._keys.flag("bootNotificationOnReconnect")):
             self.status = ""
         if self.status == ACCEPTED:
             try:

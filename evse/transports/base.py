@@ -132,7 +132,8 @@ class DialError(DeviceError):
 class DialOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach a WebSocket server beyond its URL.
 
-    ``tls``: context for wss://, None = the system's trust store. ``proxy``: URL of an HTTP (CONNECT) or SOCKS proxy,
+    ``tls``: context for wss://, None = the system's trust store; one with an attribute ``failure`` that is not None after a
+    failed handshake (``step`` and ``text``) is believed. ``proxy``: URL of an HTTP (CONNECT) or SOCKS proxy,
     "" = none. ``interface``: network interface or own address to go out by, "" = as the routes say.
     ``tcp_user_timeout_s``: the connection ends when sent bytes stay unacknowledged that long; 0 = the system's time.
     """

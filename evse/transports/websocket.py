@@ -158,6 +158,9 @@ async def open_websocket(
     except TimeoutError as error:
         raise DialError(DialStep.TIMEOUT, f"{url}: no answer within {timeout_s:g} s ({step})") from error
     except (OSError, WebSocketException, ValueError, EOFError) as error:
+        told = getattr(options.tls, "failure", None)  # a context may know more than the error that comes out here
+        if told is not None:
+            raise DialError(told.step, f"{url}: {told.text}") from error
         raise explain(url, error) from error
     if subprotocols and connection.subprotocol is None:
         await connection.close(1002, "no subprotocol")

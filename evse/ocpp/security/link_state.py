@@ -86,7 +86,8 @@ def registered(state: LinkState, which: str, limit: int, wall: WallNs) -> LinkSt
         done = msgspec.structs.replace(state, active=staged, key_since=key_since, proven=True)
         return _unstaged(done, None)
     if state.tries < limit or state.active_tries:
-        return msgspec.structs.replace(state, turn=STAGED, active_tries=0, tries=0 if state.active_tries else state.tries)
+        tries = 0 if state.active_tries else state.tries
+        return msgspec.structs.replace(state, turn=STAGED, active_tries=0, tries=tries, proven=True)
     text = GivenUp(url=staged.url, profile=staged.profile, changed=changed(state), error=state.last_error, at=wall)
     return _unstaged(msgspec.structs.replace(state, proven=True), text)
 
