@@ -134,6 +134,7 @@ WAITS: Final[dict[str, str]] = {
     "the stored start": "wait.moment",
     "the energy meter": "wait.moment",
     "the database": "wait.moment",
+    "the time of day": "wait.moment",
     "the board": "wait.moment",
     "the door": "wait.moment",
     "the emergency stop": "wait.moment",

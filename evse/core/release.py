@@ -41,6 +41,7 @@ RESERVED = "the EVSE is reserved for another card"
 
 FORBIDDEN = "an event action forbids charging"
 NO_STOP = "the card that started does not stop this session (same_card_stops)"
+NO_GROUP = "the card belongs to no group that charges here"
 PLUG_FIRST = "plug the vehicle in first; here a card counts only with a vehicle (rfid_needs_vehicle)"
 
 FREE_STAGES = frozenset({Stage.PLUGGED, Stage.FINISHED})
@@ -110,13 +111,15 @@ def token_presented(t: Tick, c: TokenPresented) -> None:
     for conn in own:
         if conn.ac.same_token_stops:
             t.event("token.presented", conn.spec.evse_id, reader=reader, id_token=token, purpose="stop")
-            conn.stop_wanted = StopReason.LOCAL
+            conn.stop_wanted, conn.w.stop_token = StopReason.LOCAL, token
             return
     for conn in served:
         if conn.w.auth in (AuthState.WAITING, AuthState.GRANTED) and conn.w.auth_token == token and not conn.w.tx_open:
             refuse(t, conn.spec.evse_id, "token", c.seq, "this card is already being asked about or has permission")
             return
     chosen, group, why = _choose(t, served, token)
+    if chosen is None and not own and _ask_group(t, served, token, reader):
+        return
     if chosen is None:
         first = own[0] if own else served[0]
         refuse(t, first.spec.evse_id, "token", c.seq, NO_STOP if own else why)
@@ -126,6 +129,34 @@ def token_presented(t: Tick, c: TokenPresented) -> None:
     w.auth_deadline, w.auth_evses = t.now + AUTH_ANSWER_LIMIT, group
     t.event("token.presented", chosen.spec.evse_id, reader=reader, id_token=token, purpose="start")
     t.effects.append(RequestAuthorization(evse_id=chosen.spec.evse_id, id_token=token))
+
+
+def _ask_group(t: Tick, served: list[Conn], token: str, reader: str) -> bool:
+    """Ask about a card that may end a session of its group (OCPP parentIdTag); False = no session has a group."""
+    running = [x for x in served if x.w.tx_open and x.w.id_parent and x.ac.same_token_stops]
+    if not running:
+        return False
+    if all(x.w.asked_token != token for x in running):
+        for conn in running:
+            conn.w.asked_token, conn.w.asked_deadline = token, t.now + AUTH_ANSWER_LIMIT
+        evse_id = running[0].spec.evse_id
+        t.event("token.presented", evse_id, reader=reader, id_token=token, purpose="stop")
+        t.effects.append(RequestAuthorization(evse_id=evse_id, id_token=token))
+    return True
+
+
+def _group_answer(t: Tick, c: AuthorizeResult) -> None:
+    """End the session of the group that a card belongs to; the one that began first if there are several."""
+    token = c.id_token[:TOKEN_MAX]
+    asked = [conn for conn in t.conns if conn.w.asked_token == token]
+    for conn in asked:
+        conn.w.asked_token = ""
+    group = [x for x in asked if x.w.tx_open and c.parent_id and x.w.id_parent.upper() == c.parent_id.upper()]
+    if c.accepted and group:
+        conn = min(group, key=lambda x: x.w.started_at or 0)
+        conn.stop_wanted, conn.w.stop_token = StopReason.LOCAL, token
+    else:
+        refuse(t, c.evse_id, "token", c.seq, NO_GROUP if c.accepted else c.reason[:TEXT_MAX] or "not accepted")
 
 
 def _choose(t: Tick, served: list[Conn], token: str) -> tuple[Conn | None, tuple[int, ...], str]:
@@ -170,6 +201,9 @@ def _reserved_for_other(conn: Conn, token: str, parent: str = "") -> bool:
 def authorize_result(t: Tick, c: AuthorizeResult) -> None:
     """The answer to `RequestAuthorization`; a late or foreign answer is refused."""
     conn = t.by_id.get(c.evse_id)
+    if conn is not None and conn.w.asked_token and conn.w.asked_token == c.id_token[:TOKEN_MAX]:
+        _group_answer(t, c)
+        return
     if conn is None or conn.w.auth is not AuthState.WAITING or conn.w.auth_token != c.id_token[:TOKEN_MAX]:
         refuse(t, c.evse_id, "authorize_result", c.seq, "nobody waits for this answer (any more)")
     elif c.accepted and may_give(conn, conn.w.auth_source):
@@ -177,7 +211,7 @@ def authorize_result(t: Tick, c: AuthorizeResult) -> None:
     elif c.accepted and _reserved_for_other(conn, conn.w.auth_token, c.parent_id):
         deny(t, conn, RESERVED)
     elif c.accepted:
-        grant(t, conn, conn.w.auth_token, conn.w.auth_source)
+        grant(t, conn, conn.w.auth_token, conn.w.auth_source, c.parent_id)
     else:
         deny(t, conn, c.reason[:TEXT_MAX] or "not accepted")
 
@@ -207,7 +241,7 @@ def start_session(t: Tick, c: StartSession) -> None:
         refuse(t, c.evse_id, "start", c.seq, why)
         return
     conn.w.auth_evses = ()
-    grant(t, conn, token, c.source)
+    grant(t, conn, token, c.source, c.parent_id)
 
 
 def stop_session(t: Tick, c: StopSession) -> None:
@@ -247,6 +281,7 @@ def transaction_numbered(t: Tick, c: TransactionNumbered) -> None:
         )
         return
     conn.w.transaction_id = c.transaction_id
+    conn.w.id_parent = c.parent_id[:TOKEN_MAX] or conn.w.id_parent
     t.event(
         "transaction.numbered",
         c.evse_id,
@@ -259,9 +294,10 @@ def transaction_numbered(t: Tick, c: TransactionNumbered) -> None:
         conn.stop_wanted = StopReason.DE_AUTHORIZED
 
 
-def grant(t: Tick, conn: Conn, token: str, source: AuthSource) -> None:
-    """Give permission; without a vehicle it ends after the connection timeout."""
+def grant(t: Tick, conn: Conn, token: str, source: AuthSource, parent: str = "") -> None:
+    """Give permission; without a vehicle it ends after the connection timeout. ``parent`` = group of the card."""
     w = conn.w
+    w.auth_parent = parent[:TOKEN_MAX]
     w.auth, w.auth_token, w.auth_source, w.auth_reason = AuthState.GRANTED, token, source, ""
     w.auth_deadline = t.now + s(t.spec.connection_timeout_s)
     t.event("session.authorised", conn.spec.evse_id, id_token=token, source=source.value)
@@ -278,7 +314,7 @@ def forget(conn: Conn) -> None:
     """No permission."""
     w = conn.w
     w.auth, w.auth_token, w.auth_source, w.auth_reason = AuthState.NONE, "", AuthSource.NONE, ""
-    w.auth_deadline, w.auth_evses = 0, ()
+    w.auth_deadline, w.auth_evses, w.auth_parent = 0, (), ""
 
 
 def expire(t: Tick, conn: Conn) -> None:
@@ -287,6 +323,8 @@ def expire(t: Tick, conn: Conn) -> None:
     if w.reserved_deadline and _over(now, w.reserved_deadline):
         w.reserved_token, w.reserved_parent, w.reserved_deadline = "", "", 0
         t.event("reservation.ended", conn.spec.evse_id, why="expired")
+    if w.asked_token and _over(now, w.asked_deadline):
+        w.asked_token = ""
     if w.auth is AuthState.NONE:
         return
     if w.auth is AuthState.WAITING and _over(now, w.auth_deadline):
@@ -312,7 +350,7 @@ def _hand_over(t: Tick, conn: Conn) -> None:
             and _free_for(other, w.auth_token)
             and not _reserved_for_other(other, w.auth_token)
         ):
-            grant(t, other, w.auth_token, w.auth_source)
+            grant(t, other, w.auth_token, w.auth_source, w.auth_parent)
             other.w.auth_evses = ()
             forget(conn)
             return

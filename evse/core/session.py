@@ -10,7 +10,7 @@ from evse.core import faults
 from evse.core.context import START_GRACE, Conn, Tick
 from evse.core.outputs import CloseTransaction, OpenTransaction, SaveSession
 from evse.core.release import forget, missing
-from evse.core.state import AuthState, session_record
+from evse.core.state import AuthState, EvseWork, Stage, session_record
 from evse.domain.session import AuthSource, StopReason
 from evse.domain.signals import HLC_STEPS, HlcStep
 from evse.units import NS_PER_MS, NS_PER_S, s
@@ -47,6 +47,7 @@ def _fresh(t: Tick, conn: Conn) -> None:
     w.meter_start_wh = w.meter_stop_wh = w.soc_start_pct = w.soc_end_pct = w.transaction_id = None
     w.power_max_w, w.id_token, w.source, w.stop_reason, w.fault = 0, "", AuthSource.NONE, None, ""
     w.tx_stored, w.settle_at, w.charging_since, w.evcc_id = False, 0, None, ""
+    w.id_parent, w.stop_token, w.asked_token = "", "", ""
 
 
 def meter(t: Tick, conn: Conn) -> None:
@@ -107,6 +108,8 @@ def obstacle(t: Tick, conn: Conn) -> str:
         return "the energy meter"
     if not t.inputs.storage_ok and not t.spec.charge_without_storage:
         return "the database"
+    if t.spec.needs_time and not t.inputs.wall_valid:
+        return "the time of day"
     if conn.b is None and t.now - t.state.started_at <= START_GRACE:
         return "the board"
     return ""
@@ -125,7 +128,7 @@ def start(t: Tick, conn: Conn, again: bool) -> None:
         w.unplugged_at = None
         faults.clear_for_retry(t, conn)
     w.tx_open, w.started_at, w.meter_start_wh = True, t.wall, w.meter_wh
-    w.id_token, w.source = w.auth_token, w.auth_source
+    w.id_token, w.source, w.id_parent = w.auth_token, w.auth_source, w.auth_parent
     if w.reserved_deadline:
         w.reserved_token, w.reserved_parent, w.reserved_deadline = "", "", 0
         t.event("reservation.ended", conn.spec.evse_id, why="used")
@@ -183,6 +186,11 @@ def unplugged(t: Tick, conn: Conn) -> None:
     w = conn.w
     w.plugged, w.unplugged_at = False, max(t.wall, w.plugged_at)
     t.event("session.unplugged", conn.spec.evse_id, session_id=w.session_id)
+
+
+def left_behind(w: EvseWork) -> bool:
+    """Return True when the vehicle of a session that is over has left, and another came before the last meter value."""
+    return w.stage is Stage.FINISHED and w.unplugged_at is not None
 
 
 def close(t: Tick, conn: Conn) -> None:

@@ -102,6 +102,9 @@ class EvseWork(msgspec.Struct):
     auth_deadline: Instant = 0
     auth_evses: tuple[int, ...] = ()  # card first at a reader of several EVSEs: whoever plugs in first takes it
     auth_reason: str = ""
+    auth_parent: str = ""  # group of the card that has permission
+    asked_token: str = ""  # another card that may belong to the group of the running transaction
+    asked_deadline: Instant = 0
     reserved_token: str = ""
     reserved_parent: str = ""
     reserved_deadline: Instant = 0
@@ -125,6 +128,8 @@ class EvseWork(msgspec.Struct):
     transaction_id: int | None = None
     stop_reason: StopReason | None = None
     fault: str = ""
+    id_parent: str = ""  # group of the card of the transaction
+    stop_token: str = ""
     tx_open: bool = False
     tx_stored: bool = False
     settle_at: Instant = 0  # energy ended at; the last meter value must be younger
@@ -224,6 +229,7 @@ def session_record(w: EvseWork) -> SessionRecord:
         transaction_id=w.transaction_id,
         stop_reason=w.stop_reason,
         fault=w.fault,
+        stop_token=w.stop_token,
     )
 
 

@@ -99,6 +99,7 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     bms_max_age_ms: int = 2_000
     board_max_age_ms: int = 300  # three heartbeats of 100 ms
     charge_without_storage: bool = False  # policy while the database refuses writes
+    needs_time: bool = False  # no transaction begins before the calendar is set
     rules: tuple[Rule, ...] = ()  # event actions, in their order
     rules_version: int = 0  # `evse.domain.rules.rules_version`
     leds: tuple[LedSpec, ...] = ()

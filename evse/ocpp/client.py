@@ -28,6 +28,7 @@ from evse.ocpp import v16
 from evse.ocpp.authorize import Authorizer
 from evse.ocpp.charging import Charging
 from evse.ocpp.dialler import PlainDialler, charge_point_url
+from evse.ocpp.doctor import LiveLink, Report, examine, no_target
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import KeyInfo, Keys
@@ -44,6 +45,7 @@ from evse.ocpp.ports import (
     Identity,
     Judge,
     SecurityNote,
+    StationKeys,
     StationPort,
     StorePort,
 )
@@ -53,7 +55,7 @@ from evse.ocpp.registration import ACCEPTED, Registration, Unregistered
 from evse.ocpp.reservations import Reservations
 from evse.ocpp.resetting import Resetter
 from evse.ocpp.status import Due, StatusBoard, connector_status, station_status
-from evse.ocpp.time_source import ClockJump, TimeSource
+from evse.ocpp.time_source import VALID_FROM, ClockJump, TimeSource
 from evse.ocpp.waiting import wait_for
 from evse.transports.base import Openers, WebSocket, WsClosed
 from evse.units import NS_PER_S, WallNs
@@ -115,8 +117,9 @@ class OcppClient:
         self._check_outbound = check_outbound
         self._security = security
         self._keys = Keys(config, 0, store, station.spec().evses)
+        self.dialler: Dialler = dialler or PlainDialler(config, identity.charge_point_id)
         self.link = Link(
-            dialler or PlainDialler(config, identity.charge_point_id), openers, clock, rng, security=security,
+            self.dialler, openers, clock, rng, security=security,
             target=DialTarget(url=charge_point_url(config.url, identity.charge_point_id)),
             make_engine=self._make_engine, talk=self._talk, ping=self._ping_times,
         )
@@ -203,6 +206,21 @@ class OcppClient:
         """End the link, or the pause before the next dial, and dial now."""
         self.link.reconnect(reason)
 
+    async def examine(self) -> Report:
+        """Try the steps of a connection in order (`evse.ocpp.doctor`); a link that stands is not touched."""
+        boot, link = v16.boot_payload(self._identity), self.link
+        if link.connected:
+            live = LiveLink(
+                since=link.since, registration=self.registration, last_boot=self._registration.last_boot,
+                offset_ms=self.time.offset_ms, heard=self.time.heard, heartbeat_s=self._keys.number("HeartbeatInterval"),
+            )
+            return await examine(link.target, self._clock, boot, live)
+        try:
+            target = await self.dialler.target()
+        except DeviceError as error:
+            return no_target(link.target.url, error)
+        return await examine(target, self._clock, boot)
+
     def messages(self, limit: int, action: str = "") -> list[LoggedMessage]:
         """Last messages both ways, newest last; ``action`` "" = all."""
         return self.log.last(limit, action)
@@ -224,9 +242,16 @@ class OcppClient:
         """Value of a whole-number key, e.g. ``ConnectionTimeOut``."""
         return self._keys.number(key)
 
-    def unlock_on_ev_disconnect(self) -> bool | None:
-        """UnlockConnectorOnEVSideDisconnect as it was set for all sockets; None = each as its configuration says."""
-        return self._keys.given_flag("UnlockConnectorOnEVSideDisconnect")
+    def station_keys(self) -> StationKeys:
+        """What the keys say about the station itself."""
+        keys = self._keys
+        return StationKeys(
+            connection_timeout_s=keys.number("ConnectionTimeOut"), light_pct=keys.number("LightIntensity"),
+            needs_time=not keys.flag("allowTxWithInvalidTime"),
+            unlock_on_ev_disconnect=keys.given_flag("UnlockConnectorOnEVSideDisconnect"),
+            same_token_stops=keys.given_flag("PresentingRFIDEndCharging"), free=keys.given_flag("FreeMode"),
+            free_token=keys.given_text("FreeModeUID"),
+        )
 
     async def authorize(self, id_token: str, evse_id: int) -> AuthResult:
         """May this token charge? The CSMS, else cache and offline policy."""
@@ -297,6 +322,8 @@ class OcppClient:
         self._readings.kick()
 
     def _time_jumped(self, jump: ClockJump) -> None:
+        if jump.first:
+            self._board.time_arrived(jump.by, VALID_FROM)
         self._readings.kick()
         self.jumped(jump)
 

@@ -248,6 +248,7 @@ def _link(config: OcppSection) -> list[KeySpec]:
 def _vendor(config: OcppSection, evses: tuple[EvseSpec, ...]) -> list[KeySpec]:
     ccc, charx = "ccc", "charx"
     stops = all(evse.ac.same_token_stops for evse in evses if evse.ac is not None)
+    has_ac = any(evse.ac is not None for evse in evses)
     free = any(evse.free_charging for evse in evses)
     token = next((evse.free_id_token for evse in evses if evse.free_id_token), "")
     return [
@@ -267,8 +268,8 @@ def _vendor(config: OcppSection, evses: tuple[EvseSpec, ...]) -> list[KeySpec]:
                 help="Most current of all vehicles together, of each phase; 0 = no limit by this key"),
         KeySpec(key="MaxCurrent", kind="int", default="0", high=1_000, unit="A", profile=charx,
                 help="Most current of each vehicle, of each phase; 0 = no limit by this key"),
-        KeySpec(key="PresentingRFIDEndCharging", kind="bool", default=bool_text(stops), profile=charx,
-                help="The card that started ends the session"),
+        KeySpec(key="PresentingRFIDEndCharging", kind="bool" if has_ac else "choice", choices=("true",), profile=charx,
+                default=bool_text(stops), help="The card that started ends the session"),
     ]
 
 

@@ -117,6 +117,10 @@ class Keys:
         """Value of a bool key that the CSMS or an operator has set, now or before a restart; None = nobody has."""
         return self.flag(key) if key in self._given else None
 
+    def given_text(self, key: str) -> str | None:
+        """Value of a text key that the CSMS or an operator has set; None = nobody has."""
+        return self.text(key) if key in self._given else None
+
     def measurands(self, key: str) -> tuple[str, ...]:
         """Value of a list of measurands."""
         return tuple(name for name in self._values[key].split(",") if name)

@@ -39,6 +39,18 @@ class AuthResult(msgspec.Struct, frozen=True, kw_only=True):
     decided: bool = True
 
 
+class StationKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """What configuration keys say about the station itself. None = as its configuration says."""
+
+    connection_timeout_s: int
+    light_pct: int
+    needs_time: bool  # no transaction before the calendar is set
+    unlock_on_ev_disconnect: bool | None = None
+    same_token_stops: bool | None = None
+    free: bool | None = None
+    free_token: str | None = None
+
+
 Judge = Callable[[str, int], Awaitable[AuthResult]]
 """(token, EVSE or 0) to whether it may charge."""
 
@@ -124,8 +136,10 @@ class StationPort(Protocol):
         """End transactions and restart; called after the answer is on its way."""
         ...
 
-    def transaction_numbered(self, evse_id: int, session_id: str, transaction_id: int, accepted: bool) -> None:
-        """The CSMS gave a transaction its number; ``accepted`` False = the token may not charge."""
+    def transaction_numbered(
+        self, evse_id: int, session_id: str, transaction_id: int, accepted: bool, parent: str = ""
+    ) -> None:
+        """The CSMS gave a transaction its number; ``accepted`` False = the token may not charge; ``parent`` = its group."""
         ...
 
     def ratings(self) -> Mapping[int, int]:

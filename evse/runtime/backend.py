@@ -160,11 +160,14 @@ class BackendPort:
         self._station.reset_requested = "hard" if hard else "soft"
         return True
 
-    def transaction_numbered(self, evse_id: int, session_id: str, transaction_id: int, accepted: bool) -> None:
+    def transaction_numbered(
+        self, evse_id: int, session_id: str, transaction_id: int, accepted: bool, parent: str = ""
+    ) -> None:
         """The CSMS gave a transaction its number."""
         self._station.loop.submit(
             lambda seq: TransactionNumbered(
-                seq=seq, evse_id=evse_id, session_id=session_id, transaction_id=transaction_id, accepted=accepted
+                seq=seq, evse_id=evse_id, session_id=session_id, transaction_id=transaction_id, accepted=accepted,
+                parent_id=parent,
             )
         )
 

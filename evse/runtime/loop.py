@@ -129,30 +129,6 @@ class ControlLoop:
             self.spec = spec
             self._recorder.change_spec(spec)
 
-    def set_connection_timeout(self, seconds: int) -> None:
-        """Put OCPP ConnectionTimeOut in force from the next tick on."""
-        if seconds != self.spec.connection_timeout_s:
-            self.change_spec(msgspec.structs.replace(self.spec, connection_timeout_s=seconds))
-
-    def set_light(self, pct: int) -> None:
-        """Put OCPP LightIntensity, the brightness of all lamps in %, in force from the next tick on."""
-        if pct != self.spec.light_pct:
-            self.change_spec(msgspec.structs.replace(self.spec, light_pct=pct))
-
-    def set_needs_time(self, needed: bool) -> None:
-        """Put allowTxWithInvalidTime in force: whether transactions wait for a calendar that is set."""
-        if needed is not self.spec.needs_time:
-            self.change_spec(msgspec.structs.replace(self.spec, needs_time=needed))
-
-    def set_unlock_on_ev_disconnect(self, unlock: bool | None) -> None:
-        """Put OCPP UnlockConnectorOnEVSideDisconnect in force for all sockets from the next tick on; None = leave them."""
-        if unlock is not None and any(e.ac and e.ac.unlock_on_ev_disconnect is not unlock for e in self.spec.evses):
-            replace = msgspec.structs.replace
-            evses = tuple(
-                e if e.ac is None else replace(e, ac=replace(e.ac, unlock_on_ev_disconnect=unlock)) for e in self.spec.evses
-            )
-            self.change_spec(replace(self.spec, evses=evses))
-
     def number(self, kind: str, evse_id: int, data: dict[str, str | int | bool | None]) -> Event:
         """Return a fact of the shell as an event with the next number; between two ticks only."""
         self.state = msgspec.structs.replace(self.state, event_seq=self.state.event_seq + 1)

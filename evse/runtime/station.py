@@ -35,16 +35,15 @@ from evse.domain.records import PointRecord
 from evse.domain.session import SessionPhase, SessionRecord, StopReason
 from evse.domain.view import Event, StationView
 from evse.ocpp.client import OcppClient
-from evse.ocpp.ports import Identity
 from evse.runtime.admission import Admission
 from evse.runtime.autocharge import Autocharge
-from evse.runtime.backend import BackendPort
+from evse.runtime.backend_wiring import make_client
 from evse.runtime.detecting import Detector
 from evse.runtime.effects import EffectRunner
+from evse.runtime.key_rules import with_keys
 from evse.runtime.learning import Learner
 from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
-from evse.runtime.recloser_messages import RECLOSER_VENDOR, RecloserMessages
 from evse.runtime.recorder import Recorder
 from evse.runtime.settings import load_availability, load_planner_settings, save_availability
 from evse.runtime.supervisor import Supervisor
@@ -122,20 +121,8 @@ class Station:
         self.planner = PlannerShell(self.spec, settings, now)
         self.planner.file_settings = await load_planner_settings(None, self.config)
         self.recorder = Recorder(self.spec)
-        self.ocpp: OcppClient | None = None
-        if self.config.ocpp.enabled:
-            self.ocpp = OcppClient(
-                self.config.ocpp,
-                identity(self.config),
-                self.openers,
-                self.clock,
-                self.store,
-                BackendPort(self),
-                self._rng,
-            )
-            self.ocpp.handlers.data_handlers[RECLOSER_VENDOR] = RecloserMessages(
-                self.spec.evses, self.devices.field.reclosers
-            )
+        self.ocpp: OcppClient | None = make_client(self, self._rng)
+        if self.ocpp is not None:
             await self.ocpp.open()
         event_seq = await self._close_cut_transactions(event_seq)
         availability = await load_availability(self.store)
@@ -356,11 +343,7 @@ class Station:
         spec = station_spec(config)
         if self.ocpp is not None:
             await self.ocpp.change_config(config.ocpp, spec.evses)
-            spec = msgspec.structs.replace(
-                spec,
-                connection_timeout_s=self.ocpp.key_number("ConnectionTimeOut"),
-                light_pct=self.ocpp.key_number("LightIntensity"),
-            )
+            spec = with_keys(spec, self.ocpp.station_keys())
         self.spec = spec
         self.loop.change_spec(spec)
         self.planner.change_spec(spec)
@@ -380,9 +363,7 @@ class Station:
             view = self.view()
             if self.ocpp is not None:
                 self.ocpp.on_view(view)
-                self.loop.set_connection_timeout(self.ocpp.key_number("ConnectionTimeOut"))
-                self.loop.set_light(self.ocpp.key_number("LightIntensity"))
-                self.loop.set_unlock_on_ev_disconnect(self.ocpp.unlock_on_ev_disconnect())
+                self.loop.change_spec(with_keys(self.loop.spec, self.ocpp.station_keys()))
                 self.loop.backend_online = self.ocpp.online
                 self.loop.list_conflict = self.ocpp.list_conflict
             await self._save_points(view)
@@ -477,15 +458,4 @@ def cut_session(session: SessionRecord, last: PointRecord | None) -> SessionReco
         transaction_id=session.transaction_id,
         stop_reason=StopReason.POWER_LOSS,
         fault=session.fault,
-    )
-
-
-def identity(config: StationConfig) -> Identity:
-    """Who the station is towards the back end."""
-    return Identity(
-        charge_point_id=config.ocpp.charge_point_id or config.station.id,
-        vendor=config.station.vendor,
-        model=config.station.model,
-        serial=config.station.serial_number,
-        firmware=__version__,
     )

@@ -191,6 +191,7 @@ class Plant:
         self.limits: tuple[PowerLimit, ...] = ()
         self.storage_ok = True
         self.list_conflict = False
+        self.wall_valid = True
         self.loop_fault = ""
         self.answer_stored = True
         self.site_dead = False
@@ -295,6 +296,7 @@ class Plant:
             commands=commands,
             storage_ok=self.storage_ok,
             list_conflict=self.list_conflict,
+            wall_valid=self.wall_valid,
             loop_fault=self.loop_fault,
         )
 

@@ -281,3 +281,87 @@ def test_an_ac_evse_whose_board_tells_nothing_about_ac_gives_nothing() -> None:
     p.start(9)
     p.run()
     assert "there is no EVSE 9" in refused(p)
+
+
+def charging_with_group(parent: str = "FAMILY", **spec: object) -> Plant:
+    """A session whose card has the group ``parent``."""
+    p = Plant(spec_of(1, **spec))
+    p.cars[1].plug()
+    p.run()
+    p.send(TokenPresented, reader="r", id_token="MOTHER", evse_ids=(1,))
+    p.run()
+    p.send(AuthorizeResult, evse_id=1, id_token="MOTHER", accepted=True, parent_id=parent)
+    p.run(20)
+    assert p.state.evses[0].tx_open
+    return p
+
+
+def asked_for(p: Plant) -> list[str]:
+    return [e.id_token for e in p.effects if isinstance(e, RequestAuthorization)]
+
+
+@pytest.mark.parametrize(("parent", "accepted", "ends"), [
+    ("family", True, True),  # identifiers compare without case
+    ("OTHERS", True, False),
+    ("", True, False),
+    ("FAMILY", False, False),  # a blocked card of the group
+])
+def test_a_card_of_the_same_group_ends_the_session(parent: str, accepted: bool, ends: bool) -> None:
+    p = charging_with_group()
+    p.send(TokenPresented, reader="r", id_token="FATHER", evse_ids=(1,))
+    p.run()
+    assert asked_for(p)[-1] == "FATHER"
+    p.send(AuthorizeResult, evse_id=1, id_token="FATHER", accepted=accepted, parent_id=parent, reason="Blocked")
+    p.run(200)
+    session = p.state.evses[0]
+    assert (session.stop_reason is StopReason.LOCAL) is ends
+    assert session.stop_token == ("FATHER" if ends else "")
+    if not ends:
+        assert refused(p) == ("Blocked" if not accepted else "the card belongs to no group that charges here")
+
+
+def test_a_card_without_any_group_running_is_not_asked_about() -> None:
+    p = charging_with_group(parent="")
+    p.send(TokenPresented, reader="r", id_token="FATHER", evse_ids=(1,))
+    p.run()
+    assert asked_for(p)[-1] == "MOTHER" and "no EVSE of this reader is free" in refused(p)
+
+
+def test_the_group_may_come_with_the_number_of_the_transaction() -> None:
+    p = charging_with_group(parent="")
+    session = p.state.evses[0].session_id
+    p.send(TransactionNumbered, evse_id=1, session_id=session, transaction_id=7, accepted=True, parent_id="FAMILY")
+    p.run()
+    p.send(TokenPresented, reader="r", id_token="FATHER", evse_ids=(1,))
+    p.run()
+    p.send(AuthorizeResult, evse_id=1, id_token="FATHER", accepted=True, parent_id="FAMILY")
+    p.run(5)
+    assert p.state.evses[0].stop_token == "FATHER"
+
+
+def test_an_answer_about_a_group_that_never_comes_is_forgotten() -> None:
+    p = charging_with_group()
+    p.send(TokenPresented, reader="r", id_token="FATHER", evse_ids=(1,))
+    p.run(61 * 20)
+    p.send(AuthorizeResult, evse_id=1, id_token="FATHER", accepted=True, parent_id="FAMILY")
+    p.run(5)
+    assert p.state.evses[0].stop_token == "" and p.state.evses[0].tx_open
+
+
+def test_the_card_that_ends_its_own_session_is_named() -> None:
+    p = charging_with_group()
+    p.send(TokenPresented, reader="r", id_token="MOTHER", evse_ids=(1,))
+    p.run(200)
+    assert p.state.evses[0].stop_token == "MOTHER"
+
+
+def test_a_station_that_needs_the_time_waits_for_it() -> None:
+    p = Plant(spec_of(1, needs_time=True))
+    p.wall_valid = False
+    p.cars[1].plug()
+    p.start()
+    p.run(40)
+    assert not p.state.evses[0].tx_open and p.evse().waiting_for == "the time of day"
+    p.wall_valid = True
+    p.run(40)
+    assert p.state.evses[0].tx_open

@@ -73,6 +73,7 @@ class FakeStation:
         self.meters: dict[int, MeterValues] = {}
         self.done: list[tuple[Any, ...]] = []
         self.numbered: dict[str, tuple[int, bool]] = {}
+        self.groups: dict[str, str] = {}
         self.accepts = True
         self.limits: dict[int, int] = {}
         self.limits_ma: dict[int, int | None] = {}
@@ -121,7 +122,10 @@ class FakeStation:
         self.done.append(("reset", hard))
         return True
 
-    def transaction_numbered(self, evse_id: int, session_id: str, transaction_id: int, accepted: bool) -> None:
+    def transaction_numbered(
+        self, evse_id: int, session_id: str, transaction_id: int, accepted: bool, parent: str = ""
+    ) -> None:
+        self.groups[session_id] = parent
         self.numbered[session_id] = (transaction_id, accepted)
         session = self.evses[evse_id].session
         if session is not None and session.session_id == session_id:

@@ -54,9 +54,9 @@ def test_keys_say_what_the_hardware_can_do(
         assert await put(bench, "ConnectorPhaseRotation", rotation.lower()) == "Accepted"
         assert await put(bench, "ConnectorPhaseRotation", "Unknown") == "Rejected"
         assert await put(bench, "StopTransactionOnEVSideDisconnect", "false") == "Rejected"
-        assert bench.client.unlock_on_ev_disconnect() is None or not can_hold
+        assert bench.client.station_keys().unlock_on_ev_disconnect is None or not can_hold
         assert await put(bench, UNLOCK, "false") == ("Accepted" if can_hold else "Rejected")
-        assert bench.client.unlock_on_ev_disconnect() is (False if can_hold else None)
+        assert bench.client.station_keys().unlock_on_ev_disconnect is (False if can_hold else None)
 
     under_virtual_time(main)
 
@@ -64,13 +64,13 @@ def test_keys_say_what_the_hardware_can_do(
 def test_what_the_csms_has_set_goes_before_the_file_also_after_a_restart(tmp_path: Path) -> None:
     async def main() -> None:
         bench = await Bench(database=tmp_path / "x.db", specs=(ac(1), ac(2))).start()
-        assert bench.client.unlock_on_ev_disconnect() is None, "each socket as its configuration says"
+        assert bench.client.station_keys().unlock_on_ev_disconnect is None, "each socket as its configuration says"
         await bench.client.change_config(OcppSection(), (ac(1, unlock=False), ac(2)))
-        assert await values(bench, UNLOCK) == ["false"] and bench.client.unlock_on_ev_disconnect() is None
+        assert await values(bench, UNLOCK) == ["false"] and bench.client.station_keys().unlock_on_ev_disconnect is None
         assert await put(bench, UNLOCK, "true") == "Accepted"
         await bench.kill()
         bench = await Bench(database=tmp_path / "x.db", specs=(ac(1, unlock=False), ac(2))).start()
-        assert await values(bench, UNLOCK) == ["true"] and bench.client.unlock_on_ev_disconnect() is True
+        assert await values(bench, UNLOCK) == ["true"] and bench.client.station_keys().unlock_on_ev_disconnect is True
         await bench.kill()
 
     under_virtual_time(main)
