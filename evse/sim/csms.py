@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +23,7 @@ import msgspec
 
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
-from evse.transports.base import WebSocket, WsClosed
+from evse.transports.base import DialError, DialStep, WebSocket, WsClosed
 from evse.transports.memory import MemoryWebSocket, websocket_pair
 from evse.units import NS_PER_MS, WallNs
 
@@ -80,6 +81,10 @@ class SimCsms:
         self.heartbeat_s = heartbeat_s
         self.registration = "Accepted"
         self.online = True
+        self.admit: Callable[[str, Mapping[str, str]], int] = lambda charge_point, headers: 0
+        """HTTP status for a station that dials, by its name and the headers of its request; 0 = let in."""
+        self.more: dict[str, Callable[[str, Json], Json]] = {"SecurityEventNotification": lambda charge_point, payload: {}}
+        """Answers to further actions."""
         self.received: deque[tuple[str, Json]] = deque(maxlen=MESSAGES_MAX)  # (action, payload) of the station's calls
         self.statuses: dict[tuple[str, int], Json] = {}
         self.violations: list[str] = []
@@ -161,6 +166,9 @@ class SimCsms:
         """Connect in memory; `DeviceError` while down."""
         if not self.online:
             raise DeviceError(f"{url}: connection refused; the CSMS is down")
+        status = self.admit(_name_of(url), headers)
+        if status:
+            raise DialError(DialStep.CREDENTIALS, f"{url}: HTTP {status}: {HTTPStatus(status).phrase}", status)
         ours, theirs = websocket_pair(SUBPROTOCOL if SUBPROTOCOL in subprotocols else "")
         task = asyncio.get_running_loop().create_task(self.serve(theirs, _name_of(url)))
         self._tasks.add(task)
@@ -168,8 +176,8 @@ class SimCsms:
         await asyncio.sleep(0)
         return ours
 
-    async def listen(self, host: str, port: int) -> int:
-        """Serve real WebSockets; return the port (0 asks for any). Raises `OSError`."""
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Serve real WebSockets, over TLS with a context; return the port (0 asks for any). Raises `OSError`."""
         from websockets.asyncio.server import ServerConnection, serve
         from websockets.datastructures import Headers
         from websockets.http11 import Request, Response
@@ -180,12 +188,12 @@ class SimCsms:
             await self.serve(_RealSocket(connection), _name_of(path))
 
         def gate(connection: ServerConnection, request: Request) -> Response | None:
-            if self.online:
-                return None
-            return Response(HTTPStatus.SERVICE_UNAVAILABLE, "CSMS is down", Headers())
+            code = self.admit(_name_of(request.path), dict(request.headers.raw_items())) if self.online else 503
+            return Response(code, HTTPStatus(code).phrase, Headers()) if code else None
 
         self._server = await serve(
             handler, host, port, subprotocols=[Subprotocol(SUBPROTOCOL)], process_request=gate, ping_interval=None,
+            ssl=tls,
         )
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
@@ -240,7 +248,7 @@ class SimCsms:
             "BootNotification": self._boot, "Heartbeat": self._heartbeat, "Authorize": self._authorize,
             "StatusNotification": self._status, "StartTransaction": self._start, "StopTransaction": self._stop,
             "MeterValues": self._meter, "DataTransfer": self._data,
-        }.get(action)
+        }.get(action) or self.more.get(action)
         if handler is None:
             return None
         answer = handler(charge_point, payload)
