@@ -16,9 +16,11 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from evse.domain.ac import AcSpec
 from evse.domain.clock import Clock
 from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.view import StationView
+from evse.ocpp import key_caps
 from evse.ocpp.composite_ac import on_lines
 from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.keys import Keys
@@ -153,6 +155,7 @@ class Charging:
         self._running: dict[int, tuple[str, WallNs]] = {}
         self._pending: dict[str, _Pending] = {}
         self._limits: tuple[PowerLimit, ...] = ()
+        self._held: frozenset[int] = frozenset()
         self._next_at: WallNs = composite.NEVER
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -212,7 +215,7 @@ class Charging:
         wall = self._clock.wall()
         found: list[PowerLimit] = []
         self._next_at = composite.NEVER
-        for evse_id in self._station.ratings():
+        for evse_id in self._ratings():
             scope = self._scope(evse_id, wall)
             ranked = composite.relevant(list(self._profiles.values()), scope)
             if evse_id:  # the station's cap is a limit of its own
@@ -224,10 +227,26 @@ class Charging:
                 current_ma = composite.limit_ma(profile, wall, scope.tx_start, calendar=calendar)
                 found.append(self._limit(evse_id, power_w, detail, current_ma))
             self._next_at = min(self._next_at, composite.change_after(ranked, wall, scope.tx_start))
+            for cap in key_caps.caps(self._keys, evse_id):
+                found.append(self._limit(evse_id, cap.power_w, cap.key, 1000 * cap.current_a))
+            if evse_id in self._held:
+                found.append(self._limit(evse_id, 0, "the CSMS refuses the card", 0))
         limits = tuple(found)
         if limits != self._limits:
             self._limits = limits
             self._station.set_limits(limits)
+
+    def hold(self, evses: frozenset[int]) -> None:
+        """Give no energy on ``evses``; replaces those before."""
+        self._held = evses
+        self.refresh()
+
+    def _ratings(self) -> dict[int, int]:
+        return key_caps.ratings(self._station.ratings(), self._keys) | dict.fromkeys(self._held, 0)
+
+    def _ac(self, evse_id: int) -> AcSpec | None:
+        found = next((evse.ac for evse in self._station.spec().evses if evse.evse_id == evse_id), None)
+        return key_caps.wired(found, self._keys)
 
     def _limit(self, evse_id: int, power_w: int, detail: str, current_ma: int | None) -> PowerLimit:
         for known in self._limits:
@@ -251,12 +270,12 @@ class Charging:
 
     def explain(self, evse_id: int) -> ScheduleExplanation | None:
         """Why an EVSE (0 = the station) may take what it may take now; None = there is none of that number."""
-        rated_w = self._station.ratings().get(evse_id)
+        rated_w = self._ratings().get(evse_id)
         if rated_w is None:
             return None
         self.on_view(self._station.view())
         wall = self._clock.wall()
-        ac = next((evse.ac for evse in self._station.spec().evses if evse.evse_id == evse_id), None)
+        ac = self._ac(evse_id)
         return explain_schedule(
             self.profiles(), self._scope(evse_id, wall), wall, rated_w, ac=ac, calendar=self._clock.wall_valid()
         )
@@ -275,7 +294,7 @@ class Charging:
 
     def _placed(self, connector_id: int, body: Payload) -> ChargingProfile:
         purpose = Purpose(body["chargingProfilePurpose"])
-        if connector_id not in self._station.ratings():
+        if connector_id not in self._ratings():
             raise Refused(f"there is no connector {connector_id}")
         if purpose is Purpose.CHARGE_POINT_MAX and connector_id != 0:
             raise Refused("a ChargePointMaxProfile belongs to connector 0")
@@ -369,7 +388,7 @@ class Charging:
     async def get_composite(self, payload: Payload) -> Reply:
         """Answer what the station, or a transaction on a connector, may take from now on."""
         connector_id, duration_s = int(payload["connectorId"]), int(payload["duration"])
-        rated_w = self._station.ratings().get(connector_id)
+        rated_w = self._ratings().get(connector_id)
         if rated_w is None or duration_s < 0:
             return Reply({"status": "Rejected"})
         self.on_view(self._station.view())
@@ -383,7 +402,7 @@ class Charging:
         relevant = composite.relevant(profiles, scope)
         only_amperes = bool(relevant) and all(profile.unit is Unit.A for profile in relevant)
         unit = Unit(payload.get("chargingRateUnit", "A" if only_amperes else "W"))
-        ac = next((evse.ac for evse in self._station.spec().evses if evse.evse_id == connector_id), None)
+        ac = self._ac(connector_id)
         steps: list[Step] = []
         for step in composite.walk(profiles, scope, start, start + duration_s * NS_PER_S, rated_w):
             if len(steps) >= COMPOSITE_STEPS_MAX:

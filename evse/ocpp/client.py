@@ -51,6 +51,7 @@ from evse.ocpp.ports import (
 )
 from evse.ocpp.queue import Outbox, backend_of
 from evse.ocpp.readings import Readings
+from evse.ocpp.refused import RefusedCards
 from evse.ocpp.registration import ACCEPTED, Registration, Unregistered
 from evse.ocpp.reservations import Reservations
 from evse.ocpp.resetting import Resetter
@@ -140,6 +141,7 @@ class OcppClient:
         self._board = StatusBoard()
         self._readings = Readings(store, station, self._keys, clock, self.kick)
         self.charging = Charging(station, store, self._keys, clock, self)
+        self._refused = RefusedCards(station, self._keys, self.charging.hold)
         self.reservations = Reservations(station, store, clock, fault_specs)
         self._resetter = Resetter(station, self._keys)
         self.handlers = Handlers(
@@ -225,6 +227,11 @@ class OcppClient:
         """Last messages both ways, newest last; ``action`` "" = all."""
         return self.log.last(limit, action)
 
+    @property
+    def configuration(self) -> Keys:
+        """The configuration keys themselves, for parts that guard or tell some of them."""
+        return self._keys
+
     def keys(self) -> list[KeyInfo]:
         """All configuration keys."""
         return self._keys.all()
@@ -298,6 +305,7 @@ class OcppClient:
             changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs), view.wall, calm)
         self._readings.on_view(view)
         self.charging.on_view(view)
+        self._refused.on_view(view)
         self.reservations.on_view(view)
         if changed:
             self._status_kick.set()
@@ -320,6 +328,7 @@ class OcppClient:
         self.link.ping_changed()
         self._status_kick.set()
         self._readings.kick()
+        self.charging.refresh()
 
     def _time_jumped(self, jump: ClockJump) -> None:
         if jump.first:
@@ -435,8 +444,7 @@ class OcppClient:
         self._numbers[row.session_id] = (number, evse_id)
         while len(self._numbers) > NUMBERS_MAX:
             self._numbers.pop(next(iter(self._numbers)))
-        accepted = info["status"] == "Accepted" or not self._keys.flag("StopTransactionOnInvalidId")
-        self._station.transaction_numbered(evse_id, row.session_id, number, accepted)
+        self._refused.numbered(evse_id, row.session_id, number, str(info["status"]), str(info.get("parentIdTag", "")))
 
     async def trigger(self, message: str, connector_id: int | None) -> None:
         """Send a message that the CSMS asked for (also while Pending)."""
