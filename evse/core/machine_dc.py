@@ -174,7 +174,8 @@ def _want_stop(conn: Conn) -> bool:
 
 
 def _unplugged(t: Tick, conn: Conn) -> bool:
-    return not conn.w.plugged
+    """The vehicle has left; also that of a session that is over, when another came before its last meter value."""
+    return not conn.w.plugged or (conn.w.stage is Stage.FINISHED and conn.w.unplugged_at is not None)
 
 
 def _ev_off(t: Tick, conn: Conn) -> bool:

@@ -10,7 +10,7 @@ from evse.core import faults
 from evse.core.context import START_GRACE, Conn, Tick
 from evse.core.outputs import CloseTransaction, OpenTransaction, SaveSession
 from evse.core.release import forget, missing
-from evse.core.state import AuthState, EvseWork, Stage, session_record
+from evse.core.state import AuthState, session_record
 from evse.domain.session import AuthSource, StopReason
 from evse.domain.signals import HLC_STEPS, HlcStep
 from evse.units import NS_PER_MS, NS_PER_S, s
@@ -186,11 +186,6 @@ def unplugged(t: Tick, conn: Conn) -> None:
     w = conn.w
     w.plugged, w.unplugged_at = False, max(t.wall, w.plugged_at)
     t.event("session.unplugged", conn.spec.evse_id, session_id=w.session_id)
-
-
-def left_behind(w: EvseWork) -> bool:
-    """Return True when the vehicle of a session that is over has left, and another came before the last meter value."""
-    return w.stage is Stage.FINISHED and w.unplugged_at is not None
 
 
 def close(t: Tick, conn: Conn) -> None:

@@ -304,25 +304,6 @@ READERS = m.Readers(
     )
 )  # fmt: skip
 
-OCPP_KEYS = (
-    m.OcppKey(key="AuthorizationKey", value="", readonly=False, help="Password towards the CSMS, never shown"),
-    m.OcppKey(key="HeartbeatInterval", value="300", readonly=False, help="Heartbeat interval", unit="s"),
-    m.OcppKey(key="MeterValueSampleInterval", value="60", readonly=False, help="Sampled meter values", unit="s"),
-    m.OcppKey(key="NumberOfConnectors", value="2", readonly=True, help="Connectors of the station"),
-    m.OcppKey(key="WebSocketPingInterval", value="30", readonly=False, help="WebSocket ping", unit="s"),
-)
-
-OCPP_MESSAGES = (
-    m.OcppMessage(seq=408, wall=T0 - minutes(11), direction="sent", type="call", action="StartTransaction",
-                  unique_id="a1-408", payload='{"connectorId":1,"idTag":"04A3B2C1D0E5F6","meterStart":1284310}'),
-    m.OcppMessage(seq=409, wall=T0 - minutes(11), direction="received", type="result", action="StartTransaction",
-                  unique_id="a1-408", payload='{"transactionId":4711,"idTagInfo":{"status":"Accepted"}}'),
-    m.OcppMessage(seq=410, wall=T0 - minutes(2), direction="sent", type="call", action="Heartbeat",
-                  unique_id="a1-410", payload="{}"),
-    m.OcppMessage(seq=411, wall=T0 - minutes(2), direction="received", type="result", action="Heartbeat",
-                  unique_id="a1-410", payload='{"currentTime":"2026-01-01T09:58:00Z"}'),
-)  # fmt: skip
-
 CONFIG_TEXT = """\
 schema_version = 1
 

@@ -21,6 +21,7 @@ from evse.domain.session import AuthSource, ChargingState, OperationalStatus, Se
 from evse.domain.view import Event, EvseView
 from evse.units import NS_PER_S
 from tests._support import fake_data as data
+from tests._support.fake_ocpp import FakeOcpp
 from tests._support.fake_rules import FakeRules
 from tests._support.fake_state import CODE as CODE
 from tests._support.fake_state import PIN as PIN
@@ -29,7 +30,7 @@ from tests._support.fake_whitelist import FakeWhitelist
 from tests._support.local_client import LocalClient as LocalClient
 
 
-class FakeStation(FakeWhitelist, FakeRules):
+class FakeStation(FakeWhitelist, FakeRules, FakeOcpp):
     """Implements `evse.api.service.StationService`."""
 
     # -- system ---------------------------------------------------------------------------------------------------
@@ -267,30 +268,7 @@ class FakeStation(FakeWhitelist, FakeRules):
             )
         return m.Explanations(items=tuple(items))
 
-    # -- back end, configuration, devices, traces -----------------------------------------------------------------
-
-    async def ocpp_status(self, request: Empty, caller: Caller) -> m.OcppSummary:
-        self.enter("ocpp.status", request)
-        return self.ocpp
-
-    async def ocpp_messages(self, request: m.OcppMessageQuery, caller: Caller) -> m.OcppMessages:
-        self.enter("ocpp.messages", request)
-        found = [row for row in self.messages if request.action in ("", row.action)]
-        return m.OcppMessages(items=tuple(found[-request.limit :]))
-
-    async def ocpp_config(self, request: Empty, caller: Caller) -> m.OcppKeys:
-        self.enter("ocpp.config", request)
-        return m.OcppKeys(items=tuple(self.keys.values()))
-
-    async def ocpp_set(self, request: m.OcppKeySet, caller: Caller) -> m.OcppKeyResult:
-        self.enter("ocpp.set", request)
-        key = self.keys.get(request.key)
-        if key is None:
-            return m.OcppKeyResult(status="NotSupported")
-        if key.readonly:
-            return m.OcppKeyResult(status="Rejected")
-        self.keys[request.key] = msgspec.structs.replace(key, value=request.value)
-        return m.OcppKeyResult(status="Accepted")
+    # -- configuration, devices, traces --------------------------------------------------------------------------
 
     async def config_show(self, request: Empty, caller: Caller) -> m.ConfigText:
         self.enter("config.show", request)

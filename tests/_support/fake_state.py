@@ -17,6 +17,7 @@ from evse.domain.session import ChargingState, SessionPhase, SessionRecord, Stop
 from evse.domain.view import Event, EvseView, StationView
 from evse.units import NS_PER_S
 from tests._support import fake_data as data
+from tests._support import fake_ocpp_data as ocpp
 
 PIN = "4711"
 """Service PIN of the fake."""
@@ -45,8 +46,8 @@ class FakeState:
         self.readers = data.READERS
         self.plc = data.PLC
         self.checks = data.CHECKS
-        self.keys = {key.key: key for key in data.OCPP_KEYS}
-        self.messages = data.OCPP_MESSAGES
+        self.keys = {key.key: key for key in ocpp.KEYS}
+        self.messages = ocpp.MESSAGES
         self.catalogue = m.FaultCatalogue(items=tuple(data.FAULT_TEXTS.values()))
         self.config_text = data.CONFIG_TEXT
         self.config_version = 3

@@ -162,7 +162,7 @@ class AcMemory:
     def _visit(self, w: EvseState) -> None:
         """One session from plug-in to unplugging; a second permission at the same plug begins a new one."""
         same = not self._session or w.session_id in ("", self._session)
-        law(same or self._stage in (Stage.FINISHED, Stage.EMPTY), 32, f"{self._name}: another session in stage {self._stage.value}")
+        law(same or self._stage in (Stage.DISCHARGE, Stage.FINISHED, Stage.EMPTY), 32, f"{self._name}: another session in stage {self._stage.value}")
         law(not (self._tx and w.tx_open) or w.session_id == self._session, 32, f"{self._name}: another session, the transaction is open")
         told = w.stage is not Stage.AUTHORISED or bool(w.waiting_for)
         law(told, 33, f"{self._name}: does not charge and says no reason")

@@ -290,7 +290,8 @@ class AcDay(Chaos):
         """Give permission in the way that the EVSE asks for."""
         ac = self._section(c).ac
         if ac is not None and ac.release in ("dashboard", "remote"):
-            await self._api("connector.release", {"evse_id": c, "id_token": self._card()})
+            operation = "connector.release" if ac.release == "dashboard" else "connector.start"
+            await self._api(operation, {"evse_id": c, "id_token": self._card()})
         elif ac is None or ac.release != "free":
             await self._do(cmd="swipe", token=self._card(), reader=self._readers[c])
 

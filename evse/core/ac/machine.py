@@ -108,7 +108,7 @@ def _signal(t: Tick, conn: Conn, signal: Signal, reaction: Reaction) -> bool:
         case Signal.EMERGENCY:
             return reaction is Reaction.EMERGENCY
         case Signal.UNPLUGGED:
-            return not w.plugged
+            return not w.plugged or left_behind(conn)
         case Signal.STOP:
             return reaction is Reaction.STOP or _want_stop(conn)
         case Signal.LEFT:
@@ -124,6 +124,11 @@ def _signal(t: Tick, conn: Conn, signal: Signal, reaction: Reaction) -> bool:
             return not w.lease or bool(interlock(t, conn)) or _given_up(t, conn)
         case Signal.RESTED:
             return not w.tx_open and (feedback.is_open(t, conn) or conn.b is None or t.now >= w.deadline)
+
+
+def left_behind(conn: Conn) -> bool:
+    """Return True when the vehicle of a session that is over has left, and another came before the last meter value."""
+    return conn.w.stage is Stage.FINISHED and conn.w.unplugged_at is not None
 
 
 def _started(t: Tick, conn: Conn) -> bool:

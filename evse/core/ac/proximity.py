@@ -59,6 +59,9 @@ def _debounce(t: Tick, conn: Conn) -> None:
         a.pp_seen, a.pp_seen_at = pp, t.now
     if pp is a.pp_state:
         return
+    if pp is PpState.NONE and not conn.w.plugged:
+        a.pp_state = pp  # nobody is there: the next cable is another one, however soon it comes
+        return
     worse = CABLE_MA.get(pp, 0) < CABLE_MA.get(a.pp_state, 0) and t.now - t.state.last_tick >= DEBOUNCE
     if worse or t.now - a.pp_seen_at >= DEBOUNCE:
         a.pp_state = pp
@@ -85,8 +88,9 @@ def _causes(t: Tick, conn: Conn) -> None:
 
 
 def _plugged_for(t: Tick, conn: Conn) -> DurationNs:
-    """Return how long the vehicle has been connected; 0 on the tick on which it comes, before its session has begun."""
-    return 0 if conn.w.stage is Stage.EMPTY else t.now - conn.w.plugged_since
+    """Return how long the vehicle has been connected; 0 before its session has begun (that of another may still end)."""
+    w = conn.w
+    return 0 if w.stage is Stage.EMPTY or w.unplugged_at is not None else t.now - w.plugged_since
 
 
 def rejected(conn: Conn) -> str:

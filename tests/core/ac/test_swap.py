@@ -1,0 +1,51 @@
+"""One vehicle leaves and the next is there before the session before has its last meter value."""
+
+from __future__ import annotations
+
+import pytest
+
+from evse.core.outputs import CloseTransaction, SaveSession
+from evse.domain.ac import PpState
+from tests.core.ac.plant_ac import AcPlant
+
+
+@pytest.mark.parametrize("gap_s", [0.15, 0.25, 0.6, 1.5])
+@pytest.mark.parametrize("socket", [True, False])
+def test_the_next_vehicle_has_a_session_of_its_own_and_needs_permission(gap_s: float, socket: bool) -> None:
+    p = AcPlant(socket=socket, cable_ma=32_000)
+    p.run(7)
+    p.charge()
+    first = p.w.session_id
+    p.car.meter_dead = True  # the last value is awaited for 3 s
+    p.car.unplug()
+    p.run(gap_s)
+    p.car.plug()
+    p.run(2)
+    p.car.meter_dead = False
+    p.run(4)
+    assert p.w.session_id not in ("", first) and p.w.stage.value == "plugged" and not p.w.tx_open
+    assert p.evse().phase.value == "wait_auth"
+    kinds = [type(e) for e in p.effects if isinstance(e, CloseTransaction | SaveSession)]
+    assert kinds == [CloseTransaction, SaveSession]
+    saved = next(e for e in p.effects if isinstance(e, SaveSession)).session
+    assert saved.session_id == first and saved.unplugged_at is not None
+    assert not p.names()
+    p.run(8)
+    p.start()
+    p.until(lambda p: p.car.drawn_ma > 0)
+
+
+def test_a_refused_cable_is_not_held_against_the_next_one() -> None:
+    p = AcPlant(reject_13=True)
+    p.run(7)
+    p.car.plug(PpState.A13)
+    p.run(3)
+    assert p.names() == {"PROXIMITY_INVALID"}
+    p.car.unplug()
+    p.until(lambda p: not p.w.plugged)
+    p.car.plug(PpState.A20)
+    p.run(3)
+    assert not p.names()
+    p.start()
+    p.until(lambda p: p.car.drawn_ma > 0)
+    assert p.board.offered_ma == 20_000
