@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from evse.ocpp.security.redact import redact
 from evse.units import WallNs
 
 LOG_MAX = 500
@@ -45,7 +46,7 @@ class MessageLog:
             self.sent += 1
         else:
             self.received += 1
-        text = payload[:PAYLOAD_MAX]
+        text = redact(action, payload)[:PAYLOAD_MAX]
         if not text.isprintable():
             text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
         self._ring.append(LoggedMessage(
