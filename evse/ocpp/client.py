@@ -159,6 +159,7 @@ class OcppClient:
         await self._late.open()
         await self._keys.load()
         self._keys.changed = self._key_changed
+        await self._readings.load()
         await self.charging.load()
         await self.reservations.load()
         await self.queue.open()

@@ -105,6 +105,14 @@ def transaction_data(
     return found
 
 
+def signed_value(text: str, context: str) -> Payload:
+    """Return the SampledValue of a signed reading of the energy register."""
+    return {
+        "value": text, "context": context, "format": "SignedData", "measurand": "Energy.Active.Import.Register",
+        "location": "Outlet",
+    }
+
+
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """A reading that is due. ``evse_id`` None = all connectors (clock-aligned)."""
 

@@ -66,11 +66,22 @@ def register_wh(evse: EvseView, meter: MeterValues | None) -> int | None:
 def ac_values(
     evse: EvseView, ac: AcView, meter: MeterValues | None, measurands: Sequence[str], context: str
 ) -> list[Payload]:
-    """Return the ``sampledValue`` list of an AC connector now; what is not known is left out, never zero."""
+    """Return the ``sampledValue`` list of an AC connector now; what is not known is left out, never zero.
+
+    ``Current.Import`` is all lines and what is overall, ``Current.Import.L1`` that line only.
+    """
     found: list[Payload] = []
     for name in measurands:
-        found += _of(name, evse, ac, meter, context)
+        base, line = split_line(name)
+        rows = _of(base, evse, ac, meter, context)
+        found += [row for row in rows if line in ("", row.get("phase")) and row not in found]
     return found
+
+
+def split_line(name: str) -> tuple[str, str]:
+    """Split ``Voltage.L1-N`` into measurand and phase; "" = all."""
+    base, _, last = name.rpartition(".")
+    return (base, last) if last[:1] == "L" and last[1:2].isdigit() else (name, "")
 
 
 def _of(name: str, evse: EvseView, ac: AcView, meter: MeterValues | None, context: str) -> list[Payload]:

@@ -16,10 +16,23 @@ from evse.domain.view import EvseView, StationView
 from evse.ocpp import v16
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.keys import Keys
-from evse.ocpp.messages import CallError, Payload
-from evse.ocpp.metering import BEGIN, CLOCK, TRIGGER, Sample, Sampler, sampled_values, site_values, transaction_data
+from evse.ocpp.messages import CallError, Payload, timestamp
+from evse.ocpp.metering import (
+    BEGIN,
+    CLOCK,
+    END,
+    PERIODIC,
+    TRIGGER,
+    Sample,
+    Sampler,
+    sampled_values,
+    signed_value,
+    site_values,
+    transaction_data,
+)
 from evse.ocpp.metering_ac import Moment
-from evse.ocpp.ports import StationPort, StorePort
+from evse.ocpp.ports import SignedSource, StationPort, StorePort
+from evse.ocpp.tx_data import TxData
 from evse.units import NS_PER_S, DurationNs, WallNs
 
 log = logging.getLogger(__name__)
@@ -35,7 +48,10 @@ END_LATE_MAX_NS: DurationNs = 5 * NS_PER_S
 
 
 class Readings:
-    """The meter side of the client. ``stored`` is called when a row went into the outbox."""
+    """The meter side of the client. ``stored`` is called when a row went into the outbox.
+
+    ``signed`` = where signed readings come from, None = no meter of this station signs.
+    """
 
     def __init__(
         self, store: StorePort, station: StationPort, keys: Keys, clock: Clock,
@@ -51,6 +67,12 @@ class Readings:
         self._loose: deque[Payload] = deque(maxlen=LOOSE_MAX)
         self._loose_kick = asyncio.Event()
         self._begun: dict[str, Moment] = {}
+        self._tx_data = TxData()
+        self.signed: SignedSource | None = None
+
+    async def load(self) -> None:
+        """Read what transactions have told so far that were open when the process before this one ended."""
+        self._tx_data.load(await self._store.tx_readings())
 
     def kick(self) -> None:
         """A key changed."""
@@ -88,7 +110,25 @@ class Readings:
             view = self._station.view()
             if view.wall - session.ended_at <= END_LATE_MAX_NS:
                 end = next((self._moment(evse) for evse in view.evses if evse.evse_id == session.evse_id), None)
-        return transaction_data(session, measurands, begin, end)
+        ends = transaction_data(session, measurands, begin, end)
+        kept = self._tx_data.of(session.session_id, (PERIODIC, CLOCK))
+        first = [entry for entry in ends if entry["sampledValue"][0]["context"] == BEGIN]
+        last = [entry for entry in ends if entry not in first]
+        first = self._tx_data.of(session.session_id, (BEGIN,)) + first
+        if session.ended_at is not None:
+            signed = self._signed(session.evse_id, END)
+            last += [{"timestamp": timestamp(session.ended_at), "sampledValue": signed}] if signed else []
+        return [*first, *kept, *last]
+
+    def _signed(self, evse_id: int, context: str) -> list[Payload]:
+        """Return the signed register at the begin or the end, in the format of calibrationLawFormat."""
+        text = None if self.signed is None else self.signed.signed(evse_id, context)
+        if text is None:
+            return []
+        written = self._keys.find("calibrationLawFormat")
+        if written is not None and written.value.endswith("hex"):
+            text = text.encode().hex()
+        return [signed_value(text, context)]
 
     async def run(self) -> None:
         """Take readings when they are due, for ever, online or not."""
@@ -119,22 +159,37 @@ class Readings:
         session = _running(evse)
         if sample.evse_id is not None and (session is None or session.session_id != sample.session_id):
             return  # its transaction is over
-        measurands = self._measurands(sample.context)
         if sample.context == BEGIN and session is not None:
-            first = [entry["sampledValue"] for entry in transaction_data(session, measurands, self._begun.get(session.session_id))]
-            values: list[Payload] = first[0] if first else []
-        else:
-            values = sampled_values(evse, self._station.meter(evse.evse_id), measurands, sample.context)
-        if not values:
+            await self._take_begin(evse, session, sample)
             return
+        meter = self._station.meter(evse.evse_id)
+        values = sampled_values(evse, meter, self._measurands(sample.context), sample.context)
         if session is None:
-            self._put_loose(v16.meter_payload(evse.evse_id, sample.wall, values))
-        elif await self._store.outbox_append(
-            v16.meter_row(session, sample.wall, sample.context, values), told_point(evse, session, sample.wall, values)
-        ):
+            if values:
+                self._put_loose(v16.meter_payload(evse.evse_id, sample.wall, values))
+            return
+        kept = sampled_values(evse, meter, self._stop_measurands(sample.context), sample.context)
+        reading, drop = self._tx_data.keep(session.session_id, sample.wall, sample.context, kept) if kept else (None, ())
+        if values:
+            row = v16.meter_row(session, sample.wall, sample.context, values)
+            if await self._store.outbox_append(row, told_point(evse, session, sample.wall, values), reading, drop):
+                self._stored()
+        elif reading is not None:
+            await self._store.tx_reading_add(reading, drop)
+
+    async def _take_begin(self, evse: EvseView, session: SessionRecord, sample: Sample) -> None:
+        """What was measured at the begin; again in a second while the start of the transaction is not durable."""
+        told = transaction_data(session, self._measurands(BEGIN), self._begun.get(session.session_id))
+        values: list[Payload] = told[0]["sampledValue"] if told else []
+        if values:
+            point = told_point(evse, session, sample.wall, values)
+            if not await self._store.outbox_append(v16.meter_row(session, sample.wall, BEGIN, values), point):
+                self._sampler.again(sample, self._clock.now())
+                return
             self._stored()
-        elif sample.context == BEGIN:
-            self._sampler.again(sample, self._clock.now())
+        signed = self._signed(session.evse_id, BEGIN)
+        if signed:
+            await self._store.tx_reading_add(self._tx_data.keep(session.session_id, sample.wall, BEGIN, signed)[0])
 
     def _take_site(self, context: str, wall: WallNs) -> None:
         meter = self._station.meter(0)
@@ -144,6 +199,9 @@ class Readings:
 
     def _measurands(self, context: str) -> tuple[str, ...]:
         return self._keys.measurands("MeterValuesAlignedData" if context == CLOCK else "MeterValuesSampledData")
+
+    def _stop_measurands(self, context: str) -> tuple[str, ...]:
+        return self._keys.measurands("StopTxnAlignedData" if context == CLOCK else "StopTxnSampledData")
 
     def _put_loose(self, payload: Payload) -> None:
         self._loose.append(payload)

@@ -35,7 +35,7 @@ def test_start_meter_stop_online() -> None:
         assert row["meter_values"] == 3  # begin, and two samples
         stop = bench.csms.calls("StopTransaction")[0]
         assert [entry["sampledValue"][0]["context"] for entry in stop["transactionData"]] == [
-            "Transaction.Begin", "Transaction.End",
+            "Transaction.Begin", "Sample.Periodic", "Sample.Periodic", "Transaction.End",
         ]
         kept = await bench.store.session("s1")
         assert kept is not None
