@@ -1,0 +1,156 @@
+"""What really happened, and whether the CSMS has the same in its books.
+
+The truth has two halves: the meters (`Visit`: registers that no process can change) and the promises (`Witness`: which
+calls of the store have returned, so which rows may never be lost). The CSMS's half is `BookCsms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from evse.domain.records import OutboxRow
+from evse.domain.session import SessionRecord
+from evse.lab.sessions import compare_ledger
+from evse.ocpp.v16 import row_id_for
+from evse.sim.csms import Json, SimCsms
+
+BEHIND_MAX_S = 30 + 10 + 2
+"""A cut session may end this much before the cut: samples wait 30 s at most and are taken every 10 s (docs/storage.md)."""
+
+START, METER, STOP = "StartTransaction", "MeterValues", "StopTransaction"
+
+
+class Visit(msgspec.Struct):
+    """One vehicle at one EVSE, as its meter saw it."""
+
+    session_id: str
+    evse_id: int
+    id_token: str
+    start_wh: int
+    power_w: int
+    now_wh: int = 0  # register
+    energised: bool = False  # the start was durable and told so
+    ended_wh: int | None = None  # register at the regular end, wanted of the store
+    cut: bool = False  # by the end of a process
+
+
+class Witness:
+    """A store that remembers what it has promised."""
+
+    def __init__(self, store: Any, promised: list[OutboxRow], ended: set[str]) -> None:
+        self._store = store
+        self._promised = promised
+        self._ended = ended
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def begin_transaction(self, session: SessionRecord, row: OutboxRow | None) -> None:
+        """Energy may flow when this has returned."""
+        await self._store.begin_transaction(session, row)
+        self._promise(row)
+
+    async def end_transaction(self, session: SessionRecord, row: OutboxRow | None) -> None:
+        """The stop will be told when this has returned."""
+        await self._store.end_transaction(session, row)
+        self._ended.add(session.session_id)
+        self._promise(row)
+
+    async def outbox_append(self, row: OutboxRow, *rest: Any) -> bool:
+        """Meter values of a transaction."""
+        stored: bool = await self._store.outbox_append(row, *rest)
+        if stored:
+            self._promise(row)
+        return stored
+
+    def _promise(self, row: OutboxRow | None) -> None:
+        if row is not None and all(row.unique_id != known.unique_id for known in self._promised):
+            self._promised.append(row)
+
+
+class BookCsms(SimCsms):
+    """Remembers each transaction message when it is carried out for the first time, in order, with its answer."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.book: dict[str, tuple[str, Json, Json]] = {}
+
+    def handle(self, charge_point: str, unique_id: str, action: str, payload: Json, *rest: Any) -> Json | None:
+        """As the simulator does."""
+        answer = super().handle(charge_point, unique_id, action, payload, *rest)
+        if action in (START, METER, STOP) and answer is not None and unique_id not in self.book:
+            self.book[unique_id] = (action, payload, answer)
+        return answer
+
+
+def judge(
+    csms: BookCsms, promised: Sequence[OutboxRow], ended: set[str], visits: Sequence[Visit],
+    stored: Sequence[SessionRecord],
+) -> list[str]:
+    """Return every difference between the books and the truth; nothing is waiting any more."""
+    found = list(compare_ledger(stored, csms.ledger()))
+    found += _delivery(csms, promised)
+    found += _energy(csms.ledger()["transactions"], ended, visits, stored)
+    if csms.ledger()["open"]:
+        found.append(f"transactions still open: {csms.ledger()['open']}")
+    return found
+
+
+def _delivery(csms: BookCsms, promised: Sequence[OutboxRow]) -> list[str]:
+    """Each promised message arrived, in the order of the promises, with the number of its own start."""
+    found = []
+    place = {unique_id: index for index, unique_id in enumerate(csms.book)}
+    last: dict[str, int] = {}
+    for row in promised:
+        if row.unique_id not in place:
+            found.append(f"lost: {row.action} of {row.session_id} ({row.unique_id})")
+            continue
+        action, payload, _ = csms.book[row.unique_id]
+        if action != row.action:
+            found.append(f"{row.unique_id} was promised as {row.action} and sent as {action}")
+        start = csms.book.get(row_id_for(row.session_id, "start"))
+        number = start[2]["transactionId"] if start is not None else None
+        if action != START and payload["transactionId"] != number:
+            found.append(f"mis-numbered: {action} of {row.session_id} as {payload['transactionId']}, its start got {number}")
+        if last.get(row.session_id, -1) > place[row.unique_id]:
+            found.append(f"reordered: {action} of {row.session_id} ({row.unique_id})")
+        last[row.session_id] = place[row.unique_id]
+    return found
+
+
+def _energy(
+    transactions: Sequence[Json], ended: set[str], visits: Sequence[Visit], stored: Sequence[SessionRecord]
+) -> list[str]:
+    """Registers of the ledger against the meters."""
+    found = []
+    books = {row["transaction_id"]: row for row in transactions}
+    numbers = {session.session_id: session.transaction_id for session in stored}
+    energies = {session.session_id: session.energy_wh for session in stored if session.started_at is not None}
+    for visit in visits:
+        row = books.get(numbers.get(visit.session_id))  # type: ignore[arg-type]
+        if row is None:
+            if visit.energised:
+                found.append(f"{visit.session_id}: energy flowed and the CSMS knows nothing of it")
+            continue
+        stop = row["meter_stop_wh"]
+        if (row["connector_id"], row["id_token"]) != (visit.evse_id, visit.id_token):
+            found.append(f"{visit.session_id}: connector {row['connector_id']} or card {row['id_token']} is wrong")
+        if row["meter_start_wh"] != visit.start_wh:
+            found.append(f"{visit.session_id}: starts at {row['meter_start_wh']}, the meter at {visit.start_wh} Wh")
+        if stop is None:
+            continue
+        least = visit.now_wh - visit.power_w * BEHIND_MAX_S // 3600 - 1
+        if not visit.energised:
+            least = visit.start_wh
+        if visit.ended_wh is not None and (row["stop_reason"] != "PowerLoss" or (visit.session_id in ended and not visit.cut)):
+            if stop != visit.ended_wh:
+                found.append(f"{visit.session_id}: stops at {stop}, the meter at {visit.ended_wh} Wh")
+        elif not max(least, visit.start_wh) <= stop <= visit.now_wh:
+            found.append(f"{visit.session_id}: cut at {stop}, the meter at {visit.now_wh} Wh")
+    theirs = sum((row["meter_stop_wh"] or 0) - row["meter_start_wh"] for row in transactions)
+    if theirs != sum(energies.values()):
+        found.append(f"energy: {theirs} Wh in the ledger, {sum(energies.values())} Wh here")
+    return found
