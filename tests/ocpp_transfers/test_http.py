@@ -40,7 +40,7 @@ def test_a_file_arrives_with_credentials_over_http_and_https(tmp_path: Path) -> 
             saves = Saves(tmp_path / f"{at.scheme}.part")
             seen: list[tuple[int, int | None]] = []
             target = parse_target(at.url("/fw/a%20b.bin", "us%40er", "p%3Aw%2Fd"))
-            await fetch(net(pki.client), target, saves.again(), lambda done, total: seen.append((done, total)))
+            await fetch(net(pki.client), target, saves.again(), lambda done, total, seen=seen: seen.append((done, total)))
             assert saves.path.read_bytes() == BIG
             assert seen[-1] == (len(BIG), len(BIG))
             assert seen == sorted(seen)

@@ -87,6 +87,10 @@ class Site(Protocol):
         """Show that firmware is being installed; nobody begins a transaction meanwhile."""
         ...
 
+    def updating(self) -> bool:
+        """What `set_updating` was told last."""
+        ...
+
     async def restart(self) -> None:
         """Restart the station into what was activated."""
         ...
