@@ -5,9 +5,7 @@ that a
 dwell can end. What the planner remembers is in the prior plan. A group without a reading gives nothing: unknown is
 not power.
 
-Regrouping costs relay operations and a ramp, so the prior grouping stays unless some connector gains more than
-`GAIN_MIN_W` at its place in the sorted order and the last regrouping is `REGROUP_DWELL_NS` ago. No dwell applies when a
-connector cannot be served with the prior grouping (a home is needed back) or when a limit fell.
+When module groups move is for `evse.planner.regroup` to say.
 """
 
 from __future__ import annotations
@@ -20,19 +18,13 @@ from evse.domain.base import Frozen
 from evse.domain.limits import Allocation, GroupAssignment, LimitSource, Plan, PowerLimit, PowerRequest
 from evse.domain.readings import GroupStatus, NoData, Sample
 from evse.domain.station import StationSpec
-from evse.planner.dc import evaluate, headroom, solve
+from evse.planner.dc import headroom, solve
 from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem, DcSolution, ceiling_w
+from evse.planner.regroup import choose
 from evse.planner.share import water_level
-from evse.planner.verify import structure
-from evse.units import NS_PER_S, DurationNs, Instant
+from evse.units import NS_PER_S, Instant
 
 GroupReading = Sample[GroupStatus] | NoData
-
-GAIN_MIN_W = 1_000
-"""A connector must gain more than this before groups move."""
-
-REGROUP_DWELL_NS: DurationNs = 30 * NS_PER_S
-"""Time between two voluntary regroupings."""
 
 ASSUMED_MV = 400_000
 """Voltage to plan with before the vehicle has named one: the lower battery class, which gives the lower group power."""
@@ -173,40 +165,6 @@ def _connector(spec: StationSpec, settings: PlannerSettingsW, request: PowerRequ
     )
 
 
-def _kept(problem: DcProblem, fresh: DcSolution) -> DcSolution | None:
-    """The prior grouping for the connectors of ``fresh``, or None when it breaks a rule or starves one of them."""
-    cabinet = problem.cabinets[0]
-    delivering = {name for name, w in fresh.power_w.items() if w > 0}
-    owner = {g.id: o if (o := cabinet.prior.get(g.id)) in delivering else None for g in cabinet.groups}
-    if structure(problem, cabinet, owner, delivering):
-        return None
-    power = evaluate(problem, owner)
-    if any(power[name] < max(1, problem.min_w) for name in delivering):
-        return None
-    return msgspec.structs.replace(fresh, power_w=power, owner=owner)
-
-
-def _choose(problem: DcProblem, prior: Plan | None, site_w: int | None, now: Instant) -> tuple[DcSolution, bool, str]:
-    """Return the solution to use, whether groups move between live connectors, and the reason in words."""
-    fresh = solve(problem)
-    if prior is None:
-        return fresh, True, "first plan"
-    kept = _kept(problem, fresh)
-    if kept is None:
-        return fresh, True, "regrouped: the prior grouping cannot serve everybody"
-    if kept.owner == fresh.owner:
-        return fresh, False, ""
-    before = sorted(kept.power_w.values())
-    gain = max((b - a for a, b in zip(before, sorted(fresh.power_w.values()), strict=True)), default=0)
-    if gain <= GAIN_MIN_W:
-        return kept, False, ""
-    fell = site_w is not None and (prior.site_limit_w == 0 or site_w < prior.site_limit_w)
-    waited = now - prior.regrouped_at
-    if not fell and waited < REGROUP_DWELL_NS:
-        return kept, False, f"regrouping waits {-(-(REGROUP_DWELL_NS - waited) // NS_PER_S)} s"
-    return fresh, True, f"regrouped: gains {gain / 1000:.1f} kW"
-
-
 def make_plan(
     spec: StationSpec,
     settings: PlannerSettingsW,
@@ -228,7 +186,11 @@ def make_plan(
     site_w = problem.site_limit_w
     if dc_site_w is not None and (site_w is None or dc_site_w < site_w):
         problem = msgspec.structs.replace(problem, site_limit_w=dc_site_w)
-    solution, moved, reason = _choose(problem, prior, site_w, now)
+    if prior is None:
+        solution, moved, reason = solve(problem), True, "first plan"
+    else:
+        fell = site_w is not None and (prior.site_limit_w == 0 or site_w < prior.site_limit_w)
+        solution, moved, reason = choose(problem, prior.regrouped_at, fell=fell, now=now)
     level = site_level(solution, problem)
     rows = tuple(_allocation(problem, settings, solution, request, level) for request in requests)
     regrouped_at = now if moved or prior is None else prior.regrouped_at

@@ -168,7 +168,8 @@ def _caps(problem: DcProblem, solution: DcSolution, connector: DcConnector) -> t
         total = sum(solution.power_w.get(name, 0) for name in members)
         room = lever.value_w * problem.efficiency_ppm // 1_000_000 - total
         binds = not asked and gets < ceiling_w(problem, connector) and room < max(need - gets, len(members))
-        caps.append(Cap(name=lever.name, text=f"{_kw(total * 1_000_000 / problem.efficiency_ppm)} of {_kw(lever.value_w)} at the AC side", binds=binds))
+        used = _kw(total * 1_000_000 / problem.efficiency_ppm)
+        caps.append(Cap(name=lever.name, text=f"{used} of {_kw(lever.value_w)} at the AC side", binds=binds))
         binding += [lever] if binds else []
     groups = not asked and not binding
     names = listed([g.id for g in mine]) if mine else "none"

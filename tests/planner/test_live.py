@@ -13,7 +13,6 @@ from evse.domain.station import EvseSpec, GroupSpec, StationSpec, Topology
 from evse.domain.view import EvseView
 from evse.planner.explain import age_words, explain
 from evse.planner.live import (
-    GAIN_MIN_W,
     PlannerSettingsW,
     build_problem,
     make_plan,
@@ -22,6 +21,7 @@ from evse.planner.live import (
     truncate,
 )
 from evse.planner.problem import DcSolution
+from evse.planner.regroup import GAIN_MIN_W
 from evse.planner.verify import check
 from evse.units import NS_PER_S, s
 
