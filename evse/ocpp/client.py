@@ -55,7 +55,7 @@ from evse.ocpp.refused import RefusedCards
 from evse.ocpp.registration import ACCEPTED, Registration, Unregistered
 from evse.ocpp.reservations import Reservations
 from evse.ocpp.resetting import Resetter
-from evse.ocpp.status import Due, StatusBoard, connector_status, station_status
+from evse.ocpp.status import Detail, Due, StatusBoard, connector_status, station_status
 from evse.ocpp.time_source import VALID_FROM, ClockJump, TimeSource
 from evse.ocpp.waiting import wait_for
 from evse.transports.base import Openers, WebSocket, WsClosed
@@ -297,13 +297,14 @@ class OcppClient:
 
     def on_view(self, view: StationView) -> None:
         """The station as it stands: wanted states and running transactions. Cheap; may be called often."""
-        station = station_status(view, self._specs)
-        if self._local_list.conflict and station.error_code == "NoError":
+        detail = Detail(informative=self._config.status_informative, errors=self._config.status_errors)
+        station = station_status(view, self._specs, detail)
+        if self._local_list.conflict and detail.informative and station.error_code == "NoError":
             station = msgspec.structs.replace(station, error_code="LocalListConflict")
         changed = self._board.want(0, station, view.wall)
         for evse in view.evses:
             calm = self._clock.now() if evse.ac is not None else None
-            changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs), view.wall, calm)
+            changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs, detail), view.wall, calm)
         self._readings.on_view(view)
         self.charging.on_view(view)
         self._refused.on_view(view)

@@ -48,7 +48,19 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     vendor_error: str = ""  # the maker's code, or our number, e.g. "F4"
 
 
-def _with_fault(status: str, faults: tuple[FaultRecord, ...], specs: Mapping[FaultCode, FaultSpec]) -> Status:
+class Detail(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told beside the state (Juice web interface: informative and error StatusNotifications)."""
+
+    informative: bool = True  # warnings beside a state that they do not change
+    errors: bool = True  # which fault it is; False = Faulted with OtherError only
+
+
+ALL = Detail()
+
+
+def _with_fault(
+    status: str, faults: tuple[FaultRecord, ...], specs: Mapping[FaultCode, FaultSpec], detail: Detail
+) -> Status:
     """Name the fault of the highest priority; any above a warning makes the connector Faulted.
 
     One of several, by the order of the table (Charge Control C user guide 3.3.4); a warning alone keeps the state.
@@ -59,6 +71,8 @@ def _with_fault(status: str, faults: tuple[FaultRecord, ...], specs: Mapping[Fau
         return Status(status=status, error_code=error)
     spec = specs[fault.code]
     faulted = status == "Faulted" or any(specs[f.code].faulted for f in faults)
+    if not (detail.errors if faulted else detail.informative):
+        return Status(status="Faulted", error_code="OtherError") if faulted else Status(status=status)
     return Status(
         status="Faulted" if faulted else status, error_code=spec.ocpp16,
         info=_info(spec, fault)[:INFO_MAX], vendor_error=vendor_code(spec, fault)[:VENDOR_ERROR_MAX],
@@ -70,7 +84,7 @@ def _info(spec: FaultSpec, fault: FaultRecord) -> str:
     return fault.detail if fault.code is FaultCode.EVENT_ACTION else f"{spec.code.value} {spec.name}"
 
 
-def connector_status(evse: EvseView, specs: Mapping[FaultCode, FaultSpec]) -> Status:
+def connector_status(evse: EvseView, specs: Mapping[FaultCode, FaultSpec], detail: Detail = ALL) -> Status:
     """Derive the 1.6 status of a connector (OCPP 1.6 section 4.9, table of states).
 
     With an open transaction it is one of Charging, SuspendedEV (offered, not taken; also before the vehicle's first C) and
@@ -91,13 +105,13 @@ def connector_status(evse: EvseView, specs: Mapping[FaultCode, FaultSpec]) -> St
             status = "Preparing"
         elif evse.reserved:
             status = "Reserved"
-    return _with_fault(status, evse.faults, specs)
+    return _with_fault(status, evse.faults, specs, detail)
 
 
-def station_status(view: StationView, specs: Mapping[FaultCode, FaultSpec]) -> Status:
+def station_status(view: StationView, specs: Mapping[FaultCode, FaultSpec], detail: Detail = ALL) -> Status:
     """Derive the status of connector 0: Available, Unavailable or Faulted only."""
     status = "Available" if view.operational is OperationalStatus.OPERATIVE else "Unavailable"
-    return _with_fault(status, tuple(f for f in view.faults if f.evse_id == 0), specs)
+    return _with_fault(status, tuple(f for f in view.faults if f.evse_id == 0), specs, detail)
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +150,12 @@ class StatusBoard:
     def force(self, connector_id: int | None = None) -> None:
         """Say a connector (None = all) again at once: after boot, or when the CSMS asks."""
         self._forced.update(self._wanted if connector_id is None else (connector_id,))
+
+    def time_arrived(self, by: DurationNs, valid_from: WallNs) -> None:
+        """Add ``by`` to the times of states that began before ``valid_from``: the calendar was not valid then."""
+        for number, (status, wall) in self._wanted.items():
+            if wall < valid_from:
+                self._wanted[number] = (status, wall + by)
 
     def due(self, now: Instant, spacing_s: int) -> list[Due]:
         """Return what may be said now, faults first, then in the order of the connectors."""

@@ -14,6 +14,7 @@ from evse.domain.session import SessionRecord, StopReason
 from evse.ocpp.messages import Payload, timestamp
 from evse.ocpp.ports import Identity
 from evse.ocpp.status import Due
+from evse.ocpp.time_source import VALID_FROM
 from evse.units import WallNs
 
 ID_TAG_MAX = 20
@@ -114,8 +115,9 @@ def status_payload(due: Due) -> Payload:
     status = due.status
     payload: Payload = {
         "connectorId": due.connector_id, "errorCode": status.error_code, "status": status.status,
-        "timestamp": timestamp(due.wall),
     }
+    if due.wall >= VALID_FROM:  # else the station did not know the time
+        payload["timestamp"] = timestamp(due.wall)
     if status.info:
         payload["info"] = status.info
     if status.vendor_error:

@@ -11,7 +11,7 @@ from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, FaultRecord
 from evse.domain.session import ChargingState, OperationalStatus, SessionPhase
 from evse.domain.view_ac import LockView
-from evse.ocpp.status import Status, StatusBoard, connector_status
+from evse.ocpp.status import Detail, Status, StatusBoard, connector_status
 from evse.units import NS_PER_S
 from tests.ocpp.support import Bench, ac_view, evse_view, under_virtual_time
 
@@ -178,5 +178,72 @@ def test_trigger_says_one_connector_at_once() -> None:
         await bench.csms.call("TriggerMessage", {"requestedMessage": "StatusNotification", "connectorId": 2})
         await asyncio.sleep(0.1)
         assert [row["connectorId"] for row in bench.csms.calls("StatusNotification")] == [0, 1, 2, 2]
+
+    under_virtual_time(main)
+
+
+@pytest.mark.parametrize(("detail", "warned", "faulted"), [
+    (Detail(), ("Charging", "PowerSwitchFailure", "F8"), ("Faulted", "GroundFailure", "F4")),
+    (Detail(informative=False), ("Charging", "NoError", ""), ("Faulted", "GroundFailure", "F4")),
+    (Detail(errors=False), ("Charging", "PowerSwitchFailure", "F8"), ("Faulted", "OtherError", "")),
+])
+def test_how_much_is_told_is_a_matter_of_configuration(
+    detail: Detail, warned: tuple[str, ...], faulted: tuple[str, ...]
+) -> None:
+    """Juice web interface: informative and error StatusNotifications. The state itself is always told."""
+    charging = {"phase": SessionPhase.CHARGING, "charging_state": ChargingState.CHARGING}
+    warning, serious = fault(FaultCode.POWER_MODULE_MISSING), fault(FaultCode.INSULATION)
+    for faults, words in (((warning,), warned), ((warning, serious), faulted)):
+        seen = connector_status(evse_view(1, faults=faults, **charging), FAULTS, detail)
+        assert (seen.status, seen.error_code, seen.vendor_error) == words
+
+
+def test_warnings_are_not_told_when_they_are_switched_off() -> None:
+    async def main() -> None:
+        bench = await Bench(status_informative=False).start()
+        bench.station.change(1, faults=(fault(FaultCode.READER_FAILURE),))
+        bench.look()
+        await asyncio.sleep(60)
+        assert len(bench.csms.calls("StatusNotification")) == 3
+
+    under_virtual_time(main)
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+def test_a_fault_that_came_and_went_while_offline_is_not_told(reboot: bool) -> None:
+    """Charge Control C user guide 3.3.2."""
+
+    async def main() -> None:
+        bench = await Bench().start()
+        bench.csms.down()
+        await asyncio.sleep(60)
+        bench.station.change(1, faults=(fault(FaultCode.INSULATION),))
+        bench.look()
+        await asyncio.sleep(100)
+        bench.station.change(1, faults=())
+        bench.look()
+        before = len(bench.csms.calls("StatusNotification"))
+        if reboot:
+            await bench.restart()
+        bench.csms.up()
+        await asyncio.sleep(300)
+        said = bench.csms.calls("StatusNotification")[before:]
+        assert len(said) == (3 if reboot else 0)
+        assert {row["errorCode"] for row in said} <= {"NoError"}
+
+    under_virtual_time(main)
+
+
+def test_no_time_is_told_while_the_station_does_not_know_it() -> None:
+    """Charge Control C user guide 3.3.4: a timestamp only with a valid time source."""
+
+    async def main() -> None:
+        bench = Bench()
+        bench.clock.jump_wall(NS_PER_S)
+        bench.clock.valid = False
+        await bench.start()
+        said = bench.csms.calls("StatusNotification")
+        assert len(said) == 3
+        assert all("timestamp" not in row for row in said)
 
     under_virtual_time(main)
