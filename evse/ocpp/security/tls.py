@@ -79,12 +79,20 @@ class TlsFailure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StationContext(ssl.SSLContext):
-    """A context for one connection attempt; `plan`, `facts` and `failure` tell of it."""
+    """A context for one connection attempt; ``plan``, ``facts`` and ``failure`` tell of it."""
 
     plan: TlsPlan
     facts: TlsFacts | None
-    failure: TlsFailure | None
     own_dates: bool
+    begun: bool
+    told: TlsFailure | None
+
+    @property
+    def failure(self) -> TlsFailure | None:
+        """Why there was no TLS; a peer that hangs up in the middle of the handshake says nothing, which is a reason too."""
+        if self.told is None and self.begun and self.facts is None:
+            return TlsFailure(step=DialStep.TLS, text=_HUNG_UP)
+        return self.told
 
     def wrap_bio(
         self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, server_side: bool = False,
@@ -100,6 +108,7 @@ class _Checked(ssl.SSLObject):
     def do_handshake(self) -> None:
         """As in the module ssl; the context remembers what failed, in plain words."""
         context: Any = self.context
+        context.begun = True
         try:
             super().do_handshake()
             _look_at_peer(self, context)
@@ -126,7 +135,7 @@ def make_context(plan: TlsPlan, system_wall: Callable[[], int] = time.time_ns) -
     Raises `DeviceError` when the clock, a file or the station's own certificate makes a connection impossible.
     """
     context = StationContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.plan, context.facts, context.failure, context.own_dates = plan, None, None, False
+    context.plan, context.facts, context.told, context.own_dates, context.begun = plan, None, None, False, False
     context.sslobject_class = _Checked
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if plan.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
     context.set_ciphers(SUITES)
@@ -251,6 +260,10 @@ def _root(tls: ssl.SSLObject) -> str:
 
 # -- in plain words ---------------------------------------------------------------------------------------------------
 
+_HUNG_UP: Final = (
+    "the CSMS ended the connection in the middle of the TLS handshake without a reason: no TLS at this port, another version "
+    "of TLS, or it wants a certificate of the station (profile 3)"
+)
 _TOO_OLD: Final = frozenset({
     "UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION", "NO_PROTOCOLS_AVAILABLE",
 })
@@ -323,5 +336,5 @@ def _about_certificate(error: ssl.SSLCertVerificationError, plan: TlsPlan) -> st
 
 def _remember(error: ssl.SSLError, context: Any) -> None:
     """Note the first failure of a connection: what follows is its consequence."""
-    if context.failure is None:
-        context.failure = explain(error, context.plan)
+    if context.told is None:
+        context.told = explain(error, context.plan)
