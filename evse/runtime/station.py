@@ -53,11 +53,12 @@ from evse.runtime.wiring import Devices, build_devices
 from evse.storage.db import Store
 from evse.storage.executor import StorageError
 from evse.transports.base import Openers
-from evse.units import NS_PER_S, Instant
+from evse.units import NS_PER_MS, NS_PER_S, Instant
 
 log = logging.getLogger(__name__)
 
 VIEW_PERIOD_S = 0.5
+VIEW_PERIOD_NS = 500 * NS_PER_MS
 POINT_PERIOD_NS = 10 * NS_PER_S
 TRACE_GAP_NS = 60 * NS_PER_S
 EVENTS_WAITING_MAX = 4096
@@ -110,6 +111,7 @@ class Station:
         self._urgent = asyncio.Event()
         self._last_trace: Instant | None = None
         self._last_point: dict[int, Instant] = {}
+        self._point_period = POINT_PERIOD_NS
         self._view: StationView | None = None
         self._view_tick = -1
 
@@ -121,6 +123,9 @@ class Station:
         self.planner = PlannerShell(self.spec, settings, now)
         self.planner.file_settings = await load_planner_settings(None, self.config)
         self.recorder = Recorder(self.spec)
+        age_ns = self.config.ocpp.meter_age_s * NS_PER_S
+        self._point_period = min(POINT_PERIOD_NS, age_ns // 3)
+        self.store.points_flush_ns = age_ns - 2 * self._point_period - VIEW_PERIOD_NS
         self.ocpp: OcppClient | None = make_client(self, self._rng)
         if self.ocpp is not None:
             await self.ocpp.open()
@@ -382,7 +387,7 @@ class Station:
                 self._last_point.pop(evse.evse_id, None)
                 continue
             last = self._last_point.get(evse.evse_id)
-            if last is not None and now - last < POINT_PERIOD_NS:
+            if last is not None and now - last < self._point_period:
                 continue
             self._last_point[evse.evse_id] = now
             points.append(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+import pytest
+
 from evse.domain.session import StopReason
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
@@ -60,6 +63,34 @@ def test_cut_session_is_closed_with_power_loss_exactly_once(tmp_path: Path) -> N
         assert total == 2
         assert compare_ledger(sessions, again.sim.csms.ledger()) == []
         await again.__aexit__(None, None, None)
+        await lab.__aexit__(None, None, None)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("meter_age_s", [15, 120])
+def test_a_cut_session_ends_with_a_meter_value_of_the_configured_age_at_most(tmp_path: Path, meter_age_s: int) -> None:
+    config = demo_config(tmp_path)
+    ocpp = msgspec.structs.replace(config.ocpp, meter_age_s=meter_age_s, sample_interval_s=0)
+    config = msgspec.structs.replace(config, ocpp=ocpp)
+
+    async def main() -> None:
+        lab = Lab(config, tmp_path / "data", fast=True, database=tmp_path / "station.sqlite3")
+        await lab.__aenter__()
+        await lab.forward(3)
+        await lab.do(cmd="plug_in", connector=1, soc_pct=10)
+        await lab.do(cmd="swipe", token="04A1B2C3", reader="reader1")
+        await lab.until(lambda: (lab.evse(1).power_w or 0) > 10_000, "charging", 60)
+        ages = []
+        for _ in range(17):
+            await lab.forward(7)
+            session = lab.evse(1).session
+            assert session is not None and session.started_at is not None
+            rows = lab.store._db.execute("SELECT max(wall) FROM point WHERE session_id = ?", (session.session_id,))
+            stored = rows.fetchone()[0] or session.started_at  # what a cut now would leave
+            ages.append((lab.clock.wall() - stored) / 1e9)
+        assert max(ages) <= meter_age_s + 1
+        assert max(ages) > min(meter_age_s, 60) / 2  # it is not written more often than needed
         await lab.__aexit__(None, None, None)
 
     run_virtual(main())
