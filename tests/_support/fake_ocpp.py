@@ -50,6 +50,7 @@ class FakeOcpp(FakeState):
         self.profiles = data.PROFILES
         self.doctor = data.DOCTOR_OK
         self._added = asyncio.Event()
+        self._ended = False
 
     def push_message(self, direction: str, kind: str, action: str, payload: str = "{}", **more: int) -> None:
         """Add a message to the log and tell the streams."""
@@ -58,6 +59,11 @@ class FakeOcpp(FakeState):
             seq=seq, wall=self.wall, direction=direction, type=kind, action=action, unique_id=f"n-{seq}", payload=payload, **more
         )
         self.messages = (*self.messages, row)
+        self._added.set()
+
+    def end_stream(self) -> None:
+        """Let every stream of messages end."""
+        self._ended = True
         self._added.set()
 
     async def ocpp_status(self, request: Empty, caller: Caller) -> o.OcppState:
@@ -77,7 +83,7 @@ class FakeOcpp(FakeState):
         newest = self.messages[-1].seq if self.messages else 0
         last = newest if since is None else since if since <= newest else 0
         yield m.StreamItem(type="heartbeat", seq=last)
-        while True:
+        while not self._ended:
             self._added.clear()
             for row in self.messages:
                 if row.seq > last:

@@ -6,6 +6,8 @@ no level, reading, command, limit or memory has changed, only every `QUIET_EVERY
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec.structs import astuple
 
 from evse.core.inputs import Inputs
@@ -62,6 +64,21 @@ class RunLaws:
             self._ac.check(spec, inputs, outputs, gated, after, now)
 
 
+class Lives:
+    """`RunLaws` for a station whose daemon dies: call `begin` before each of its later lives."""
+
+    def __init__(self) -> None:
+        self._laws = RunLaws()
+
+    def begin(self) -> None:
+        """Another life, with books of its own."""
+        self._laws = RunLaws()
+
+    def __call__(self, *tick: Any) -> None:
+        """Check one tick."""
+        self._laws(*tick)
+
+
 def equal_but_for_time(
     spec: StationSpec,
     last: tuple[StationState, Inputs, Outputs, Outputs],
@@ -108,4 +125,4 @@ def _same(a: object, b: object) -> bool:
     return a is b or (isinstance(a, Sample) and isinstance(b, Sample) and a.value == b.value)
 
 
-__all__ = ["QUIET_EVERY", "RunLaws", "equal_but_for_time"]
+__all__ = ["QUIET_EVERY", "Lives", "RunLaws", "equal_but_for_time"]

@@ -48,7 +48,7 @@ def observe(t: Tick, conn: Conn) -> None:
         a.k_up = False
     elif up:
         a.k_up = True
-    elif a.k_up:
+    elif a.k_up and cp.energy(conn):  # towards a vehicle that has left C/D it has to open before we do
         a.k_lost, a.k_losses = True, a.k_losses + 1
         t.event("contactor.opened_by_board", conn.spec.evse_id, losses=a.k_losses, cp=b.cp.value)
     if not w.tx_open:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from evse.core.ac import feedback
+from evse.core.ac.contactor import LOSSES_MAX
 from evse.core.inputs import StopSession
 from evse.core.state import Stage
 from evse.domain.ac import FeedbackType, PhaseSwitchSpec, PilotMode
@@ -218,3 +219,16 @@ def test_a_welded_second_contactor_keeps_the_first_one_open() -> None:
     p.start()
     p.run(20)
     assert not p.board.contactor_lease
+
+
+def test_a_vehicle_that_comes_and_goes_is_no_board_that_opens_by_itself() -> None:
+    """The board opens before we have read that the vehicle has left C."""
+    p = AcPlant()
+    p.charge()
+    for _ in range(LOSSES_MAX + 2):
+        p.car.full = True
+        p.run(8)
+        assert not p.w.lease and p.w.stage is Stage.AUTHORISED
+        p.car.full = False
+        p.until(lambda p: p.car.drawn_ma > 0, 15)
+    assert not p.names() and "contactor.opened_by_board" not in p.kinds()
