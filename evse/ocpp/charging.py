@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from evse.domain.ac import AcSpec
+from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.view import StationView
@@ -184,12 +185,24 @@ class Charging:
     async def run(self) -> None:
         """Put each period in force when it begins, for ever."""
         while True:
+            with contextlib.suppress(DeviceError):  # what cannot be removed now says nothing any more anyway
+                await self._expire()
             self.refresh()
             wait_ns = min(LOOK_AGAIN_NS, max(0, self._next_at - self._clock.wall()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_ns / NS_PER_S):
                     await self._changed.wait()
             self._changed.clear()
+
+    async def _expire(self) -> None:
+        """Remove the profiles whose validity is over."""
+        wall = self._clock.wall()
+        async with self._turn:
+            gone = [n for n, profile in self._profiles.items() if profile.valid_to is not None and profile.valid_to <= wall]
+            if gone and self._clock.wall_valid():
+                await self._store.put_many(NAMESPACE, {str(number): None for number in gone})
+                for number in gone:
+                    self._profiles.pop(number, None)
 
     def on_view(self, view: StationView) -> None:
         """Follow which transactions run. TxProfiles end with theirs; one that waited for its start begins."""
@@ -320,6 +333,8 @@ class Charging:
         if len(self._profiles) - len(gone) >= PROFILES_MAX:
             raise Refused(f"{PROFILES_MAX} profiles are installed already")
         values: dict[str, str | None] = {str(number): None for number in gone}
+        if gone == [profile.profile_id] and _same(self._profiles[profile.profile_id], profile):
+            return  # a CSMS that repeats itself does not wear the flash
         if profile.purpose is not Purpose.TX:  # a transaction does not survive a restart, so neither do its profiles
             values[str(profile.profile_id)] = msgspec.json.encode(profile).decode()
         if values:
@@ -415,6 +430,11 @@ class Charging:
             "status": "Accepted", "connectorId": connector_id, "scheduleStart": timestamp(start),
             "chargingSchedule": _schedule(steps, start, duration_s, unit, composite.PHASES if ac is None else ac.phases),
         })
+
+
+def _same(old: ChargingProfile, new: ChargingProfile) -> bool:
+    """Tell whether ``new`` says what ``old`` says; the time of its arrival counts only if it has no start of its own."""
+    return old.start is not None and replace(old, set_at=new.set_at) == new
 
 
 def _meets(profile: ChargingProfile, criteria: Payload) -> bool:
