@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from evse.config.model_ac import AcSection
 from evse.config.model_access import AccessSection
+from evse.config.model_firmware import FirmwareSection
 from evse.config.model_io import IoSection, RecloserSection
 from evse.config.model_leds import LedSection
 from evse.config.model_ocpp import OcppSection
@@ -254,4 +255,5 @@ class StationConfig(Frozen, frozen=True, kw_only=True):
     rule: Annotated[tuple[RuleSection, ...], Meta(title="Event actions", extra_json_schema=Live)] = ()
     led: Annotated[tuple[LedSection, ...], Meta(title="Lamps", extra_json_schema=Live)] = ()
     ocpp: OcppSection = field(default_factory=OcppSection)
+    firmware: FirmwareSection = field(default_factory=FirmwareSection)
     api: ApiSection = field(default_factory=ApiSection)

@@ -161,5 +161,22 @@ class OcppSection(Frozen, frozen=True, kw_only=True):
     status_errors: Annotated[
         bool, Meta(title="StatusNotification tells which fault; false = Faulted with OtherError only", extra_json_schema=Live)
     ] = True
+    ftp_try_tls: Annotated[
+        bool,
+        Meta(
+            title="Ask FTP servers for TLS before anything else is said, and go on without it where there is none",
+            extra_json_schema={**Live, "x-ocpp": "ftpTryTLSUpgrade"},
+        ),
+    ] = False
+    http_upload: Annotated[
+        Literal["post", "put", "form"],
+        Meta(title="Files are uploaded over HTTP by POST, by PUT, or by POST as the form field \"file\"", extra_json_schema=Live),
+    ] = "post"
+    transfer_idle_s: Annotated[
+        int, Meta(title="A file transfer in which nothing moves so long is broken off, s", ge=5, le=3600, extra_json_schema=Live)
+    ] = 60
+    transfer_limit_s: Annotated[
+        int, Meta(title="One attempt at a file transfer takes at most so long, s", ge=60, le=86_400, extra_json_schema=Live)
+    ] = 3600
     security: OcppSecuritySection = field(default_factory=OcppSecuritySection)
     tls: OcppTlsSection = field(default_factory=OcppTlsSection)

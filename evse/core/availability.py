@@ -28,6 +28,8 @@ def apply(t: Tick, conn: Conn) -> None:
     conn.operative = effective(rows[0], rows[conn.index + 1], conn.w.tx_open) is OPERATIVE
     if conn.a.rule_allowed is False and not conn.w.tx_open:  # an event action; a running transaction is paused instead
         conn.operative = False
+    if t.inputs.updating and not conn.w.tx_open:  # firmware is being installed: nobody begins
+        conn.operative = False
     if not conn.operative and conn.w.auth is not AuthState.NONE:
         forget(conn)
 

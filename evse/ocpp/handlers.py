@@ -69,6 +69,10 @@ class Handlers:
         self.data_handlers: dict[str, DataHandler] = {}
         self.triggers: dict[str, Callable[[], Awaitable[None]]] = {}
         self.extensions: list[Callable[[], dict[str, Handler]]] = []
+        self.extended: dict[str, Callable[[], Awaitable[None]]] = {}
+        """``triggers`` that ExtendedTriggerMessage answers in another way."""
+        self.busy: Callable[[], str] = lambda: ""
+        """Why the station must not be restarted now, "" = it may."""
         self._side = side
         self._station = station
         self._store = store
@@ -85,7 +89,7 @@ class Handlers:
             "ChangeConfiguration": self.change_configuration,
             "ClearCache": self.clear_cache,
             "DataTransfer": self.data_transfer,
-            "ExtendedTriggerMessage": self.trigger_message,
+            "ExtendedTriggerMessage": self.extended_trigger_message,
             "GetConfiguration": self.get_configuration,
             "RemoteStartTransaction": self.remote_start,
             "RemoteStopTransaction": self.remote_stop,
@@ -203,6 +207,10 @@ class Handlers:
     async def reset(self, payload: Payload) -> Reply:
         """Restart once the answer is on its way, and again as often as ResetRetries says if nothing comes of it."""
         hard = payload["type"] == "Hard"
+        busy = self.busy()
+        if busy:
+            log.warning("ocpp: Reset rejected: %s", busy)
+            return Reply({"status": "Rejected"})
 
         async def restart() -> None:
             self._resetter.ask(hard=hard)
@@ -210,10 +218,17 @@ class Handlers:
         return Reply({"status": "Accepted"}, after=restart)
 
     async def trigger_message(self, payload: Payload) -> Reply:
-        """Send a message now (TriggerMessage, ExtendedTriggerMessage)."""
+        """Send a message now."""
+        return self._trigger(payload, self.triggers)
+
+    async def extended_trigger_message(self, payload: Payload) -> Reply:
+        """The same for ExtendedTriggerMessage."""
+        return self._trigger(payload, {**self.triggers, **self.extended})
+
+    def _trigger(self, payload: Payload, triggers: dict[str, Callable[[], Awaitable[None]]]) -> Reply:
         message = str(payload["requestedMessage"])
         connector_id: int | None = payload.get("connectorId")
-        other = self.triggers.get(message)
+        other = triggers.get(message)
         if message not in TRIGGERS and other is None:
             return Reply({"status": "NotImplemented"})
         if connector_id is not None and connector_id != 0 and not self._has(connector_id):

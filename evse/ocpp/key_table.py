@@ -232,7 +232,7 @@ def _link(config: OcppSection) -> list[KeySpec]:
     return [
         KeySpec(key="bootNotificationOnReconnect", kind="bool", default=bool_text(config.boot_on_reconnect), profile=ccc, applies=RECONNECT,
                 help="BootNotification after every reconnect, for a CSMS that knows stations by it only"),
-        KeySpec(key="ftpTryTLSUpgrade", kind="bool", default="false", profile=ccc,
+        KeySpec(key="ftpTryTLSUpgrade", kind="bool", default=bool_text(config.ftp_try_tls), profile=ccc,
                 help="Ask FTP servers for TLS"),
         KeySpec(key="useAsTimeSource", kind="bool", default=bool_text(config.use_as_time_source), profile=ccc,
                 help="Take the time from the CSMS while no time daemon keeps the clock"),

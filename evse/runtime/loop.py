@@ -110,6 +110,7 @@ class ControlLoop:
         self.storage_ok = True
         self.storage_code = ""  # of the last failed write, a name of `PERSISTENCE_CODES`
         self.backend_online = False
+        self.updating = False  # a firmware update is being installed
         self.list_conflict = False
         self.rules = RuleTrace()
         self._devices = devices
@@ -236,6 +237,7 @@ class ControlLoop:
             wall_valid=self._clock.wall_valid(),
             list_conflict=self.list_conflict,
             lost=devices.lost(),
+            updating=self.updating,
         )
 
     def meter(self, evse_id: int) -> Sample[MeterValues] | NoData:

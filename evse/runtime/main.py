@@ -19,6 +19,7 @@ from evse import __version__
 from evse.config.load import load_config
 from evse.config.model import StationConfig
 from evse.domain.base import ConfigError
+from evse.runtime.log_ring import LogRing
 from evse.runtime.views import transaction_runs
 from evse.units import NS_PER_MS, NS_PER_US
 
@@ -51,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(
         level=options.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
+    ring = LogRing()
+    ring.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(ring)
     try:
         config = load_config(options.config)
     except ConfigError as error:

@@ -193,6 +193,7 @@ class Plant:
         self.list_conflict = False
         self.wall_valid = True
         self.loop_fault = ""
+        self.updating = False
         self.answer_stored = True
         self.site_dead = False
         self.module_faults: dict[int, tuple[int, int]] = {}  # group -> (missing, faulty)
@@ -298,6 +299,7 @@ class Plant:
             list_conflict=self.list_conflict,
             wall_valid=self.wall_valid,
             loop_fault=self.loop_fault,
+            updating=self.updating,
         )
 
     def current(self, evse_id: int) -> int:

@@ -229,6 +229,23 @@ def test_out_of_service_waits_for_the_end_of_the_session() -> None:
     assert p.evse(2).phase is SessionPhase.IDLE
 
 
+def test_nobody_begins_while_firmware_is_installed_and_nobody_is_stopped() -> None:
+    p = Plant()
+    p.charge()
+    p.updating = True
+    p.run(5)
+    assert p.evse(1).phase is SessionPhase.CHARGING and p.evse(2).phase is SessionPhase.UNAVAILABLE
+    p.start(2)
+    p.run()
+    assert "out of service" in refused(p)
+    p.send(StopSession, evse_id=1, reason=StopReason.LOCAL)
+    p.until(lambda p: bool(p.closed()))
+    p.until(lambda p: p.evse().phase is SessionPhase.UNAVAILABLE, 200)
+    p.updating = False
+    p.run(2)
+    assert p.evse(2).phase is SessionPhase.IDLE
+
+
 def test_unlock_stops_first_and_unlocks_without_voltage() -> None:
     p = Plant()
     p.charge()

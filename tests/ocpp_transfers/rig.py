@@ -61,9 +61,9 @@ class Signer:
     async def check_certificate(self, pem: str) -> str:
         return self.certificate
 
-    async def check_file(self, path: Path, signature: str, pem: str) -> str:
+    async def check_file(self, path: Path, signature_b64: str, pem: str) -> str:
         self.checked.append(await inline(path.read_bytes))
-        self.seen.append((signature, pem))
+        self.seen.append((signature_b64, pem))
         return self.file
 
 

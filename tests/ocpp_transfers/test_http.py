@@ -132,7 +132,7 @@ def test_errors_say_who_where_and_what_to_do(tmp_path: Path) -> None:
         assert "is not there" in text
         why, text = await told(at.url("/f", "u", "p"))
         assert why is Why.SIZE
-        assert "firmware_max_mib" in text
+        assert "firmware.max_mib" in text
         why, text = await told(safe.url("/f", "u", "p"), tls=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         assert why is Why.CERTIFICATE
         assert "install the root" in text

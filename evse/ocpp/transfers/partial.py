@@ -92,7 +92,7 @@ class PartFile:
 
     def _check_size(self, size: int) -> None:
         if size > self._size_max:
-            text = f"the file has more than {self._size_max // MIB} MiB ({size} bytes); raise ocpp.firmware_max_mib if it is right"
+            text = f"the file has more than {self._size_max // MIB} MiB ({size} bytes); raise firmware.max_mib if it is right"
             raise TransferError(Why.SIZE, text)
 
     async def write(self, data: bytes) -> None:

@@ -67,7 +67,7 @@ class Signatures(Protocol):
         """Return why a signing certificate is not trusted, "" = it is."""
         ...
 
-    async def check_file(self, path: Path, signature: str, pem: str) -> str:
+    async def check_file(self, path: Path, signature_b64: str, pem: str) -> str:
         """Return why the signature of a file is wrong, "" = it is right."""
         ...
 
