@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from evse.units import DurationNs, Instant, WallNs
 
@@ -23,6 +23,7 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
 class ClockPort(Protocol):
     """How the calendar is moved. A clock that nobody may move has no such port."""
 

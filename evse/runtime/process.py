@@ -29,7 +29,7 @@ async def open_station(config: StationConfig, config_path: Path, data_dir: Path,
         config_path=config_path,
         data_dir=data_dir,
         openers=RealOpeners(),
-        clock=RealClock(),
+        clock=RealClock(set_system=config.ocpp.set_system_clock),
         store=store,
         rng=rng,
     )

@@ -249,7 +249,7 @@ def test_an_interface_that_is_not_permitted_says_what_to_do(monkeypatch: pytest.
         def setsockopt(self, *args: object) -> None:
             if args[1] == socket.SO_BINDTODEVICE:
                 raise PermissionError(1, "Operation not permitted")
-            super().setsockopt(*args)  # type: ignore[arg-type]
+            super().setsockopt(*args)  # type: ignore[call-overload]
 
     with Locked() as sock, pytest.raises(DialError, match=r"CAP_NET_RAW") as error:
         dialling.bind_interface(sock, "lo")

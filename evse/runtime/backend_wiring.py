@@ -1,0 +1,53 @@
+"""How the OCPP client is put together for a running station."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evse import __version__
+from evse.config.model import StationConfig
+from evse.domain.clock import ClockPort
+from evse.ocpp.client import OcppClient
+from evse.ocpp.ports import Identity
+from evse.ocpp.time_source import ClockJump
+from evse.runtime.backend import BackendPort
+from evse.runtime.recloser_messages import RECLOSER_VENDOR, RecloserMessages
+from evse.units import NS_PER_MS
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from evse.runtime.station import Station
+
+
+def make_client(station: Station, rng: Random) -> OcppClient | None:
+    """Return the client of a station, not yet opened; None when OCPP is switched off."""
+    config = station.config
+    if not config.ocpp.enabled:
+        return None
+    client = OcppClient(
+        config.ocpp, identity(config), station.openers, station.clock, station.store, BackendPort(station), rng,
+        clock_port=station.clock if isinstance(station.clock, ClockPort) else None,
+    )
+    client.handlers.data_handlers[RECLOSER_VENDOR] = RecloserMessages(
+        station.spec.evses, station.devices.field.reclosers
+    )
+
+    def jumped(jump: ClockJump) -> None:
+        station.announce("clock.jumped", 0, {
+            "by_ms": jump.by // NS_PER_MS, "source": jump.source, "first": jump.first,
+        })
+
+    client.jumped = jumped
+    return client
+
+
+def identity(config: StationConfig) -> Identity:
+    """Who the station is towards the back end."""
+    return Identity(
+        charge_point_id=config.ocpp.charge_point_id or config.station.id,
+        vendor=config.station.vendor,
+        model=config.station.model,
+        serial=config.station.serial_number,
+        firmware=__version__,
+    )
