@@ -20,12 +20,14 @@ from typing import Any
 from evse.api import models as m
 from evse.domain.base import ConfigError
 from evse.lab.demo_config import DEMO_DC, scenario_name
+from evse.lab.demo_faults import fault_rows, fault_text
 from evse.lab.demo_station import DemoError, DemoStation
 from evse.runtime.clock import RealClock
 from evse.sim.scenario import Runner, Scenario, StepResult, load_scenario
 from evse.units import NS_PER_S
 
 DRAIN_S = 10.0
+EVENTS_MAX = 500
 
 
 class Watch:
@@ -160,23 +162,11 @@ async def _report(
 
 
 async def _faults(station: DemoStation) -> list[dict[str, Any]]:
-    """Every fault of the run from the event history: when it was raised, when and by whom it was cleared."""
-    events = (await station.api("events.list", {"kind": "fault.", "limit": 500}))["items"]
-    rows: list[dict[str, Any]] = []
-    for event in reversed(events):
-        data = event["data"]
-        if event["kind"] == "fault.raised":
-            rows.append(
-                {
-                    "code": data["code"], "name": data["name"], "severity": data["severity"], "evse_id": event["evse_id"],
-                    "detail": data["detail"], "raised_at": event["wall"], "cleared_at": None, "cleared_by": None,
-                }
-            )  # fmt: skip
-        elif event["kind"] == "fault.cleared":
-            for row in rows:
-                if (row["code"], row["evse_id"], row["cleared_at"]) == (data["code"], event["evse_id"], None):
-                    row["cleared_at"], row["cleared_by"] = event["wall"], data["by"]
-    return rows
+    """Every fault of the run from the event history: reaction, who cleared it, and what the connector did meanwhile."""
+    faults, phases = [
+        (await station.api("events.list", {"kind": kind, "limit": EVENTS_MAX}))["items"] for kind in ("fault.", "phase.")
+    ]
+    return fault_rows(faults, phases)
 
 
 def _session(s: dict[str, Any], watch: Watch) -> dict[str, Any]:
@@ -223,7 +213,7 @@ def text(report: dict[str, Any]) -> str:
     lines.append(
         f"  back end: {report['ocpp']['sent']} sent, {report['ocpp']['received']} received, {report['ocpp']['queued']} waiting\n"
     )
-    lines += [f"  fault {f['code']} on {f['evse_id'] or 'station'}: {f['detail']}\n" for f in report["faults"]]
+    lines += [f"  fault {fault_text(row)}\n" for row in report["faults"]]
     return "".join(lines)
 
 

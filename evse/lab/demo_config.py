@@ -126,14 +126,18 @@ def demo_text(name: str, folder: str, channel: str, csms_port: int, tcp_port: Ca
 
 
 def scenario_name(station: str, scenario: str) -> str:
-    """Return the scenario that ``scenario`` means at ``station``: "quick" is "ac-quick" where there is no DC connector.
+    """Return the scenario that ``scenario`` means at ``station``: "quick" is "ac-quick" where there is no DC connector, and
+    "ac-single-quick" where there is no second one either.
 
     A name that is a file or that the kind of station does not have of its own stays as it is.
     """
     text = demo_text(station, "/", "0.0.0.0", 0, lambda: 0)
-    kinds = {str(row.get("kind", "dc")) for row in tomlkit.parse(text).unwrap().get("evse", [])}
-    prefix = "mixed-" if len(kinds) > 1 else "ac-" if kinds == {"ac"} else ""
-    return prefix + scenario if prefix and prefix + scenario in shipped() else scenario
+    evses = tomlkit.parse(text).unwrap().get("evse", [])
+    kinds = {str(row.get("kind", "dc")) for row in evses}
+    prefixes = ["mixed-"] if len(kinds) > 1 else ["ac-"] if kinds == {"ac"} else [""]
+    if len(evses) == 1:
+        prefixes.insert(0, prefixes[0] + "single-")
+    return next((prefix + scenario for prefix in prefixes if prefix + scenario in shipped()), scenario)
 
 
 def _with_port(value: Any) -> list[dict[str, Any]]:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evse.config.load import parse_config
 from evse.config.model import StationConfig
+from evse.domain.fault_table import FAULTS
+from evse.domain.faults import FaultCode, FaultKinds
 from evse.domain.session import SessionPhase
-from evse.lab.demo_config import demo_text
+from evse.lab.demo_config import demo_text, scenario_name
+from evse.lab.demo_faults import fault_rows
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
+from evse.units import NS_PER_S
 from tests._support.lab_world import Api, play, run_lab
 from tests._support.laws_run import RunLaws
 
-AC_FAULTS = {
-    "F1", "F2", "F10", "F11", "F13", "F18", "F20", "F21", "F22", "F23", "F24", "F25", "F26", "F29", "F30", "F31", "F32",
-    "F33", "F34", "F36", "F37", "F38", "F39", "F40", "F41", "F42", "F44", "F45", "F46", "F47", "F50",
-}  # fmt: skip
-"""What the simulator can cause at the demo's AC station; F27, F28 (a line), F35 (back end), F43 and F51 (settings) have tests of their own."""
+BY_ITSELF = {FaultCode.STORAGE, FaultCode.INTERNAL}
+"""Faults of the controller itself: no device causes them (docs/faults.md)."""
+AC_FAULTS = {code.value for code, row in FAULTS.items() if row.scope == "station" or row.kinds is not FaultKinds.DC} - {
+    code.value for code in BY_ITSELF
+}
+"""Every fault of the table that an AC station can have."""
 
 
 def station(folder: Path, name: str) -> StationConfig:
@@ -42,6 +48,15 @@ async def _records_are_equal(lab: Lab) -> None:
     assert lab.sim.world.violations == []
 
 
+def _events(lab: Lab, kind: str) -> list[dict[str, Any]]:
+    """As the API gives them: newest first."""
+    return [
+        {"kind": e.kind, "wall": e.wall, "evse_id": e.evse_id, "data": e.data}
+        for e in reversed(lab.events)
+        if e.kind.startswith(kind)
+    ]
+
+
 def test_ac_quick_three_phases_and_one_share_and_leave_equal_records(tmp_path: Path) -> None:
     async def scenario(lab: Lab) -> None:
         await play(lab, "ac-quick")
@@ -53,11 +68,35 @@ def test_ac_quick_three_phases_and_one_share_and_leave_equal_records(tmp_path: P
     assert run_lab(tmp_path, scenario, config=station(tmp_path, "ac-quick"), check=RunLaws()) > 100
 
 
+@pytest.mark.parametrize(
+    "name", ["chargebyte/charge-control-c", "juice/wallbox-2x22", "generic/ac-1x22", "generic/dc-1x60"]
+)
+def test_the_quick_scenario_of_each_shipped_station(tmp_path: Path, name: str) -> None:
+    async def scenario(lab: Lab) -> None:
+        await play(lab, scenario_name(name, "quick"))
+        await _records_are_equal(lab)
+
+    run_lab(tmp_path, scenario, config=station(tmp_path, name), check=RunLaws())
+
+
 def test_ac_faults_each_is_named_acts_and_lets_charging_work_again(tmp_path: Path) -> None:
     async def scenario(lab: Lab) -> None:
-        await play(lab, "ac-faults")
+        began = lab.clock.now()
+        results = await play(lab, "ac-faults")
+        assert not any(r.skipped for r in results) and lab.clock.now() - began < 230 * NS_PER_S
         assert {e.data["code"] for e in lab.events if e.kind == "fault.raised"} == AC_FAULTS
+        assert len(AC_FAULTS) == 39
         assert not lab.view().faults
+        rows = fault_rows(_events(lab, "fault."), _events(lab, "phase."))
+        assert all(row["cleared_by"] for row in rows)
+        for row in rows:  # what the table says about the energy of a connector that was charging is what happened
+            if row["charged"] and row["reaction"] in ("stop", "emergency"):
+                assert row["charging_ended_s"] is not None, row
+            if row["code"] in ("F29", "F34", "F43", "F50"):
+                assert row["charged"] and row["charging_ended_s"] is None, row
+        for evse_id in (1, 2, 3):  # after the last fault of each connector it has charged again
+            last = [row for row in rows if row["evse_id"] in (0, evse_id)][-1]
+            assert last["charging_again_s"] is not None, last
         await _records_are_equal(lab)
 
     run_lab(tmp_path, scenario, config=station(tmp_path, "ac-quick"), check=RunLaws())

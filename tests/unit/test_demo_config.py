@@ -38,4 +38,9 @@ def test_an_unknown_station_is_told_with_the_nearest() -> None:
 
 def test_a_scenario_belongs_to_the_kind_of_station() -> None:
     assert scenario_name("dc-quick", "quick") == "quick"
+    assert scenario_name("generic/dc-1x60", "quick") == "single-quick"
+    assert scenario_name("generic/ac-1x22", "quick") == "ac-single-quick"
+    assert scenario_name("juice/wallbox-2x22", "quick") == "ac-quick"
+    assert scenario_name("generic/mixed-2dc-2ac", "quick") == "mixed-quick"
+    assert scenario_name("generic/ac-1x22", "offline") == "offline"
     assert scenario_name("ac-quick", "/tmp/own.json") == "/tmp/own.json"
