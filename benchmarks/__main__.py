@@ -12,6 +12,7 @@ from benchmarks import (
     bench_core,
     bench_planner_budget,
     bench_process,
+    bench_queue,
     bench_screens,
     bench_wire,
 )
@@ -42,7 +43,10 @@ def main() -> int:
     """Run everything, print and write the table; exit 1 when a budget is missed."""
     reference = reference_us()
     figures: list[Figure] = []
-    for module in (bench_core, bench_ac, bench_wire, bench_access, bench_planner_budget, bench_process, bench_screens):
+    modules = (
+        bench_core, bench_ac, bench_wire, bench_access, bench_queue, bench_planner_budget, bench_process, bench_screens
+    )  # fmt: skip
+    for module in modules:
         for figure in module.run():
             figures.append(figure)
             print(f"{figure.name:58} {figure.value:10.2f} {figure.unit:8} {_verdict(figure)}", flush=True)
