@@ -438,15 +438,15 @@ class OcppClient:
         """An answer to a transaction message is durable: tell the station, remember the card."""
         sent: Payload = msgspec.json.decode(row.payload)
         info: Payload | None = answer.get("idTagInfo")
+        if row.action == "StartTransaction" and info is not None:  # first: the link may end while a card is stored
+            number, evse_id = int(answer["transactionId"]), int(sent["connectorId"])
+            self._numbers[row.session_id] = (number, evse_id)
+            while len(self._numbers) > NUMBERS_MAX:
+                self._numbers.pop(next(iter(self._numbers)))
+            parent = str(info.get("parentIdTag", ""))
+            self._refused.numbered(evse_id, row.session_id, number, str(info["status"]), parent)
         if info is not None and sent.get("idTag"):
             await self._authorizer.learn(str(sent["idTag"]), info)
-        if row.action != "StartTransaction" or info is None:
-            return
-        number, evse_id = int(answer["transactionId"]), int(sent["connectorId"])
-        self._numbers[row.session_id] = (number, evse_id)
-        while len(self._numbers) > NUMBERS_MAX:
-            self._numbers.pop(next(iter(self._numbers)))
-        self._refused.numbered(evse_id, row.session_id, number, str(info["status"]), str(info.get("parentIdTag", "")))
 
     async def trigger(self, message: str, connector_id: int | None) -> None:
         """Send a message that the CSMS asked for (also while Pending)."""
@@ -467,6 +467,6 @@ class OcppClient:
                 for due in self._board.forced():
                     await self._say(engine, due)
             case "MeterValues":
-                await self._readings.trigger(engine, connector_id)
+                await self._readings.trigger(engine, connector_id, registered=self.registration == ACCEPTED)
             case _:
                 pass

@@ -118,6 +118,7 @@ class Outbox:
         self._kick = asyncio.Event()
         self._late = timeless
         self._said_so = False  # it was said that the queue waits for the time
+        self._unfinished: tuple[OutboxRow, Payload] | None = None  # answered, but perhaps not durable or not told
         self._silence: tuple[int, int] | None = None  # (row, answers of the engine at its last time-out)
 
     def kick(self) -> None:
@@ -203,6 +204,8 @@ class Outbox:
 
     async def _next(self, engine: Engine) -> float:
         """Deliver the first row, or wait for one; return the pause in s before the next."""
+        if self._unfinished is not None:
+            return await self._finish(*self._unfinished)
         row = await self._store.outbox_head(self.backend)
         if row is None:
             await self.count()
@@ -243,9 +246,16 @@ class Outbox:
             number = int(answer["transactionId"])
             if abs(number) > NUMBER_MAX:
                 return await self._refused(row, f"transactionId {number} is out of range")
-            await self._store.outbox_started(row.row_id, row.session_id, number)
+        self._unfinished = (row, answer)
+        return await self._finish(row, answer)
+
+    async def _finish(self, row: OutboxRow, answer: Payload) -> float:
+        """Make an answer durable, then tell of it. May be repeated when the link ended, or the store failed, meanwhile."""
+        if row.action == START:
+            await self._store.outbox_started(row.row_id, row.session_id, int(answer["transactionId"]))
         else:
             await self._store.outbox_done(row.row_id)
+        self._unfinished = None
         self.waiting = max(0, self.waiting - 1)
         await self._answered(row, answer)
         return 0.0

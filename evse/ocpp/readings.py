@@ -219,8 +219,11 @@ class Readings:
             self._loose_kick.clear()
             await self._loose_kick.wait()
 
-    async def trigger(self, engine: Engine, connector_id: int | None) -> None:
-        """Send readings of one connector (None = all) now, with the transaction if there is one."""
+    async def trigger(self, engine: Engine, connector_id: int | None, *, registered: bool) -> None:
+        """Take readings of one connector (None = all) now. Those of a transaction keep their place in the queue.
+
+        While the station is not registered the queue rests: then a reading goes alone, without its transaction.
+        """
         wall = self._clock.wall()
         for evse in self._station.view().evses:
             if connector_id not in (None, 0, evse.evse_id):
@@ -228,12 +231,20 @@ class Readings:
             values = sampled_values(
                 evse, self._station.meter(evse.evse_id), self._measurands(TRIGGER), TRIGGER
             )
-            if values:
-                payload = v16.meter_payload(evse.evse_id, wall, values)
-                session = _running(evse)
-                if session is not None and session.transaction_id is not None:
-                    payload["transactionId"] = session.transaction_id
-                await engine.call("MeterValues", payload)
+            session = _running(evse)
+            if values and not (registered and session is not None and await self._queued(evse, session, wall, values)):
+                await engine.call("MeterValues", v16.meter_payload(evse.evse_id, wall, values))
+
+    async def _queued(self, evse: EvseView, session: SessionRecord, wall: WallNs, values: list[Payload]) -> bool:
+        row, point = v16.meter_row(session, wall, TRIGGER, values), told_point(evse, session, wall, values)
+        try:
+            stored = await self._store.outbox_append(row, point)
+        except DeviceError as error:
+            log.error("ocpp: a triggered reading goes without its transaction: %s", error)
+            return False
+        if stored:
+            self._stored()
+        return stored
 
 
 def told_point(evse: EvseView, session: SessionRecord, wall: WallNs, values: list[Payload]) -> PointRecord | None:

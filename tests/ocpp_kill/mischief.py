@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 URL = "ws://csms.test/ocpp/DC%201"
 TRANSACTION = ("StartTransaction", "MeterValues", "StopTransaction")
 OTHERS = ("BootNotification", "Heartbeat", "StatusNotification")
-GARBAGE = (  # {} would be a good answer to a stop, and so a lie
+GARBAGE = (  # no object: that would be a good answer to a stop, and so a lie
     "null", "[3]", '[3,"{id}"]', '[3,"{id}",[]]', '[3,"other",{"transactionId":7}]', '[4,"{id}"]',
-    '[3,"{id}",{"transactionId":"1","idTagInfo":{"status":"Accepted"}}]', '[9,"{id}",{}]', "[3,", '[4,"{id}","Odd","",[]]',
+    '[9,"{id}",{}]', "[3,", '[4,"{id}","Odd","",[]]',
+)  # fmt: skip
+BAD_STARTS = (
+    '[3,"{id}",{}]', '[3,"{id}",{"transactionId":"1","idTagInfo":{"status":"Accepted"}}]', '[3,"{id}",{"transactionId":1}]',
+    '[3,"{id}",{"transactionId":99999999999999999999,"idTagInfo":{"status":"Accepted"}}]',
 )  # fmt: skip
 KINDS = (
     "lost", "lost", "delay", "delay", "silence", "error", "garbage", "down", "half_open", "twice", "nobody", "boot",
@@ -39,6 +43,7 @@ class Mischief:
         self._say = say
         self._kinds = [kind for kind in KINDS if rng.random() < 0.5]
         self._pause_s = rng.choice((1.0, 4.0, 15.0))
+        self.disk_was_full = False  # then a process may also fail to start
         self._ends: set[asyncio.Task[None]] = set()
 
     async def run(self, life: Life) -> None:
@@ -83,7 +88,9 @@ class Mischief:
         self._csms.answer(self._message(), error=code, count=self._rng.choice((1, 2, 5)))
 
     async def _garbage(self, _: Life) -> None:
-        self._csms.answer(self._message(), garbage=self._rng.choice(GARBAGE), count=self._rng.randint(1, 2))
+        message = self._message()
+        texts = (*GARBAGE, *BAD_STARTS) if message == "StartTransaction" else GARBAGE
+        self._csms.answer(message, garbage=self._rng.choice(texts), count=self._rng.randint(1, 2))
 
     async def _down(self, _: Life) -> None:
         self._csms.down()
@@ -128,5 +135,5 @@ class Mischief:
     async def _full(self, life: Life) -> None:
         """Every write fails for a while."""
         disk = life.disk
-        disk.full = True
+        disk.full = self.disk_was_full = True
         self._later(self._rng.choice((0.5, 5.0)), lambda: setattr(disk, "full", False))

@@ -152,10 +152,11 @@ class PowerDisk:
         file.synced()
 
 
-def _quiet(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+def _quiet(kind: Any, error: Any, trace: Any) -> bool:
     """apsw tells here of a `Cut` while it handles one already."""
     if not isinstance(error, Cut | apsw.Error):
         sys.__excepthook__(kind, error, trace)
+    return True
 
 
 class _Vfs(apsw.VFS):
@@ -167,9 +168,9 @@ class _Vfs(apsw.VFS):
         self.name = f"power{next(_numbers)}"
         super().__init__(self.name, "unix-none")
 
-    def excepthook(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    def excepthook(self, kind: Any, error: Any, trace: Any) -> bool:
         """What apsw cannot raise."""
-        _quiet(kind, error, trace)
+        return _quiet(kind, error, trace)
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:
         self.fuse.step("disk open")
@@ -190,9 +191,9 @@ class _File(apsw.VFSFile):
         self._known = vfs.disk.file(self._name) if self._name else _Durable(b"")
         super().__init__("unix-none", name, flags)
 
-    def excepthook(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    def excepthook(self, kind: Any, error: Any, trace: Any) -> bool:
         """What apsw cannot raise."""
-        _quiet(kind, error, trace)
+        return _quiet(kind, error, trace)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         self._fuse.step("disk write")

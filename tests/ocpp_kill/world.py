@@ -167,7 +167,7 @@ class Run:
             life.network.killed()
         ends = await _end([main, dead, misery, *life.tasks])
         for end in ends:
-            if isinstance(end, Exception):
+            if isinstance(end, Exception) and not (isinstance(end, StorageError) and self.mischief.disk_was_full):
                 self.problems.append(f"a life failed: {''.join(traceback.format_exception(end))[-2500:]}")
         life.unplug_all()
         self.disk.abandon()
@@ -213,6 +213,7 @@ class Life:
         self._left = visits  # 0 = as many as come
         self.core = _Core()
         self._points: dict[str, float] = {}
+        self._untold: set[str] = set()
 
     async def run(self) -> None:
         """Open as the runtime does, then serve."""
@@ -313,14 +314,25 @@ class Life:
         await durable.wait()
         visit.energised = True
         until = run.clock.now() + int(rng.choice((0.2, 5.0, rng.uniform(1, 100))) * NS_PER_S)
-        carry = 0
+        carry, looked = 0, 0
         while run.clock.now() < until:
             await asyncio.sleep(0.5)
+            looked += 1
+            if looked % 20 == 0:
+                await self._check_number(visit.session_id)
             carry += visit.power_w
             visit.now_wh, carry = visit.now_wh + carry // 7200, carry % 7200
             run.registers[evse_id] = visit.now_wh
             self._show(visit, session)
         await self._end_visit(visit, session)
+
+    async def _check_number(self, session_id: str) -> None:
+        """The core is told the number of a running transaction soon after it is durable."""
+        if session_id in self._untold and session_id not in self.station.numbered:
+            self._run.problems.append(f"{session_id}: the core was never told its number")
+        stored = await self.store.session(session_id)
+        if stored is not None and stored.transaction_id is not None and session_id not in self.station.numbered:
+            self._untold.add(session_id)
 
     async def _end_visit(self, visit: Visit, session: SessionRecord) -> None:
         run, rng = self._run, self.rng
