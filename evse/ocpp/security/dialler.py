@@ -55,6 +55,7 @@ class SecureDialler:
         self.facts: TlsFacts | None = None  # of the last connection with TLS
         self.last_failure = ""  # "" since the CSMS has accepted the station
         self.reconnect: Callable[[str], None] = lambda reason: None
+        self.dial_now: Callable[[], None] = lambda: None  # ends the pause before the next dial
         self.changed: Callable[[], None] = lambda: None
         self._config = config
         self._id = charge_point_id
@@ -145,10 +146,14 @@ class SecureDialler:
     async def _failed(self, which: str, error: str, *, refused: bool) -> None:
         self.last_failure = error
         after = link_state.failed(self._state, which, error, refused=refused, limit=self.limit)
-        if after != self._state:
-            if after.turn != self._state.turn:
-                log.warning("ocpp security: %s settings failed (%s); the %s ones have their turn", which, error, after.turn)
-            await self._save(after)
+        before = self._state
+        if after == before:
+            return
+        await self._save(after)
+        if after.turn != before.turn:
+            log.warning("ocpp security: %s settings failed (%s); the %s ones have their turn", which, error, after.turn)
+            if after.turn == ACTIVE:  # they have worked before: nobody should wait for them
+                self.dial_now()
 
     async def _target(self, which: str, settings: LinkSettings) -> DialTarget:
         url = self.url_of(settings)

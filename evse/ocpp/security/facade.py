@@ -148,6 +148,7 @@ class Security:
         for key, guard in self.handlers.guards().items():
             client.configuration.guard(key, guard)
         client.jobs.append(self._online)
+        self.dialler.dial_now = lambda: client.link.reconnect("the settings that have worked before are tried")
         self._tell_keys()
 
     async def run(self) -> None:
