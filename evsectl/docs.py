@@ -12,6 +12,7 @@ import typer
 
 from evse.api import models as m
 from evse.api import models_ac as ac
+from evse.api import models_ocpp as o
 from evse.api import models_rules as r
 from evse.api import models_whitelist as w
 from evse.config.model_leds import LedBehaviourSection
@@ -86,9 +87,15 @@ FIELD_MODELS: dict[str, type[msgspec.Struct]] = {
     "LimitsExplanation": ac.LimitsExplanation,
     "Lock": ac.LockRow,
     "Meter": m.MeterRow,
-    "Ocpp": m.OcppSummary,
-    "OcppKey": m.OcppKey,
-    "OcppMessage": m.OcppMessage,
+    "Ocpp": o.OcppState,
+    "OcppDataAnswer": o.OcppDataAnswer,
+    "OcppDoctorStep": o.OcppDoctorStep,
+    "OcppEvent": o.OcppLogRow,
+    "OcppExplanation": o.OcppScheduleExplanation,
+    "OcppKey": o.OcppKey,
+    "OcppMessage": o.OcppMessage,
+    "OcppProfile": o.OcppProfile,
+    "OcppQueueRow": o.OcppQueueRow,
     "Planner": m.PlannerState,
     "Phase": ac.PhaseRow,
     "Plc": m.PlcRow,
@@ -118,6 +125,7 @@ OWN_FIELDS: dict[str, tuple[str, ...]] = {
     "MeterModel": (
         "name", "vendor", "model", "tcp", "baud", "parity", "stop_bits", "unit", "unavailable_ms", "confidence", "source",
     ),
+    "OcppCompositePeriod": ("at", "start_s", "limit", "phases", "unit"),
     "OcppKeyResult": ("key", "status"),
     "Version": ("client", "python", "daemon", "api"),
 }

@@ -229,6 +229,12 @@ TIME_KEYS = frozenset(
         "created_at",
         "used_at",
         "wall",
+        "changes_at",
+        "last_boot",
+        "set_at",
+        "start_at",
+        "valid_from",
+        "valid_to",
     }
 )
 """Keys of the API whose values are `evse.units.WallNs`; a test compares them with the models."""

@@ -268,17 +268,6 @@ def limits(row: Row, where: Screen) -> str:
     return sentence + (table(row["limits"], columns, where=where) if row["limits"] else "")
 
 
-def messages(items: list[Row], where: Screen) -> str:
-    """OCPP messages on a terminal: the payload below its message, over the whole width."""
-    heads = [column for column in t.OCPP_MESSAGE if column.header not in ("ID", "PAYLOAD")]
-    lines = table(items, heads, headers=False, where=where).splitlines()
-    out = []
-    for item, line in zip(items, lines, strict=True):
-        out.append(line)
-        out += [f"    {part}" for part in wrap(clean(item["payload"]), where.page - 4)]
-    return "".join(f"{line}\n" for line in out)
-
-
 def doctor(checks: list[Row], where: Screen) -> str:
     """The checks, the remedy below what is not in order."""
     columns = [column for column in t.CHECK if column.header != "REMEDY"]

@@ -45,9 +45,9 @@ class Session:
         except ApiCallError as error:
             raise abort(error) from error
 
-    def stream(self, name: str, since: int | None = None, lasts_s: float | None = None) -> Any:
-        """Open a stream; items as they come. Raises `evse.api.client.ApiCallError`."""
-        return self._client("").stream(name, since=since, lasts_s=lasts_s)
+    def stream(self, name: str, since: int | None = None, lasts_s: float | None = None, *, signed: bool = False) -> Any:
+        """Open a stream; items as they come. Raises `evse.api.client.ApiCallError`. ``signed``: it needs a raised role."""
+        return self._client(tokens.load(self.host) if signed else "").stream(name, since=since, lasts_s=lasts_s)
 
     def _client(self, token: str) -> Client:
         return Client(self.host or None, token=token, timeout_s=self.timeout_s)

@@ -285,23 +285,6 @@ EXPLANATION = [
     Column("WHY", "text", flex=True),
 ]
 
-OCPP_MESSAGE = [
-    Column("TIME UTC", lambda r: clock(r["wall"])),
-    Column("", lambda r: ">" if r["direction"] == "sent" else "<"),
-    Column("TYPE", "type"),
-    Column("ACTION", "action"),
-    Column("ID", "unique_id", wide=True),
-    Column("PAYLOAD", "payload", flex=True),
-]
-
-OCPP_KEY = [
-    Column("KEY", "key"),
-    Column("VALUE", "value", flex=True),
-    Column("ACCESS", lambda r: "read-only" if r["readonly"] else "read/write"),
-    Column("UNIT", "unit", wide=True),
-    Column("MEANING", "help", wide=True),
-]
-
 PLC = [
     Column("EVSE", "evse_id", right=True),
     Column("DETECTED", "detected"),

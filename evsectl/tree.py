@@ -416,7 +416,10 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--allow-cross", "--forbid-cross", "--help", "--json", "--no-headers", "--reset"],
     },
     "ocpp": {
-        "commands": ["status", "messages", "config"],
+        "commands": [
+            "status", "messages", "log", "trigger", "reconnect", "data-transfer", "doctor", "config", "queue",
+            "schedule",
+        ],
         "options": ["--help"],
         "flags": ["--help"],
     },
@@ -435,17 +438,114 @@ TREE: dict[str, dict[str, list[str]]] = {
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],
     },
+    "ocpp data-transfer": {
+        "commands": [],
+        "options": [
+            "--data", "--fields", "--help", "--host", "--json", "--message", "--no-headers", "--output",
+            "--output-file", "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp doctor": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp log": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
     "ocpp messages": {
         "commands": [],
         "options": [
-            "--action", "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output",
-            "--output-file", "-H", "-O", "-n", "-o",
+            "--action", "--connector", "--direction", "--fields", "--follow", "--help", "--host", "--json", "--limit",
+            "--no-headers", "--output", "--output-file", "--text", "-H", "-O", "-f", "-n", "-o",
         ],
+        "flags": ["--follow", "--help", "--json", "--no-headers", "-f"],
+    },
+    "ocpp queue": {
+        "commands": ["list", "resend", "move", "discard"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "ocpp queue discard": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--yes", "-H", "-O",
+            "-o", "-y",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--yes", "-y"],
+    },
+    "ocpp queue list": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp queue move": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--yes", "-H", "-O",
+            "-o", "-y",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--yes", "-y"],
+    },
+    "ocpp queue resend": {
+        "commands": [],
+        "options": [
+            "--all", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O",
+            "-o",
+        ],
+        "flags": ["--all", "--help", "--json", "--no-headers"],
+    },
+    "ocpp reconnect": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--yes", "-H", "-O",
+            "-o", "-y",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--yes", "-y"],
+    },
+    "ocpp schedule": {
+        "commands": ["list", "composite", "explain"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "ocpp schedule composite": {
+        "commands": [],
+        "options": [
+            "--duration", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file",
+            "--unit", "-H", "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp schedule explain": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp schedule list": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],
     },
     "ocpp status": {
         "commands": [],
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp trigger": {
+        "commands": [],
+        "options": [
+            "--connector", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-o",
+        ],
         "flags": ["--help", "--json", "--no-headers"],
     },
     "config": {

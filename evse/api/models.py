@@ -115,6 +115,15 @@ from evse.api.models_faults import (
 from evse.api.models_faults import (
     FaultText as FaultText,
 )
+from evse.api.models_ocpp import (
+    OcppKeySet as OcppKeySet,
+)
+from evse.api.models_ocpp import (
+    OcppMessage as OcppMessage,
+)
+from evse.api.models_ocpp import (
+    OcppSummary as OcppSummary,
+)
 from evse.domain.limits import LimitEntry, Plan
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event, EvseView, StationView
@@ -127,20 +136,6 @@ class Version(Model, frozen=True, kw_only=True):
     version: str
     api_version: str = API_VERSION
     python: str = ""
-
-
-class OcppSummary(Model, frozen=True, kw_only=True):
-    enabled: bool
-    url: str
-    connected: bool
-    registration: str  # Accepted, Pending, Rejected, "" before the first answer
-    since: WallNs | None  # of the present connection state
-    last_error: str
-    sent: int
-    received: int
-    queued: int  # transaction messages not yet answered
-    heartbeat_s: int = 0
-    last_heartbeat: WallNs | None = None
 
 
 class DeviceLink(Model, frozen=True, kw_only=True):
@@ -215,13 +210,15 @@ class StreamQuery(Model, frozen=True, kw_only=True):
 class StreamItem(Model, frozen=True, kw_only=True):
     """One NDJSON line. ``seq`` is the last event that the item contains: resume with ``since=seq``.
 
-    type = snapshot (``status`` set), event (``event`` set), changed (``status`` set), heartbeat.
+    type = snapshot (``status`` set), event (``event`` set), changed (``status`` set), message (``message`` set, and
+    ``seq`` counts messages), heartbeat.
     """
 
     type: str
     seq: int
     status: Status | None = None
     event: Event | None = None
+    message: OcppMessage | None = None
 
 
 # -- connectors ---------------------------------------------------------------------------------------------------
@@ -377,49 +374,6 @@ class Explanation(Model, frozen=True, kw_only=True):
 
 class Explanations(Model, frozen=True, kw_only=True):
     items: tuple[Explanation, ...]
-
-
-# -- OCPP ---------------------------------------------------------------------------------------------------------
-
-
-class OcppMessage(Model, frozen=True, kw_only=True):
-    seq: int
-    wall: WallNs
-    direction: str  # "sent" | "received"
-    type: str  # "call" | "result" | "error"
-    action: str
-    unique_id: str
-    payload: str  # JSON text
-
-
-class OcppMessages(Model, frozen=True, kw_only=True):
-    items: tuple[OcppMessage, ...]  # newest last
-
-
-class OcppKey(Model, frozen=True, kw_only=True):
-    key: str
-    value: str
-    readonly: bool
-    help: str = ""
-    unit: str = ""
-
-
-class OcppKeys(Model, frozen=True, kw_only=True):
-    items: tuple[OcppKey, ...]
-
-
-class OcppKeySet(Model, frozen=True, kw_only=True):
-    key: Annotated[str, Meta(min_length=1, max_length=50)]
-    value: Annotated[str, Meta(max_length=500)]
-
-
-class OcppKeyResult(Model, frozen=True, kw_only=True):
-    status: str  # Accepted, Rejected, RebootRequired, NotSupported
-
-
-class OcppMessageQuery(Model, frozen=True, kw_only=True):
-    limit: PageLimit = 50
-    action: ShortText = ""
 
 
 # -- configuration ------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from evse.api.operation import Risk as Risk
 from evse.api.operation import get as _get
 from evse.api.operation import post as _post
 from evse.api.operations_ac import OPERATIONS_AC
+from evse.api.operations_ocpp import OPERATIONS_OCPP
 from evse.api.operations_rules import OPERATIONS_RULES
 from evse.api.operations_whitelist import OPERATIONS_WHITELIST
 
@@ -89,12 +90,6 @@ OPERATIONS: tuple[Operation, ...] = (
     _post("planner.set", "/v1/planner/set", m.PlannerChange, m.PlannerState, "Change site limits now, without restart"),
     _post("planner.recompute", "/v1/planner/recompute", Empty, m.PlannerState, "Plan again from scratch"),
     _get("planner.explain", "/v1/planner/explain", m.Explanations, "Why each connector gets what it gets"),
-    _get("ocpp.status", "/v1/ocpp", m.OcppSummary, "State of the back-end link"),
-    _get(
-        "ocpp.messages", "/v1/ocpp/messages", m.OcppMessages, "Last messages both ways", m.OcppMessageQuery, Role.USER
-    ),
-    _get("ocpp.config", "/v1/ocpp/config", m.OcppKeys, "OCPP configuration keys", role=Role.USER),
-    _post("ocpp.set", "/v1/ocpp/config/set", m.OcppKeySet, m.OcppKeyResult, "Set an OCPP configuration key"),
     _get("config.show", "/v1/config", m.ConfigText, "The configuration file in force, without secrets", role=Role.USER),
     _post(
         "config.validate",
@@ -135,6 +130,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _get("auth.whoami", "/v1/auth", m.WhoAmI, "Role of the caller"),
     _get("audit.list", "/v1/audit", m.Audit, "Who changed what", m.HistoryQuery, Role.OPERATOR),
+    *OPERATIONS_OCPP,
     *OPERATIONS_AC,
     *OPERATIONS_WHITELIST,
     *OPERATIONS_RULES,

@@ -14,11 +14,12 @@ from evse.api.caller import AuditNote as AuditNote
 from evse.api.caller import Caller as Caller
 from evse.api.operations import Empty
 from evse.api.service_ac import AcService
+from evse.api.service_ocpp import OcppService
 from evse.api.service_rules import RuleService
 from evse.api.service_whitelist import WhitelistService
 
 
-class StationService(AcService, WhitelistService, RuleService, Protocol):
+class StationService(AcService, OcppService, WhitelistService, RuleService, Protocol):
     """Every operation of `evse.api.operations.OPERATIONS`. A test compares both."""
 
     async def version_get(self, request: Empty, caller: Caller) -> m.Version:
@@ -107,22 +108,6 @@ class StationService(AcService, WhitelistService, RuleService, Protocol):
 
     async def planner_explain(self, request: Empty, caller: Caller) -> m.Explanations:
         """Why each connector gets what it gets."""
-        ...
-
-    async def ocpp_status(self, request: Empty, caller: Caller) -> m.OcppSummary:
-        """State of the back-end link."""
-        ...
-
-    async def ocpp_messages(self, request: m.OcppMessageQuery, caller: Caller) -> m.OcppMessages:
-        """Last messages both ways."""
-        ...
-
-    async def ocpp_config(self, request: Empty, caller: Caller) -> m.OcppKeys:
-        """OCPP configuration keys."""
-        ...
-
-    async def ocpp_set(self, request: m.OcppKeySet, caller: Caller) -> m.OcppKeyResult:
-        """Set an OCPP configuration key."""
         ...
 
     async def config_show(self, request: Empty, caller: Caller) -> m.ConfigText:

@@ -16,12 +16,12 @@ def _key(key: str, value: str, help_: str, *, readonly: bool = False, **more: st
 KEYS = (
     _key("AuthorizationKey", "", "Password towards the CSMS, never shown", profile="Security", writeonly=True,
          applies="with the next connection"),
-    _key("HeartbeatInterval", "300", "Heartbeat interval", unit="s", kind="int", range="1..86400"),
-    _key("LocalAuthListEnabled", "true", "Cards that the CSMS has sent beforehand count", kind="bool",
+    _key("HeartbeatInterval", "300", "Heartbeat interval", unit="s", type="int", range="1..86400"),
+    _key("LocalAuthListEnabled", "true", "Cards that the CSMS has sent beforehand count", type="bool",
          profile="LocalAuthListManagement"),
-    _key("MeterValueSampleInterval", "60", "Sampled meter values", unit="s", kind="int", range="0..86400"),
-    _key("NumberOfConnectors", "2", "Connectors of the station", readonly=True, kind="int"),
-    _key("WebSocketPingInterval", "30", "WebSocket ping", unit="s", kind="int", range="0..3600"),
+    _key("MeterValueSampleInterval", "60", "Sampled meter values", unit="s", type="int", range="0..86400"),
+    _key("NumberOfConnectors", "2", "Connectors of the station", readonly=True, type="int"),
+    _key("WebSocketPingInterval", "30", "WebSocket ping", unit="s", type="int", range="0..3600"),
 )  # fmt: skip
 
 
@@ -42,8 +42,8 @@ MESSAGES = (
 )  # fmt: skip
 
 LINK_EVENTS = tuple(
-    o.OcppLogRow(seq=seq, wall=T0 - minutes(ago), kind=kind, target="active", url=URL, text=text)
-    for seq, ago, kind, text in (
+    o.OcppLogRow(seq=seq, wall=T0 - minutes(ago), what=what, target="active", url=URL, text=text)
+    for seq, ago, what, text in (
         (1, 174, "dialling", ""),
         (2, 174, "failed", f"{URL}: HTTP 503: the CSMS is not available now"),
         (3, 172, "dialling", ""),

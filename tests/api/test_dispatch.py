@@ -26,6 +26,7 @@ from evse.domain.records import AuditRecord
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from tests._support.api_world import OWN_UID, UIDS, MemorySettings, MemoryVault, SecuredStation, make_access
 from tests._support.fake_ac import REQUESTS as REQUESTS_AC
+from tests._support.fake_ocpp import REQUESTS as REQUESTS_OCPP
 from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
 from tests._support.fake_whitelist import REQUESTS as REQUESTS_WHITELIST
 
@@ -36,7 +37,6 @@ BODIES: dict[str, bytes] = {
     "connector.disable": b'{"evse_id": 1}',
     "connector.unlock": b'{"evse_id": 1}',
     "fault.clear": b'{"code": "F1"}',
-    "ocpp.set": b'{"key": "HeartbeatInterval", "value": "60"}',
     "config.validate": b'{"text": ""}',
     "config.apply": b'{"text": ""}',
     "auth.signin": b'{"pin": "4711"}',
@@ -44,7 +44,7 @@ BODIES: dict[str, bytes] = {
     "auth.totp_confirm": b'{"totp": "123456"}',
     **{
         name: json.dumps(given).encode()
-        for name, given in {**REQUESTS_AC, **REQUESTS_WHITELIST, **REQUESTS_RULES}.items()
+        for name, given in {**REQUESTS_AC, **REQUESTS_WHITELIST, **REQUESTS_RULES, **REQUESTS_OCPP}.items()
         if BY_NAME[name].method == "POST"
     },
 }
@@ -108,7 +108,11 @@ def test_every_operation_for_every_role(operation: Operation, role: Role) -> Non
     async def main(w: World) -> None:
         uid = UIDS[role.name.lower()]
         if operation.stream:
-            w.dispatcher.stream(operation, Incoming(peer=Peer(uid)))
+            if role < operation.role:
+                with pytest.raises(ApiError, match=f"needs role {operation.role.name.lower()}"):
+                    w.dispatcher.stream(operation, Incoming(peer=Peer(uid)))
+            else:
+                w.dispatcher.stream(operation, Incoming(peer=Peer(uid)))
             return
         status, body = await w.call(
             operation.name, BODIES.get(operation.name, b""), QUERIES.get(operation.name), uid=uid

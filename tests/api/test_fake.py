@@ -13,6 +13,8 @@ from evse.domain.faults import FaultCode
 from evse.domain.session import SessionPhase
 from evse.lab.vloop import run_virtual
 from tests._support.fake_ac import REQUESTS as REQUESTS_AC
+from tests._support.fake_ocpp import REQUESTS as REQUESTS_OCPP
+from tests._support.fake_ocpp_data import QUEUE
 from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
 from tests._support.fake_service import CODE, FakeStation, LocalClient
 from tests._support.fake_whitelist import REQUESTS as REQUESTS_WHITELIST
@@ -39,7 +41,6 @@ def test_every_operation_of_the_fake_answers_with_its_type() -> None:
         "connector.unlock": m.EvseRef(evse_id=1),
         "session.get": m.SessionRef(session_id="s-000003"),
         "fault.clear": m.FaultRef(code="F1", evse_id=2),
-        "ocpp.set": m.OcppKeySet(key="HeartbeatInterval", value="60"),
         "config.validate": m.ConfigCandidate(text="schema_version = 1\n"),
         "config.apply": m.ConfigCandidate(text="schema_version = 1\n", dry_run=True),
         "meter.probe": m.ProbeRequest(name="site"),
@@ -48,7 +49,7 @@ def test_every_operation_of_the_fake_answers_with_its_type() -> None:
         "auth.totp_confirm": m.TotpConfirm(totp=CODE),
         **{
             name: msgspec.convert(given, BY_NAME[name].request)
-            for name, given in {**REQUESTS_AC, **REQUESTS_WHITELIST, **REQUESTS_RULES}.items()
+            for name, given in {**REQUESTS_AC, **REQUESTS_WHITELIST, **REQUESTS_RULES, **REQUESTS_OCPP}.items()
         },
     }
 
@@ -60,9 +61,10 @@ def test_every_operation_of_the_fake_answers_with_its_type() -> None:
         client = LocalClient(fake)
         order = sorted(OPERATIONS, key=lambda op: (op.name == "whitelist.clear", op.name != "fault.clear", op.name))
         for op in order:
+            fake.queue = QUEUE  # what goes is back for the next operation
             if op.stream:
                 stream = getattr(station, op.name.replace(".", "_"))(None)
-                assert (await anext(stream)).type == "snapshot"
+                assert (await anext(stream)).type in ("snapshot", "heartbeat")
                 await stream.aclose()
             else:
                 assert isinstance(await client.call(op.name, requests.get(op.name)), op.response), op.name

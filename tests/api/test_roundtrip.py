@@ -23,6 +23,8 @@ from evse.api.operations import OPERATIONS
 from evse.api.service import Caller
 from tests._support.api_world import served, served_in_thread
 from tests._support.fake_ac import REQUESTS as REQUESTS_AC
+from tests._support.fake_ocpp import REQUESTS as REQUESTS_OCPP
+from tests._support.fake_ocpp_data import QUEUE
 from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
 from tests._support.fake_service import CODE, FakeStation
 from tests._support.fake_whitelist import REQUESTS as REQUESTS_WHITELIST
@@ -37,7 +39,6 @@ ARGUMENTS: dict[str, dict[str, object]] = {
     "session.list": {"text": "Ä&=%+ ", "state": "completed"},
     "session.get": {"session_id": "s-000003"},
     "planner.set": {"limit_w": 50_000, "allow_cross": False},
-    "ocpp.set": {"key": "HeartbeatInterval", "value": "60"},
     "config.validate": {"text": "schema_version = 1\n"},
     "config.apply": {"text": "schema_version = 1\n", "dry_run": True},
     "meter.probe": {"name": "site"},
@@ -48,6 +49,7 @@ ARGUMENTS: dict[str, dict[str, object]] = {
     **REQUESTS_AC,
     **REQUESTS_WHITELIST,
     **REQUESTS_RULES,
+    **REQUESTS_OCPP,
 }
 
 
@@ -75,11 +77,13 @@ def test_every_operation_over_both_clients(path: Path, station: FakeStation) -> 
             station.reset_whitelist()
             if op.name == "auth.set_pin":
                 station.pin = "4711"
+            station.queue = QUEUE
             answer = await client.call(op.name, op.request(**given))
             assert type(answer) is op.response
             if op.name == "auth.set_pin":
                 station.pin = "4711"
             station.reset_whitelist()
+            station.queue = QUEUE
             plain = sync.call(op.name, **given)
             assert set(plain) == set(op.response.__struct_fields__)
             assert station.calls[-1] == station.calls[-2], "both clients ask the same"

@@ -20,6 +20,7 @@ from evse.runtime.service.limits import LimitOperations
 from evse.runtime.service.meters import MeterOperations
 from evse.runtime.service.planner import PlannerOperations
 from evse.runtime.service.rules import RuleOperations
+from evse.runtime.service.schedules import ScheduleOperations
 from evse.runtime.service.sessions import SessionOperations
 from evse.runtime.service.system import SystemOperations, make_status
 from evse.runtime.service.whitelist import WhitelistOperations
@@ -34,6 +35,7 @@ class RuntimeService(
     FaultOperations,
     PlannerOperations,
     BackendOperations,
+    ScheduleOperations,
     RuleOperations,
     ConfigOperations,
     DeviceOperations,

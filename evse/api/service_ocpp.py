@@ -1,0 +1,83 @@
+"""The part of the service that is the back-end link."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from evse.api import models as m
+from evse.api import models_ocpp as o
+from evse.api.caller import Caller
+from evse.api.operation import Empty
+
+
+class OcppService(Protocol):
+    """Every operation of `evse.api.operations_ocpp.OPERATIONS_OCPP`."""
+
+    async def ocpp_status(self, request: Empty, caller: Caller) -> o.OcppState:
+        """State of the back-end link."""
+        ...
+
+    async def ocpp_messages(self, request: o.OcppMessageQuery, caller: Caller) -> o.OcppMessages:
+        """Last messages both ways."""
+        ...
+
+    def ocpp_stream(self, since: int | None) -> AsyncIterator[m.StreamItem]:
+        """Messages both ways as they happen, heartbeats every 10 s; resume with since."""
+        ...
+
+    async def ocpp_log(self, request: o.OcppLogQuery, caller: Caller) -> o.OcppLog:
+        """What happened to the link."""
+        ...
+
+    async def ocpp_config(self, request: Empty, caller: Caller) -> o.OcppKeys:
+        """OCPP configuration keys."""
+        ...
+
+    async def ocpp_set(self, request: o.OcppKeySet, caller: Caller) -> o.OcppKeyResult:
+        """Set an OCPP configuration key."""
+        ...
+
+    async def ocpp_queue(self, request: o.OcppQueueQuery, caller: Caller) -> o.OcppQueue:
+        """Transaction messages that are not answered yet."""
+        ...
+
+    async def ocpp_resend(self, request: o.OcppResend, caller: Caller) -> m.Done:
+        """Send parked transaction messages again."""
+        ...
+
+    async def ocpp_queue_move(self, request: o.OcppForeign, caller: Caller) -> m.Done:
+        """Give the messages of another back end to this one."""
+        ...
+
+    async def ocpp_queue_discard(self, request: o.OcppForeign, caller: Caller) -> m.Done:
+        """Remove the messages of another back end."""
+        ...
+
+    async def ocpp_profiles(self, request: Empty, caller: Caller) -> o.OcppProfiles:
+        """Installed charging profiles."""
+        ...
+
+    async def ocpp_composite(self, request: o.OcppCompositeQuery, caller: Caller) -> o.OcppComposite:
+        """Composite schedule of the station or a connector."""
+        ...
+
+    async def ocpp_explain(self, request: o.OcppScheduleQuery, caller: Caller) -> o.OcppScheduleExplanations:
+        """Which charging profile decides, why others do not, and what comes next."""
+        ...
+
+    async def ocpp_trigger(self, request: o.OcppTrigger, caller: Caller) -> m.Done:
+        """Send a message to the CSMS now."""
+        ...
+
+    async def ocpp_reconnect(self, request: Empty, caller: Caller) -> m.Done:
+        """End the link and dial again."""
+        ...
+
+    async def ocpp_data_send(self, request: o.OcppDataSend, caller: Caller) -> o.OcppDataAnswer:
+        """Send a DataTransfer to the CSMS."""
+        ...
+
+    async def ocpp_doctor(self, request: Empty, caller: Caller) -> o.OcppDoctor:
+        """Check DNS, TCP, TLS, HTTP, credentials, subprotocol, clock and boot in order."""
+        ...

@@ -1,0 +1,148 @@
+"""``evsectl ocpp`` over the fake station: pages, every format, filters, secrets, confirmations, the doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+
+import pytest
+
+from evse.api import models_ocpp as o
+from evsectl import exits
+from evsectl.commands import ocpp
+from evsectl.output import FORMATS
+from tests._support.fake_ocpp_data import DOCTOR_401, QUEUE
+from tests._support.fake_service import FakeStation
+from tests.cli.support import check_golden, rows, run, show
+
+pytestmark = pytest.mark.usefixtures("station")
+
+COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "log": (("log",), "seq,what,text"),
+    "queue-list": (("queue", "list"), "row_id,state,reason"),
+    "queue-resend": (("queue", "resend", "61"), "changed,detail"),
+    "queue-move": (("queue", "move", "--yes"), "changed,detail"),
+    "queue-discard": (("queue", "discard", "--yes"), "changed,detail"),
+    "schedule-list": (("schedule", "list"), "profile_id,purpose,stack_level"),
+    "schedule-composite": (("schedule", "composite", "1", "--duration", "12h", "--unit", "A"), "at,limit"),
+    "schedule-explain": (("schedule", "explain", "1"), "evse_id,power_w,binds"),
+    "schedule-explain-all": (("schedule", "explain"), "evse_id,power_w,text"),
+    "trigger": (("trigger", "heartbeat"), "changed,detail"),
+    "reconnect": (("reconnect", "--yes"), "changed,detail"),
+    "data-transfer": (("data-transfer", "com.example", "--message", "hi", "--data", "abc"), "status,data"),
+    "doctor": (("doctor",), "name,result"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_format(name: str, station: FakeStation, served: tuple[FakeStation, object, object]) -> None:
+    words, fields = COMMANDS[name]
+    text = ""
+    for form in FORMATS:
+        served[2]()  # type: ignore[operator]
+        arguments = ("ocpp", *words, "-o", form, *(("--fields", fields) if form == "value" else ()))
+        text += show(arguments, run(*arguments))
+    assert "exit 70" not in text
+    check_golden(f"ocpp-{name}", text)
+
+
+def test_a_terminal_of_80_columns(station: FakeStation) -> None:
+    os.environ["EVSECTL_FORCE_TTY"] = "80"
+    text = ""
+    for words in (
+        ("status",), ("messages",), ("log",), ("queue", "list"), ("schedule", "list"), ("schedule", "explain"), ("doctor",),
+        ("config", "get"),
+    ):  # fmt: skip
+        text += show(("ocpp", *words), run("--color=never", "ocpp", *words))
+    station.doctor = DOCTOR_401
+    station.set_ocpp(connected=False, last_error="HTTP 401: the CSMS refuses user or password")
+    station.link |= {"peer": "", "failures": 3, "next_dial_s": 7, "time_source": ""}
+    for words in (("status",), ("doctor",)):
+        text += show(("ocpp", *words), run("--color=never", "ocpp", *words))
+    assert "exit 70" not in text
+    check_golden("ocpp-terminal-80", text)
+
+
+def test_the_doctor_ends_with_10_when_a_step_fails(station: FakeStation) -> None:
+    assert run("ocpp", "doctor").code == exits.OK
+    station.doctor = DOCTOR_401
+    failed = run("ocpp", "doctor", "-o", "jsonl")
+    assert failed.code == exits.DEVICE
+    assert [row["name"] for row in rows(failed) if row["result"] == "failed"] == ["credentials"]
+
+
+def test_filters_of_messages() -> None:
+    def shown(*words: str) -> list[int]:
+        return [row["seq"] for row in rows(run("ocpp", "messages", *words, "-o", "jsonl"))]
+
+    assert shown() == [408, 409, 410, 411]
+    assert shown("--direction", "received", "--connector", "1") == [409]
+    assert shown("--text", "4711") == [409] and shown("--action", "Heartbeat") == [410, 411]
+    assert run("ocpp", "messages", "--direction", "up").code == exits.USAGE
+    assert "No message fits." in run("ocpp", "messages", "--text", "nothing like it").err
+
+
+def test_the_stream_is_filtered_as_the_list_is(station: FakeStation) -> None:
+    wanted = {"action": "", "direction": "", "evse_id": None, "text": ""}
+    for change in ({"action": "heartBEAT"}, {"direction": "sent"}, {"evse_id": 1}, {"text": "idtag"}, {"text": "A1-41"}):
+        by_stream = [row.seq for row in station.messages if ocpp.fits({f: getattr(row, f) for f in row.__struct_fields__}, wanted | change)]
+        assert by_stream, change
+    assert not ocpp.fits({"action": "A", "direction": "sent", "evse_id": None, "unique_id": "", "payload": ""}, wanted | {"evse_id": 0})
+
+
+def test_follow_goes_on_until_the_daemon_ends(station: FakeStation) -> None:
+    ready = threading.Timer(0.4, lambda: station.do(lambda: station.push_message("sent", "call", "MeterValues", '{"connectorId":1}', evse_id=1)))
+    fail = threading.Timer(0.8, lambda: station.do(station.end_stream))
+    ready.start()
+    fail.start()
+    ended = run("ocpp", "messages", "-f", "-n", "1", "--connector", "1", "-o", "jsonl")
+    assert [row["seq"] for row in rows(ended)] == [409, 412]
+    assert ended.code == exits.UNREACHABLE
+    assert run("ocpp", "messages", "-f", "-o", "csv").code == exits.USAGE
+
+
+def test_a_password_never_stands_on_the_command_line(station: FakeStation) -> None:
+    refused = run("ocpp", "config", "set", "AuthorizationKey", "geheim")
+    assert refused.code == exits.USAGE and "every user" in refused.err
+    assert run("ocpp", "config", "set", "AuthorizationKey", "-", stdin="geheim\n").code == exits.OK
+    name, request = station.calls[-1]
+    assert name == "ocpp.set" and request == o.OcppKeySet(key="AuthorizationKey", value="geheim")
+    assert "geheim" not in run("ocpp", "config", "get").text
+    assert run("ocpp", "config", "set", "AuthorizationKey", "-").code == exits.USAGE
+
+
+def test_discarding_says_what_goes_and_asks(station: FakeStation) -> None:
+    asked = run("ocpp", "queue", "discard", typed="no\n")
+    assert asked.code == exits.USAGE and "nobody will bill" in asked.err and station.queue == QUEUE
+    assert run("ocpp", "queue", "discard").code == exits.USAGE, "nobody can be asked"
+    assert run("ocpp", "queue", "discard", typed="y\n").code == exits.OK
+    again = run("ocpp", "queue", "discard", "--yes")
+    assert again.code == exits.NOT_FOUND and "no message is for another back end" in again.err
+
+
+def test_resend_wants_a_row_or_all() -> None:
+    assert run("ocpp", "queue", "resend").code == exits.USAGE
+    assert run("ocpp", "queue", "resend", "61", "--all").code == exits.USAGE
+    assert run("ocpp", "queue", "resend", "--all").text == "1 messages wait again\n"
+    assert run("ocpp", "queue", "resend", "--all").text.startswith("unchanged")
+
+
+def test_what_can_be_triggered_is_what_the_api_takes() -> None:
+    import typing
+
+    literal = typing.get_type_hints(o.OcppTrigger)["message"]
+    assert set(typing.get_args(literal)) == set(ocpp.MESSAGES)
+    wrong = run("ocpp", "trigger", "Hartbeat")
+    assert wrong.code == exits.USAGE and "Heartbeat" in wrong.err
+
+
+def test_a_trigger_without_a_link_is_refused(station: FakeStation) -> None:
+    station.set_ocpp(connected=False)
+    refused = run("ocpp", "trigger", "Heartbeat", "-o", "json")
+    assert refused.code == exits.CONFLICT and json.loads(refused.err)["code"] == "conflict"
+
+
+def test_an_answer_other_than_accepted_is_an_exit_code() -> None:
+    assert run("ocpp", "data-transfer", "com.other").code == exits.CONFLICT
+    assert run("ocpp", "data-transfer", "com.example", "--data", "-", stdin="abc").text == "Accepted\ncba\n"
