@@ -1,6 +1,7 @@
 """``python -m tools.generate [--check]``: everything in the tree that is made from code, written or compared.
 
-Man pages, completion table, docs/cli.md, configuration reference and schema, OpenAPI document.
+Man pages, completion table, docs/cli.md, configuration reference and schema, OpenAPI document,
+OCPP keys.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ def outputs() -> dict[Path, str]:
     """Every generated file: path -> text."""
     from evse.api.openapi import outputs as api_outputs
     from evse.config import docs as config_docs
+    from evse.ocpp import key_docs
     from evsectl import docs as cli_docs
 
     files = dict(cli_docs.outputs(ROOT))
     files.update({ROOT / name: text for name, text in config_docs.files().items()})
     files.update(api_outputs())
+    files[ROOT / "docs" / "ocpp-keys.md"] = key_docs.markdown()
     return files
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 import msgspec
@@ -27,6 +27,7 @@ from evse.domain.view import Event, StationView
 from evse.ocpp import v16
 from evse.ocpp.authorize import Authorizer
 from evse.ocpp.charging import Charging
+from evse.ocpp.data_transfer import DataTransfers, MeterKey, keys_after_boot, lane_of
 from evse.ocpp.dialler import PlainDialler, charge_point_url
 from evse.ocpp.doctor import LiveLink, Report, examine, no_target
 from evse.ocpp.engine import CallTimeout, Engine
@@ -55,6 +56,7 @@ from evse.ocpp.refused import RefusedCards
 from evse.ocpp.registration import ACCEPTED, Registration, Unregistered
 from evse.ocpp.reservations import Reservations
 from evse.ocpp.resetting import Resetter
+from evse.ocpp.service_restart import ServiceRestart
 from evse.ocpp.status import Detail, Due, StatusBoard, connector_status, station_status
 from evse.ocpp.time_source import VALID_FROM, ClockJump, TimeSource
 from evse.ocpp.waiting import wait_for
@@ -125,7 +127,7 @@ class OcppClient:
             make_engine=self._make_engine, talk=self._talk, ping=self._ping_times,
         )
         self.time = TimeSource(
-            clock, clock_port, wanted=lambda: self._keys.flag("useAsTimeSource"), security=security,
+            clock, clock_port, wanted=self._may_set_time, security=security,
             jumped=self._time_jumped, note=self.link.note,
         )
         self._registration = Registration(identity, self._keys, clock, self.time, self.link)
@@ -148,6 +150,10 @@ class OcppClient:
             self, station, store, self._keys, self.charging, self._local_list, self.reservations,
             self._resetter,
         )
+        self.data = DataTransfers(self.ask, clock, self.handlers.data_handlers)
+        self.handlers.extensions.append(lambda: {"DataTransfer": self.data.on_request})
+        self.meter_keys: Callable[[], Sequence[MeterKey]] = tuple  # of the meters that sign; none unless somebody knows them
+        self.after_boot.append(self._send_meter_keys)
         self._numbers: dict[str, tuple[int, int]] = {}  # session -> (transaction, evse)
         self._status_kick = asyncio.Event()
         self._count_kick = asyncio.Event()
@@ -172,6 +178,7 @@ class OcppClient:
             group.create_task(self.charging.run())
             group.create_task(self.reservations.run())
             group.create_task(self._resetter.run())
+            group.create_task(ServiceRestart(self._station, self._keys).run())
             group.create_task(self._count())
             group.create_task(self.time.run())
             group.create_task(self.link.run())
@@ -332,6 +339,15 @@ class OcppClient:
         self._readings.kick()
         self.charging.refresh()
 
+    def _may_set_time(self) -> bool:
+        if not self._keys.flag("useAsTimeSource"):
+            return False
+        running = any(
+            evse.session is not None and evse.session.started_at is not None and evse.session.ended_at is None
+            for evse in self._station.view().evses
+        )
+        return not running or self._keys.flag("AllowTimeSyncDuringSession") or not self._clock.wall_valid()
+
     def _time_jumped(self, jump: ClockJump) -> None:
         if jump.first:
             self._board.time_arrived(jump.by, VALID_FROM)
@@ -350,7 +366,7 @@ class OcppClient:
         return Engine(
             ws, clock=self._clock, rng=self._rng, handlers=self.handlers.table(), log_=self.log,
             timeout_s=float(self._config.call_timeout_s), check_outbound=self._check_outbound,
-            security=self._security,
+            security=self._security, lane=lane_of,
         )
 
     def _ping_times(self) -> tuple[int, int]:
@@ -429,10 +445,14 @@ class OcppClient:
             raise WsClosed(clean=False, detail="offline")
         return await engine.call(action, payload)
 
-    async def data_transfer(self, vendor_id: str, message_id: str, data: str) -> Payload:
-        """Send a vendor message unchanged; raises `CallError`, `CallTimeout`, `WsClosed` (also while offline)."""
-        payload = {"vendorId": vendor_id, "messageId": message_id, "data": data}
-        return await self.ask("DataTransfer", {name: value for name, value in payload.items() if value})
+    async def data_transfer(self, vendor_id: str, message_id: str | None, data: str | None) -> Payload:
+        """Send a vendor message unchanged; None leaves a field out. See `DataTransfers.send`."""
+        return await self.data.send(vendor_id, message_id, data)
+
+    async def _send_meter_keys(self, engine: Engine) -> None:
+        await keys_after_boot(
+            self.data, lambda: self._keys.flag("sendMeterPublicKeyOnBootNotification"), lambda: self.meter_keys()
+        )
 
     async def _answered(self, row: OutboxRow, answer: Payload) -> None:
         """An answer to a transaction message is durable: tell the station, remember the card."""

@@ -35,7 +35,7 @@ PAGE_KEYS = 100
 URL_MAX = 255
 DAY_S = 86_400
 
-AT_ONCE, NEXT_TRANSACTION, RECONNECT = "at once", "next transaction", "next connection"
+AT_ONCE, NEXT_TRANSACTION, RECONNECT, RESTART = "at once", "next transaction", "next connection", "next start"
 
 
 class KeySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,6 +264,12 @@ def _vendor(config: OcppSection, evses: tuple[EvseSpec, ...]) -> list[KeySpec]:
                 help="Vehicles may charge without a card"),
         KeySpec(key="FreeModeUID", kind="text", default=token, high=20, profile=charx, applies=NEXT_TRANSACTION,
                 help="Card that stands for them; empty = FREE"),
+        KeySpec(key="ServiceRestart", kind="bool", default="false", profile=charx, applies=RESTART,
+                help="Vehicles that are there when the station starts may charge with ServiceUID"),
+        KeySpec(key="ServiceUID", kind="text", default="", high=20, profile=charx, applies=RESTART,
+                help="Card that stands for them; empty = none"),
+        KeySpec(key="AllowTimeSyncDuringSession", kind="bool", default="true", profile=charx,
+                help="The CSMS may set the clock while a transaction runs; a clock that was never set always"),
         KeySpec(key="GlobalMaxCurrent", kind="int", default="0", high=10_000, unit="A", profile=charx,
                 help="Most current of all vehicles together, of each phase; 0 = no limit by this key"),
         KeySpec(key="MaxCurrent", kind="int", default="0", high=1_000, unit="A", profile=charx,

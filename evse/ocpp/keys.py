@@ -140,7 +140,7 @@ class Keys:
         if spec.inverted:
             value = "false" if value == "true" else "true"
         return KeyInfo(
-            key=spec.key, value=value, readonly=meant.readonly, unit=meant.unit, kind=meant.kind, range=_range(meant),
+            key=spec.key, value=value, readonly=meant.readonly, unit=meant.unit, kind=meant.kind, range=range_of(meant),
             help=f"the same as {meant.key}{', the other way round' if spec.inverted else ''}" if spec.same_as else meant.help,
             profile=spec.profile, applies="" if meant.readonly else meant.applies, writeonly=meant.writeonly,
         )
@@ -184,7 +184,8 @@ def _kept_here(spec: KeySpec) -> bool:
     return not (spec.readonly or spec.guarded or spec.same_as)
 
 
-def _range(spec: KeySpec) -> str:
+def range_of(spec: KeySpec) -> str:
+    """Return the values that a key takes as text, "" = any of its kind."""
     match spec.kind:
         case "int" if not spec.readonly:
             return f"{'0, ' if spec.zero else ''}{spec.low}..{spec.high}"

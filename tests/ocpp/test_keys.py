@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,3 +225,43 @@ def test_keys_object_can_be_made_without_a_station() -> None:
     info = keys.find("securityprofile")
     assert info is not None
     assert (info.range, info.profile, info.applies) == ("0..3", "Security", "next connection")
+
+
+def test_vehicles_that_are_there_at_the_start_go_on_under_the_service_card(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = await Bench(database=tmp_path / "a.db").start()
+        assert await put(bench, "ServiceRestart", "true") == "Accepted"
+        assert await put(bench, "ServiceUID", "SERVICE") == "Accepted"
+        bench.station.change(1, plugged=True)
+        await asyncio.sleep(60)
+        assert bench.station.done == []  # only after a restart
+        await bench.kill()
+        await bench.start(0)
+        await asyncio.sleep(3)
+        bench.station.change(2, plugged=True)  # its board was heard late
+        await asyncio.sleep(20)
+        bench.station.change(1, plugged=True)  # has just come
+        await asyncio.sleep(20)
+        assert bench.station.done == [("start", 2, "SERVICE")]
+
+    under_virtual_time(main)
+
+
+def test_the_clock_is_not_set_during_a_transaction_when_that_is_not_wanted() -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        may = bench.client._may_set_time
+        assert may()
+        await put(bench, "AllowTimeSyncDuringSession", "false")
+        assert may()
+        await bench.begin()
+        assert not may()
+        bench.clock.valid = False  # better any time than none
+        assert may()
+        bench.clock.valid = True
+        await bench.end()
+        assert may()
+        await put(bench, "useAsTimeSource", "false")
+        assert not may()
+
+    under_virtual_time(main)
