@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import tomlkit
 
@@ -94,13 +96,19 @@ def station_names() -> list[str]:
     return [DEMO_DC, *own, *(name for name in profiles if not name.startswith("demo/"))]
 
 
+def installer_command(folder: str) -> str:
+    """Return what installs firmware on a station of the demo: the simulated one, in a process of its own."""
+    return shlex.join([sys.executable, "-m", "evse.sim.installer", f"{folder}/firmware"])
+
+
 def demo_text(name: str, folder: str, channel: str, csms_port: int, tcp_port: Callable[[], int]) -> str:
     """Return ``station.toml`` of the station ``name`` with every port below ``folder`` and on the loopback interface.
 
     ``tcp_port`` gives a free TCP port for each meter on the network. Raises `ConfigError` for a name that is not known.
     """
     if name == DEMO_DC:
-        return TEMPLATE.format(folder=folder, channel=channel, port=csms_port)
+        installer = tomlkit.item(installer_command(folder)).as_string()
+        return TEMPLATE.format(folder=folder, channel=channel, port=csms_port) + f"\n[firmware]\ninstaller = {installer}\n"
     if name not in station_names():
         raise ConfigError([f"--station {name}: there is no such station; {nearest(name, station_names())}"])
     problems = Problems(Source({"profile": name}, "--station", {}))
@@ -121,6 +129,7 @@ def demo_text(name: str, folder: str, channel: str, csms_port: int, tcp_port: Ca
     data["ocpp"] = {"enabled": True, "url": f"ws://127.0.0.1:{csms_port}/ocpp", "sample_interval_s": 5}
     if "io" in data:
         data["io"]["root"] = f"{folder}/io"
+    data["firmware"] = {"installer": installer_command(folder)}
     data["api"] = {"socket": f"{folder}/evsed.sock"}
     return tomlkit.dumps(data)
 

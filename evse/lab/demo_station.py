@@ -16,7 +16,8 @@ import msgspec
 
 from evse.api.aclient import AsyncClient
 from evse.api.operations import BY_NAME
-from evse.lab.demo_config import DEMO_DC, demo_text
+from evse.lab.demo_config import DEMO_DC, at_csms, demo_text
+from evse.runtime.main import EXIT_RESET
 
 START_S = 15.0
 STOP_S = 5.0
@@ -53,8 +54,9 @@ class DemoStation:
         station: str = DEMO_DC,
         template: str = "",
         csms_port: int | None = None,
+        csms: str = "",
     ) -> None:
-        """``station``: a name of `demo_config.station_names`; ``template``: a file of one's own with {folder}, {channel} and
+        """``csms``: URL, with the station's name, of somebody else's back end; the bundled one stays away. ``station``: a name of `demo_config.station_names`; ``template``: a file of one's own with {folder}, {channel} and
         {port} instead. ``csms_port``: somebody else's back end listens there, the bundled one stays away."""
         self.folder = folder
         self.config = folder / "station.toml"
@@ -65,10 +67,14 @@ class DemoStation:
         self._template = template
         self._seed = seed
         self._csms_port = csms_port
+        self._csms = csms
         self._sim: asyncio.subprocess.Process | None = None
         self.daemon: asyncio.subprocess.Process | None = None
         self._line: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._lock = asyncio.Lock()
+        self._manager: asyncio.Task[None] | None = None
+        self.restarts = 0
+        """How often the daemon has ended for a reset and was started again."""
         self.client = AsyncClient(f"unix://{self.socket}")
 
     async def start(self) -> None:
@@ -82,12 +88,12 @@ class DemoStation:
             text = self._template.format(folder=self.folder, channel=channel, port=port)
         else:
             text = demo_text(self._name, str(self.folder), channel, port, free_port)
-        self.config.write_text(text, encoding="utf-8")
+        self.config.write_text(at_csms(text, self._csms) if self._csms else text, encoding="utf-8")
         arguments = ["--config", str(self.config), "--control", str(self.control), "--seed", str(self._seed), "--no-stdin"]
         self._sim = await self._spawn(
             "sim",
             "evse.sim",
-            [*arguments, *(["--fast"] if self._fast else []), *(["--no-csms"] if self._csms_port else [])],
+            [*arguments, *(["--fast"] if self._fast else []), *(["--no-csms"] if self._csms_port or self._csms else [])],
         )
         await self._ready(self._sim, "sim")
         self._line = await asyncio.open_unix_connection(str(self.control), limit=1 << 20)
@@ -95,6 +101,11 @@ class DemoStation:
 
     async def start_daemon(self) -> None:
         """Start (or restart) the daemon and wait until its API answers."""
+        await self._launch()
+        if self._manager is None or self._manager.done():
+            self._manager = asyncio.create_task(self._manage())
+
+    async def _launch(self) -> None:
         read, write = os.pipe()
         self.daemon = await self._spawn(
             "evsed", "evse.runtime", ["--config", str(self.config), "--ready-fd", str(write)], pass_fds=(write,)
@@ -110,6 +121,13 @@ class DemoStation:
             line = b""
         if not line:
             raise DemoError(f"the daemon did not start:\n{self._log('evsed')}")
+
+    async def _manage(self) -> None:
+        """Do what the service manager does: start the daemon again when it has ended for a reset or for new firmware."""
+        while self.daemon is not None and await self.daemon.wait() == EXIT_RESET:
+            self.restarts += 1
+            await self._launch()
+
 
     async def _spawn(
         self, name: str, module: str, arguments: list[str], pass_fds: tuple[int, ...] = ()
@@ -174,6 +192,9 @@ class DemoStation:
 
     async def stop(self) -> None:
         """End both processes; kill what does not end in time."""
+        if self._manager is not None:
+            self._manager.cancel()
+            await asyncio.gather(self._manager, return_exceptions=True)
         if self._line is not None:
             self._line[1].close()
         for process in (self.daemon, self._sim):

@@ -13,11 +13,15 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self
 
+from evse import __version__
 from evse.config.model import StationConfig
 from evse.devices.polled import inline
+from evse.domain.firmware import Firmware
 from evse.domain.view import Event, EvseView, StationView
+from evse.lab.files import MemoryCarrier
 from evse.lab.vloop import VirtualClock, VirtualLoop
 from evse.runtime.station import Station
+from evse.sim.installer import SimFirmware
 from evse.sim.station import SimStation
 from evse.storage.db import Store
 from evse.storage.executor import InlineExecutor
@@ -41,6 +45,7 @@ class Lab:
         wall_at_start: WallNs | None = None,
         sim: SimStation | None = None,
         clock: VirtualClock | None = None,
+        firmware: Firmware | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
@@ -51,6 +56,7 @@ class Lab:
         self.seed = seed
         self.events: list[Event] = []
         self.sim = sim or SimStation(config, self.clock, seed=seed, fast=fast)
+        self.firmware = firmware or SimFirmware(data_dir / "slots", version=__version__)
         self._sim_given = sim is not None
         self._database = database
         self._sim_task: asyncio.Task[None] | None = None
@@ -66,6 +72,8 @@ class Lab:
             store=self.store,
             rng=Random(self.seed),
             offload=inline,
+            firmware=self.firmware,
+            carrier=MemoryCarrier(self.sim.files),
         )
         await self.station.open()
         self.station.event_sinks.append(self.events.extend)

@@ -26,7 +26,7 @@ def make_client(station: Station, rng: Random) -> OcppClient | None:
     if not config.ocpp.enabled:
         return None
     client = OcppClient(
-        config.ocpp, identity(config), station.openers, station.clock, station.store, BackendPort(station), rng,
+        config.ocpp, identity(config, station.firmware_version), station.openers, station.clock, station.store, BackendPort(station), rng,
         clock_port=station.clock if isinstance(station.clock, ClockPort) else None,
     )
     client.handlers.data_handlers[RECLOSER_VENDOR] = RecloserMessages(
@@ -42,12 +42,12 @@ def make_client(station: Station, rng: Random) -> OcppClient | None:
     return client
 
 
-def identity(config: StationConfig) -> Identity:
-    """Who the station is towards the back end."""
+def identity(config: StationConfig, firmware: str = __version__) -> Identity:
+    """Who the station is towards the back end; ``firmware`` = the version that runs."""
     return Identity(
         charge_point_id=config.ocpp.charge_point_id or config.station.id,
         vendor=config.station.vendor,
         model=config.station.model,
         serial=config.station.serial_number,
-        firmware=__version__,
+        firmware=firmware,
     )

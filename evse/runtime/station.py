@@ -30,11 +30,14 @@ from evse.core.view import view as make_view
 from evse.devices.polled import Offload, in_thread
 from evse.domain.clock import Clock
 from evse.domain.faults import FaultCode, FaultRecord
+from evse.domain.firmware import Firmware
 from evse.domain.readings import Sample
 from evse.domain.records import PointRecord
 from evse.domain.session import SessionPhase, SessionRecord, StopReason
 from evse.domain.view import Event, StationView
 from evse.ocpp.client import OcppClient
+from evse.ocpp.transfers.ports import Carrier
+from evse.ocpp.transfers.transfers import Transfers
 from evse.runtime.admission import Admission
 from evse.runtime.autocharge import Autocharge
 from evse.runtime.backend_wiring import make_client
@@ -48,6 +51,7 @@ from evse.runtime.recorder import Recorder
 from evse.runtime.settings import load_availability, load_planner_settings, save_availability
 from evse.runtime.supervisor import Supervisor
 from evse.runtime.tapping import Taps
+from evse.runtime.transferring import firmware_version, make_installer, make_transfers
 from evse.runtime.views import transaction_runs
 from evse.runtime.wiring import Devices, build_devices
 from evse.storage.db import Store
@@ -86,7 +90,10 @@ class Station:
         store: Store,
         rng: Random,
         offload: Offload = in_thread,
+        firmware: Firmware | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
+        """``firmware`` and ``carrier`` (of files) take the place of what the configuration and the network give."""
         self.config = config
         """What runs: the file's live options, the others as they were at the start."""
         self.file_config = config
@@ -96,6 +103,10 @@ class Station:
         self.clock = clock
         self.store = store
         self.openers = openers
+        self.offload = offload
+        self.firmware = firmware
+        self.carrier = carrier
+        self.transfers: Transfers | None = None
         self.spec = station_spec(config)
         self.devices: Devices = build_devices(config, openers, clock, rng, offload=offload)
         self.detector = Detector(openers, clock, self.devices.buses)
@@ -126,9 +137,13 @@ class Station:
         age_ns = self.config.ocpp.meter_age_s * NS_PER_S
         self._point_period = min(POINT_PERIOD_NS, age_ns // 3)
         self.store.points_flush_ns = age_ns - 2 * self._point_period - VIEW_PERIOD_NS
+        installer = make_installer(self)
+        self.firmware_version = await firmware_version(installer)
         self.ocpp: OcppClient | None = make_client(self, self._rng)
         if self.ocpp is not None:
             await self.ocpp.open()
+            self.transfers = make_transfers(self, self.ocpp, installer, self._rng, None)
+            await self.transfers.load()
         event_seq = await self._close_cut_transactions(event_seq)
         availability = await load_availability(self.store)
         state = initial_state(self.spec, now, availability=availability, event_seq=event_seq)
@@ -202,6 +217,8 @@ class Station:
         self.supervisor.start("views", self._publish_views)
         if self.ocpp is not None:
             self.supervisor.start("ocpp", self.ocpp.run)
+        if self.transfers is not None:
+            self.supervisor.start("transfers", self.transfers.run)
 
     async def close(self) -> None:
         """Take the energy away first, then stop everything and write what is left."""

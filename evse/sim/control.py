@@ -20,6 +20,7 @@ import msgspec
 from evse.domain.base import ConfigError, DeviceError
 from evse.sim.control_ac import AC_COMMANDS, plug_in_ac
 from evse.sim.control_args import AC_CAR, AC_MANNERS, CONNECTOR, MANNERS, Arg, Spec, known, near, short
+from evse.sim.control_files import FILE_COMMANDS
 from evse.sim.csms import CsmsError
 from evse.sim.ev import CHANGEABLE, Ev
 from evse.sim.ev_ac import AC_CHANGEABLE, AcEv
@@ -257,6 +258,7 @@ COMMANDS: Final[dict[str, Spec]] = {
         run=_power_cut,
     ),
     **AC_COMMANDS,
+    **FILE_COMMANDS,
     "status": Spec(help="Show the world", args={}, run=_status),
 }  # fmt: skip
 

@@ -33,6 +33,12 @@ ANSWERED_MAX = 20_000
 VIOLATIONS_MAX = 200
 CALL_TIMEOUT_S = 30.0
 
+NOTED = (
+    "DiagnosticsStatusNotification", "FirmwareStatusNotification", "LogStatusNotification", "SecurityEventNotification",
+    "SignedFirmwareStatusNotification",
+)
+"""Taken note of and answered with nothing."""
+
 Json = dict[str, Any]
 
 
@@ -83,7 +89,9 @@ class SimCsms:
         self.online = True
         self.admit: Callable[[str, Mapping[str, str]], int] = lambda charge_point, headers: 0
         """HTTP status for a station that dials, by its name and the headers of its request; 0 = let in."""
-        self.more: dict[str, Callable[[str, Json], Json]] = {"SecurityEventNotification": lambda charge_point, payload: {}}
+        self.more: dict[str, Callable[[str, Json], Json]] = dict.fromkeys(
+            NOTED, lambda charge_point, payload: {}
+        )
         """Answers to further actions."""
         self.received: deque[tuple[str, Json]] = deque(maxlen=MESSAGES_MAX)  # (action, payload) of the station's calls
         self.statuses: dict[tuple[str, int], Json] = {}
@@ -219,7 +227,7 @@ class SimCsms:
     # -- what it answers ------------------------------------------------------------------------------------------
 
     def _now(self) -> str:
-        return _text(self._clock.wall())
+        return wall_text(self._clock.wall())
 
     def violation(self, text: str) -> None:
         """Note a broken law of delivery."""
@@ -471,6 +479,7 @@ def _name_of(url: str) -> str:
     return unquote(urlsplit(url).path.rstrip("/").rsplit("/", 1)[-1])
 
 
-def _text(wall: WallNs) -> str:
+def wall_text(wall: WallNs) -> str:
+    """Return UTC ns as the wire has it."""
     moment = datetime.fromtimestamp(wall // 1_000_000_000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall // NS_PER_MS % 1000:03}Z"

@@ -146,6 +146,7 @@ def _report(result: StepResult) -> None:
 async def _run(args: argparse.Namespace, config: StationConfig) -> int:
     scenario = load_scenario(args.scenario) if args.scenario else None
     station = SimStation(config, RealClock(), seed=args.seed, fast=args.fast)
+    station.serve_files()
     if args.no_csms:
         station.csms = None
     ended = asyncio.Event()

@@ -25,6 +25,7 @@ from evse.domain.ac import PpState
 from evse.domain.base import ConfigError
 from evse.domain.clock import Clock
 from evse.domain.readings import MeterValues
+from evse.sim.control_files import Host, make_store, no_host, real_host
 from evse.sim.csms import SimCsms
 from evse.sim.curves import find_car, load_cars
 from evse.sim.ev import CHANGEABLE, FAST, NORMAL, EvSpec, spec_of
@@ -94,6 +95,10 @@ class SimStation:
         self.active_faults: dict[str, dict[str, Any]] = {}
         self.happened: deque[dict[str, Any]] = deque(maxlen=HAPPENED_MAX)
         self.csms: SimCsms | None = None
+        self.files = make_store()
+        self.file_host: Host = no_host
+        self.real_time = False
+        self._requests = itertools.count(1)
         self._cuts = 0
         self._shown: dict[int, MeterValues] = {}
         self._numbers = itertools.count()
@@ -102,6 +107,14 @@ class SimStation:
         self._stop = False
         self._banks: list[list[SimModule]] = []
         self._build()
+
+    def serve_files(self) -> None:
+        """Serve the files of the bundled back end on localhost from now on: time is real."""
+        self.file_host, self.real_time = real_host(self.files), True
+
+    def next_request(self) -> int:
+        """A new requestId of the bundled back end."""
+        return next(self._requests)
 
     # -- construction ---------------------------------------------------------------------------
 

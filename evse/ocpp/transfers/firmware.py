@@ -140,11 +140,11 @@ class FirmwareUpdates:
             attempt=job.failed + 1, attempts=job.attempts, due=self._due, detail=self._detail,
         )
 
-    def triggered(self) -> tuple[str, Payload]:
-        """What FirmwareStatusNotification says when the CSMS asks for it: the last status, Idle when there is nothing."""
+    def triggered(self, *, signed: bool = False) -> tuple[str, Payload]:
+        """What is said when the CSMS asks for it: the last status, or Idle (``signed``: in the words of signed updates)."""
         job = self._job
         if job is None or not job.said:
-            return message(None, "Idle")
+            return ("SignedFirmwareStatusNotification", {"status": "Idle"}) if signed else message(None, "Idle")
         return message(job.request_id, job.said)
 
     async def cancel(self) -> str:

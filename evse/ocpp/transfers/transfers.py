@@ -29,6 +29,10 @@ RESULTS: Final = "results"
 KINDS: Final = ("firmware", DIAGNOSTICS, LOG)
 
 
+Told = Callable[[], tuple[str, Payload]]
+"""(action, payload) of a status message as it is now."""
+
+
 class TransfersStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What runs, how the last ones ended (newest first), and messages about them that the CSMS has not answered yet."""
 
@@ -48,6 +52,8 @@ class Transfers:
         signatures: Signatures | None, note: SecurityNote, offload: Offload,
     ) -> None:
         self._journal = Journal(store, rng)
+        self.ended: Callable[[Result], None] = lambda result: None
+        """Told of every transfer that has ended."""
         self._results: tuple[Result, ...] = ()
         self._installer = firmware is not None
         self.firmware = FirmwareUpdates(
@@ -86,7 +92,7 @@ class Transfers:
         """Return action to handler."""
         return {**self.firmware.table(), **self.diagnostics.table(), **self.logs.table()}
 
-    def triggers(self) -> Mapping[str, Callable[[], tuple[str, Payload]]]:
+    def triggers(self) -> Mapping[str, Told]:
         """Name of a message that a CSMS may ask for to (action, payload) as it is now."""
         return {
             "FirmwareStatusNotification": self.firmware.triggered,
@@ -119,6 +125,7 @@ class Transfers:
                 return f"{kind[:20]!r} is no kind of transfer; accepted: {', '.join(KINDS)}"
 
     async def _finished(self, result: Result) -> None:
+        self.ended(result)
         self._results = (result, *self._results)[:RESULTS_MAX]
         try:
             await self._journal.commit({RESULTS: msgspec.json.encode(self._results).decode()}, [])
