@@ -136,7 +136,8 @@ def unpark(db: sqlite3.Connection, row_id: int | None = None) -> int:
         "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?)",
         (METER, STOP),
     )
-    which, values = "", ()
+    which = ""
+    values: tuple[int, ...] = ()
     if row_id is not None:
         which, values = " AND session_id = (SELECT session_id FROM outbox WHERE row_id = ?)", (row_id,)
     return db.execute(f"UPDATE outbox SET parked = '', attempts = 0 WHERE parked <> ''{which}", values).rowcount
