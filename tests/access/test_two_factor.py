@@ -10,7 +10,7 @@ import keyring
 import pytest
 
 from evse.access.pin import FREE_TRIES
-from evse.access.ports import NAMESPACE, Denial, SecretsError
+from evse.access.ports import NAMESPACE, Denial, SecretsError, ThreadRunner
 from evse.access.roles import Role
 from evse.access.secrets import KEY_FILE, SEALED_FILE, SealedFileKeyring
 from evse.access.totp import BEGUN_S, CONFIRM_TRIES
@@ -215,6 +215,22 @@ def test_what_is_no_code_never_fits(code: str) -> None:
         assert (NAMESPACE, "totp.last_step") not in w.settings.values
 
     run(main, SECRET)
+
+
+def test_many_writers_at_a_time_lose_nothing_and_two_vaults_do_not_mix(tmp_path: Path) -> None:
+    before = keyring.get_keyring()
+
+    async def main() -> None:
+        one, two = (KeyringVault(tmp_path / name, ThreadRunner()) for name in ("one", "two"))
+        await asyncio.gather(*(vault.write(f"n{n}", f"{n}") for n in range(10) for vault in (one, two)))
+        await two.write("n0", "other")
+        assert [await one.read(f"n{n}") for n in range(10)] == [f"{n}" for n in range(10)]
+        assert await two.read("n0") == "other"
+
+    try:
+        asyncio.run(main())
+    finally:
+        keyring.set_keyring(before)
 
 
 def test_the_vault_is_the_sealed_file_and_installs_itself_when_it_is_used(tmp_path: Path) -> None:
