@@ -25,7 +25,7 @@ from evse.protocols.modbus import (
     read_request,
     write_request,
 )
-from evse.units import NS_PER_MS, Instant, ms, s
+from evse.units import NS_PER_MS, NS_PER_S, Instant, ms, s
 
 POLL_MS: Final = 1_000
 MOVING_POLL_NS: Final = ms(200)
@@ -70,6 +70,7 @@ class ModbusRecloser:
         self._good_at: Instant = 0
         self._bad_since: Instant | None = clock.now()
         self._failures = 0
+        self._moving_since: Instant | None = None
         self._due: Instant = clock.now()
         self._wanted: RecloserState | None = None
         self._sent = False
@@ -129,7 +130,13 @@ class ModbusRecloser:
         return RecloserAnswer(outcome=outcome, state=self.state(), detail=detail)
 
     def lost(self) -> str:
-        """Why the recloser is lost, "" while it answers or its time of grace has not passed."""
+        """Why the recloser is lost, "" while it answers or its time of grace has not passed.
+
+        A motor that has been running for longer than a request may take has failed as well.
+        """
+        moving = 0 if self._moving_since is None else self._clock.now() - self._moving_since
+        if self._bad_since is None and moving > s(REQUEST_TIMEOUT_S):
+            return f"{self.where}: the motor has been running for {moving // NS_PER_S} s; check motor and breaker"
         if self._bad_since is None or self._clock.now() - self._bad_since < self._lost_after_ns:
             return ""
         return self.detail
@@ -196,6 +203,7 @@ class ModbusRecloser:
             return
         self._position, self._good_at, self._bad_since, self._failures = position, self._clock.now(), None, 0
         self.detail = ""
+        self._moving_since = (self._moving_since or self._good_at) if position is RecloserState.MOVING else None
         if self._wanted is position and self._sent and self._done is not None and not self._done.done():
             self._done.set_result(None)
         busy = self._wanted is not None or position is RecloserState.MOVING

@@ -152,6 +152,11 @@ def test_a_jam_ends_the_request_after_ten_seconds() -> None:
         assert (answer.outcome, answer.state) == (RecloserOutcome.TIMEOUT, RecloserState.MOVING)
         assert "moving after 10 s, not open" in answer.detail
         assert bench.recloser.lost() == ""  # it answers
+        await asyncio.sleep(1.5)
+        assert "the motor has been running for 1" in bench.recloser.lost()
+        bench.sim.fault("jam", on=False)
+        await asyncio.sleep(1.5)
+        assert bench.recloser.lost() == "" and bench.recloser.state() is RecloserState.OPEN
 
     bench_run(profile("registers"), body)
 

@@ -190,7 +190,7 @@ ROWS: tuple[FaultSpec, ...] = (
         ocpp16="OtherError",
         vendor_code="RcdRecloserFailure",
         stop_reason="Other",
-        description="The motor drive that closes the residual current breaker again does not reply.",
+        description="The motor drive that closes the residual current breaker again does not reply, or does not arrive.",
         cause=(
             "Wrong settings, termination, two protocols on one bus, a broken wire, disturbance, or a defective drive."
         ),
