@@ -451,7 +451,7 @@ class OcppClient:
 
     async def _send_meter_keys(self, engine: Engine) -> None:
         await keys_after_boot(
-            self.data, lambda: self._keys.flag("sendMeterPublicKeyOnBootNotification"), lambda: self.meter_keys()
+            self.data, lambda: self._keys.flag("sendMeterPublicKeyOnBootNotification"), self.meter_keys
         )
 
     async def _answered(self, row: OutboxRow, answer: Payload) -> None:

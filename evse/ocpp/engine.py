@@ -3,7 +3,7 @@
 Laws: every CALL of the peer is answered, whatever it holds; only CALLs and unreadable texts are answered (an error
 about an error would never end); one CALL of ours is outstanding at a time; a call ends with its answer, its deadline
 or the link, whichever comes first. Handlers run as tasks, so that one may make calls of its own; requests of the same
-action are handled in their order. A request that comes again with the same id and payload is the repetition of a
+lane (action) are handled in their order. A request that comes again with the same id and payload is the repetition of a
 peer that missed the answer: it gets the same answer and is not carried out twice.
 """
 
@@ -79,11 +79,15 @@ class _Answered(msgspec.Struct):
 
 
 class Engine:
-    """Speaks OCPP-J on ``ws`` until it ends. ``handlers`` maps action to coroutine function."""
+    """Speaks OCPP-J on ``ws`` until it ends. ``handlers`` maps action to coroutine function.
+
+    Requests of the same ``lane`` are handled one after the other.
+    """
 
     def __init__(
         self, ws: WebSocket, *, clock: Clock, rng: Random, handlers: dict[str, Handler], log_: MessageLog,
         timeout_s: float = 30.0, check_outbound: bool = False, security: SecurityNote = NO_SECURITY,
+        lane: Callable[[str, Payload], str] = lambda action, payload: action,
     ) -> None:
         self.answers = 0  # answers to our calls so far, errors included
         self._ws = ws
@@ -94,10 +98,11 @@ class Engine:
         self._timeout_s = timeout_s
         self._check_outbound = check_outbound
         self._security = security
+        self._lane = lane
         self._recent: OrderedDict[str, _Answered] = OrderedDict()
         self._turn = asyncio.Lock()
         self._pending: tuple[str, str, asyncio.Future[Payload]] | None = None
-        self._queues: dict[str, deque[tuple[str, Payload]]] = {}
+        self._queues: dict[str, deque[tuple[str, str, Payload]]] = {}  # by lane
         self._waiting = 0
         self._malformed = 0
         self._closed: WsClosed | None = None
@@ -239,17 +244,18 @@ class Engine:
         self._recent.move_to_end(unique_id)
         while len(self._recent) > ANSWERS_MAX:
             self._recent.popitem(last=False)
-        queue = self._queues.setdefault(action, deque())
-        queue.append((unique_id, payload))
+        lane = self._lane(action, payload)
+        queue = self._queues.setdefault(lane, deque())
+        queue.append((action, unique_id, payload))
         self._waiting += 1
         if len(queue) == 1:
-            task = asyncio.get_running_loop().create_task(self._work(action, queue))
+            task = asyncio.get_running_loop().create_task(self._work(lane, queue))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, action: str, queue: deque[tuple[str, Payload]]) -> None:
+    async def _work(self, lane: str, queue: deque[tuple[str, str, Payload]]) -> None:
         while queue:
-            unique_id, payload = queue[0]
+            action, unique_id, payload = queue[0]
             try:
                 await self._handle(action, unique_id, payload)
             except WsClosed:
@@ -257,6 +263,8 @@ class Engine:
             finally:
                 queue.popleft()
                 self._waiting -= 1
+                if not queue and self._queues.get(lane) is queue:
+                    del self._queues[lane]
 
     async def _handle(self, action: str, unique_id: str, payload: Payload) -> None:
         after: After | None = None

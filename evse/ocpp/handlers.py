@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from evse.ocpp.charging import Charging, Refused
+from evse.ocpp.data_transfer import BuiltIn
 from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.key_table import PAGE_KEYS
 from evse.ocpp.keys import Keys
@@ -22,9 +23,6 @@ from evse.ocpp.reservations import Reservations
 from evse.ocpp.resetting import Resetter
 
 log = logging.getLogger(__name__)
-
-DataHandler = Callable[[str, str], Awaitable[tuple[str, str | None]]]
-"""(messageId, data) of a DataTransfer to (status, data) of its answer; data is passed as it came."""
 
 
 class Side(Protocol):
@@ -57,7 +55,7 @@ TRIGGERS = ("BootNotification", "Heartbeat", "MeterValues", "StatusNotification"
 
 
 class Handlers:
-    """The handlers of one station. ``data_handlers`` maps vendorId to who understands its DataTransfer.
+    """The handlers of one station. ``data_handlers`` maps vendorId to who understands its DataTransfer in the station.
 
     ``triggers`` maps the name of one more message to who sends it; ``extensions`` are tables of action to handler.
     """
@@ -66,7 +64,7 @@ class Handlers:
         self, side: Side, station: StationPort, store: StorePort, keys: Keys, charging: Charging,
         local_list: LocalList, reservations: Reservations, resetter: Resetter,
     ) -> None:
-        self.data_handlers: dict[str, DataHandler] = {}
+        self.data_handlers: dict[str, BuiltIn] = {}
         self.triggers: dict[str, Callable[[], Awaitable[None]]] = {}
         self.extensions: list[Callable[[], dict[str, Handler]]] = []
         self.extended: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -88,7 +86,6 @@ class Handlers:
             "ChangeAvailability": self.change_availability,
             "ChangeConfiguration": self.change_configuration,
             "ClearCache": self.clear_cache,
-            "DataTransfer": self.data_transfer,
             "ExtendedTriggerMessage": self.extended_trigger_message,
             "GetConfiguration": self.get_configuration,
             "RemoteStartTransaction": self.remote_start,
@@ -147,14 +144,6 @@ class Handlers:
             return Reply({"status": "Rejected"})
         await self._store.cache_clear()
         return Reply({"status": "Accepted"})
-
-    async def data_transfer(self, payload: Payload) -> Reply:
-        """Vendor messages go to who has registered for them, unchanged."""
-        handler = self.data_handlers.get(payload["vendorId"])
-        if handler is None:
-            return Reply({"status": "UnknownVendorId"})
-        status, data = await handler(payload.get("messageId", ""), payload.get("data", ""))
-        return Reply({"status": status} if data is None else {"status": status, "data": data})
 
     async def remote_start(self, payload: Payload) -> Reply:
         """Authorise an EVSE from outside; a charging profile that comes along waits for the transaction."""

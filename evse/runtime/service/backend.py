@@ -184,7 +184,9 @@ class BackendOperations:
         """DataTransfer to the CSMS."""
         caller.note.target = f"{request.vendor_id} {request.message_id}".rstrip()
         try:
-            answer = await self._client().data_transfer(request.vendor_id, request.message_id, request.data)
+            answer = await self._client().data_transfer(
+                request.vendor_id, request.message_id or None, request.data or None
+            )
         except CallTimeout as error:
             raise ApiError(ErrorCode.TIMEOUT, str(error), OFFLINE_HINT) from None
         except CallError as error:
