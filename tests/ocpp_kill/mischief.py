@@ -37,11 +37,11 @@ KINDS = (
 class Mischief:
     """Plays a random half of `KINDS`, one after the other."""
 
-    def __init__(self, csms: BookCsms, rng: Random, say: Callable[[str], None]) -> None:
+    def __init__(self, csms: BookCsms, rng: Random, say: Callable[[str], None], *, quiet: bool) -> None:
         self._csms = csms
         self._rng = rng
         self._say = say
-        self._kinds = [kind for kind in KINDS if rng.random() < 0.5]
+        self._kinds = [kind for kind in KINDS if rng.random() < 0.5 and not quiet]
         self._pause_s = rng.choice((1.0, 4.0, 15.0))
         self.disk_was_full = False  # then a process may also fail to start
         self._ends: set[asyncio.Task[None]] = set()

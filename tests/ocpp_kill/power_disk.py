@@ -174,7 +174,9 @@ class _Vfs(apsw.VFS):
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:
         self.fuse.step("disk open")
-        return _File(self, name, flags)
+        file = _File(self, name, flags)
+        self.fuse.stepped("disk open")
+        return file
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
         self.fuse.step("disk delete")

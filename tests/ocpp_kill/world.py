@@ -57,6 +57,14 @@ class Report(msgspec.Struct):
     virtual_s: float = 0.0
 
 
+class Death(msgspec.Struct, frozen=True, kw_only=True):
+    """How a life ends: at which operation, before or after it, and by what ("kill" or "power")."""
+
+    at: int
+    late: bool
+    kind: str
+
+
 class _Core:
     """What `EffectRunner` needs of the control loop."""
 
@@ -72,9 +80,9 @@ class _Core:
 
 
 class Run:
-    """One seed. `report` plays it."""
+    """One seed. `report` plays it. ``death``: one life only, without mischief, that ends so; ``disk`` replaces the good one."""
 
-    def __init__(self, folder: Path, seed: int, *, lies: bool = False, lives: int | None = None) -> None:
+    def __init__(self, folder: Path, seed: int, *, death: Death | None = None, disk: PowerDisk | None = None) -> None:
         self.seed = seed
         self.rng = Random(seed)
         self.story: list[str] = []
@@ -82,14 +90,17 @@ class Run:
         self.visits: list[Visit] = []
         self.promised: list[OutboxRow] = []
         self.ended: set[str] = set()
-        self.disk = PowerDisk(lies=lies, checkpoint_pages=self.rng.choice((1000, 30, 8)))
+        pages = self.rng.choice((1000, 30, 8))
+        self.disk = disk or PowerDisk(checkpoint_pages=pages)
         self.path = folder / "station.sqlite3"
-        self.lives = lives if lives is not None else self.rng.randint(1, 4)
+        self.death = death
+        self.lives = self.rng.randint(1, 4) if death is None else 1
         self.lag_s = self.rng.choice((0.0, 0.0, 0.02, 0.3))
         self.sample_s = self.rng.choice((0, 7, 10, 30))
         self.registers = {evse: 1000 * evse for evse in EVSES}
         self.operations = 0
         self.deaths = 0
+        self.blown = False  # the last fuse was blown by its operation
 
     # -- the whole -------------------------------------------------------------------------------------------------
 
@@ -129,7 +140,7 @@ class Run:
         loop.set_exception_handler(self._unhandled)
         self.clock = VirtualClock(loop)
         self.csms = BookCsms(self.clock)
-        self.mischief = Mischief(self.csms, Random(self.rng.random()), self.say)
+        self.mischief = Mischief(self.csms, Random(self.rng.random()), self.say, quiet=self.death is not None)
         for _ in range(self.lives):
             await self._life(Life(self, self._fuse()))
             await asyncio.sleep(self.rng.choice((0.05, 1.0, 20.0)))
@@ -143,12 +154,14 @@ class Run:
             self.problems.append(f"unhandled: {context.get('message')}: {error!r}")
 
     def _fuse(self) -> Fuse:
+        if self.death is not None:
+            return Fuse(self.death.at, late=self.death.late)
         few = self.rng.random() < 0.2
         at = self.rng.randint(1, 90) if few else self.rng.randint(1, 900)
         return Fuse(at, late=self.rng.random() < 0.5)
 
     async def _life(self, life: Life) -> None:
-        kind = self.rng.choice(("kill", "power", "power", "stop"))
+        kind = self.rng.choice(("kill", "power", "power", "stop")) if self.death is None else self.death.kind
         self.disk.insert(life.fuse)
         main = asyncio.get_running_loop().create_task(life.run())
         dead = asyncio.get_running_loop().create_task(life.fuse.wait())
@@ -157,6 +170,7 @@ class Run:
         if not life.fuse.blown and kind == "stop":
             self.say("clean stop")
             await life.stop()
+        self.blown = life.fuse.blown
         life.fuse.blow("in between")
         self.deaths += 1
         self.operations += life.fuse.count
