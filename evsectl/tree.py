@@ -931,7 +931,7 @@ TREE: dict[str, dict[str, list[str]]] = {
     },
     "demo": {
         "commands": [],
-        "options": ["--admin", "--headless", "--help", "--output", "--scenario", "--station", "-o"],
+        "options": ["--admin", "--csms", "--headless", "--help", "--output", "--scenario", "--station", "-o"],
         "flags": ["--admin", "--headless", "--help"],
     },
     "sim": {
@@ -955,13 +955,18 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help"],
     },
     "plan": {
-        "commands": ["solve", "check"],
+        "commands": ["solve", "check", "site"],
         "options": ["--help"],
         "flags": ["--help"],
     },
     "plan check": {
         "commands": [],
         "options": ["--help", "--output", "-o"],
+        "flags": ["--help"],
+    },
+    "plan site": {
+        "commands": [],
+        "options": ["--cars", "--date", "--day", "--help", "--output", "--seed", "--sessions", "-o"],
         "flags": ["--help"],
     },
     "plan solve": {

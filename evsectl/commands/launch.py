@@ -67,6 +67,9 @@ def demo(
     scenario: Annotated[str, typer.Option("--scenario", help="quick, site-limit, faults or offline, or a file", metavar="NAME")] = "quick",
     output: Output = "table",
     admin: Annotated[bool, typer.Option("--admin", help="Show the service console instead of the kiosk")] = False,
+    csms: Annotated[
+        str, typer.Option("--csms", help="Your own back end, with the station's name: ws://127.0.0.1:9000/ocpp/DEMO-1", metavar="URL")
+    ] = "",
 ) -> int:
     """Watch a simulated station work: two DC connectors, or any station of the profiles."""
     arguments = ["--station", station, "--scenario", scenario, "-o", report_format(output)]
@@ -74,6 +77,8 @@ def demo(
         arguments.append("--headless")
     if admin:
         arguments.append("--admin")
+    if csms:
+        arguments += ["--csms", csms]
     become("evse.lab.demo", *arguments)
 
 
@@ -155,6 +160,34 @@ def plan_check(
     if problem == allocation == "-":
         usage("only one of the two can come from standard input", "evsectl plan check problem.json - < allocation.json")
     become("evse.planner", "check", problem, allocation, "-o", output)
+
+
+@plan_app.command("site")
+def plan_site(
+    site: Annotated[
+        str, typer.Argument(help="Problem document (JSON), station.toml, or a station profile such as generic/ac-12x11", metavar="SITE")
+    ],
+    day: Annotated[
+        str, typer.Option("--day", help="Made-up day: work, home or city; motorway or city for DC", metavar="NAME")
+    ] = "",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the made-up vehicles", metavar="N")] = 1,
+    cars: Annotated[int, typer.Option("--cars", help="Made-up vehicles; 0 = as many as usual", min=0, metavar="N")] = 0,
+    sessions: Annotated[
+        str, typer.Option("--sessions", help="Measured sessions (CSV: station,arrival,... or the DC columns)", metavar="FILE")
+    ] = "",
+    date: Annotated[
+        str, typer.Option("--date", help="Day of the measured sessions; without it the busiest", metavar="DATE")
+    ] = "",
+    output: Output = "table",
+) -> int:
+    """Simulate a day of a site; compare the planner with first-come and phase-blind sharing."""
+    report_format(output)
+    if date and not sessions:
+        usage("--date goes with --sessions", "evsectl plan site SITE --sessions sessions.csv --date 2019-08-21")
+    arguments = [site, "--seed", str(seed), "--cars", str(cars), "-o", output]
+    arguments += ["--day", day] if day else []
+    arguments += ["--sessions", sessions] if sessions else []
+    become("evse.lab.park", *arguments, *(["--date", date] if date else []))
 
 
 def _screen(module: str, host: str, lang: str, profile: str, baud: int, extra: list[str]) -> NoReturn:

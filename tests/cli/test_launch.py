@@ -37,6 +37,7 @@ def become(monkeypatch: pytest.MonkeyPatch, alone: Path) -> None:
         ("run -c a.toml --socket /s", "evse.runtime --config a.toml --socket /s"),
         ("demo --headless --scenario quick -o json", "evse.lab.demo --station dc-quick --scenario quick -o json --headless"),
         ("demo", "evse.lab.demo --station dc-quick --scenario quick -o table --headless"),
+        ("demo --csms ws://127.0.0.1:9000/CP1", "evse.lab.demo --station dc-quick --scenario quick -o table --headless --csms ws://127.0.0.1:9000/CP1"),
         ("demo --admin", "evse.lab.demo --station dc-quick --scenario quick -o table --headless --admin"),
         ("sim run -c a.toml --seed 7 --fast", "evse.sim --config a.toml --seed 7 --fast"),
         (
@@ -51,6 +52,9 @@ def become(monkeypatch: pytest.MonkeyPatch, alone: Path) -> None:
         ("plan solve", "evse.planner solve - -o table"),
         ("plan solve p.json --explain --connector a --connector b -o json",
          "evse.planner solve p.json --explain --connector a --connector b -o json"),
+        ("plan site s.json --day home --seed 2 --cars 9", "evse.lab.park s.json --seed 2 --cars 9 -o table --day home"),
+        ("plan site s.json --sessions a.csv --date 2019-08-21 -o json",
+         "evse.lab.park s.json --seed 1 --cars 0 -o json --sessions a.csv --date 2019-08-21"),
         ("plan check p.json -", "evse.planner check p.json - -o table"),
         ("trace replay t.trace --events -o json", "evse.replay t.trace -o json --events"),
         ("kiosk -H unix:///s --lang de --profile cp437", "tui.kiosk --socket /s --lang de --profile cp437"),

@@ -1,0 +1,80 @@
+"""A station.toml as a site to simulate: its fuses and AC points, or its cabinet of DC modules."""
+
+from __future__ import annotations
+
+from evse.config.model import StationConfig
+from evse.config.spec import station_spec
+from evse.domain.base import ConfigError
+from evse.domain.station import EvseKind, StationSpec
+from evse.planner.ac_problem import ROTATIONS, AcConnector, AcNode, AcProblem, PausePolicy
+from evse.planner.live import ASSUMED_MV
+from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
+
+Site = AcProblem | DcProblem
+UNLIMITED_MA = 100_000_000
+STEP_MA = 100
+
+
+def site_from_config(config: StationConfig) -> Site:
+    """Return the site that ``config`` describes. Raises `ConfigError` for a mixed one: each kind is simulated alone."""
+    spec = station_spec(config)
+    kinds = {evse.kind for evse in spec.evses}
+    if len(kinds) > 1:
+        raise ConfigError(["evse: AC and DC in one site; write a file with the AC points and one with the DC connectors"])
+    return _ac(spec) if EvseKind.AC in kinds else _dc(spec)
+
+
+def _ac(spec: StationSpec) -> AcProblem:
+    grid = spec.grid
+    fuse = grid.fuse_ma if grid is not None and grid.fuse_ma else UNLIMITED_MA
+    nodes = [
+        AcNode(
+            id="grid", parent=None, limit_ma=(fuse, fuse, fuse), limit_w=spec.site_limit_w or None,
+            imbalance_ma=None if grid is None or grid.imbalance_ma < 0 else grid.imbalance_ma,
+        )
+    ]
+    at: dict[int, str] = {}
+    for lower in grid.fuses if grid is not None else ():
+        most = lower.fuse_ma
+        nodes.append(AcNode(id=f"fuse {lower.name}", parent="grid", limit_ma=(most, most, most)))
+        at |= dict.fromkeys(lower.evses, f"fuse {lower.name}")
+    connectors = []
+    for evse in spec.evses:
+        if evse.ac is None:
+            continue
+        rotation = evse.ac.phase_rotation
+        most = evse.ac.evse_ma if evse.ac.socket else min(evse.ac.evse_ma, evse.ac.cable_ma)
+        connectors.append(
+            AcConnector(
+                id=str(evse.evse_id), node=at.get(evse.evse_id, "grid"), lines=evse.ac.phases,
+                rotation=rotation if rotation in ROTATIONS else ROTATIONS[0], min_ma=6_000, max_ma=most, demand_ma=0,
+            )
+        )
+    served = grid is not None and grid.max_served
+    return AcProblem(
+        nodes=tuple(nodes), connectors=tuple(connectors), name=spec.station_id, step_ma=STEP_MA,
+        voltage_mv=230_000 if grid is None else grid.nominal_mv,
+        pause_policy=PausePolicy.MAX_SERVED if served else PausePolicy.LONGEST_FIRST,
+    )
+
+
+def _dc(spec: StationSpec) -> DcProblem:
+    groups = tuple(
+        DcGroup(
+            id=str(g.group_id), home=None if g.home_evse is None else str(g.home_evse), modules=g.modules,
+            module_w=g.module_power_w, module_ma=g.module_current_max_ma,
+        )
+        for g in spec.groups
+    )
+    connectors = tuple(
+        DcConnector(
+            id=str(e.evse_id), cabinet="cabinet", request_w=0, voltage_mv=ASSUMED_MV, current_ma=e.current_max_ma,
+            limit_w=e.power_max_w,
+        )
+        for e in spec.evses
+    )
+    return DcProblem(
+        cabinets=(DcCabinet(id="cabinet", topology=spec.topology, groups=groups),), connectors=connectors,
+        name=spec.station_id, site_limit_w=spec.site_limit_w or None, efficiency_ppm=spec.efficiency_permille * 1000,
+        min_w=spec.min_power_w, group_power_w=spec.group_power_w, max_groups=spec.max_groups, allow_cross=spec.allow_cross,
+    )
