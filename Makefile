@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-day check test-peers bench docs screens clean
+.PHONY: help demo test test-day soak check test-peers bench docs screens clean
 .DEFAULT_GOAL := help
 
 help:  ## show the targets
@@ -25,6 +25,9 @@ test: $(VENV)/.installed  ## all tests that need no other programs and no patien
 
 test-day: $(VENV)/.installed  ## the slow tests: every tick of a day with 100 cars and faults (about a quarter of an hour)
 	$(PYTEST) -s -m slow tests/station
+
+soak: $(VENV)/.installed  ## a thousand stations killed or without power at any operation; figures into docs/performance.md
+	$(BIN)/python -m tools.soak_ocpp --seeds 1000 --jobs $$(nproc) --sweep --write
 
 check: $(VENV)/.installed  ## lint, types, import contracts, generated files up to date
 	$(BIN)/ruff check .

@@ -20,6 +20,9 @@ from benchmarks.timing import Figure, reference_us
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
+SOAK = "\n## Killed and without power\n"
+"""The section that `make soak` writes stays."""
+
 HEAD = """# Performance
 
 Written by `make bench`; run it on the target to know the target. Figures of one run on one machine: compare rows, and
@@ -60,7 +63,8 @@ def main() -> int:
         lines.append(
             f"| {f.name} | {f.value:.2f} {f.unit} | {budget} | {_verdict(f)}{' ' + f.note if f.note else ''} |\n"
         )
-    OUT.write_text("".join(lines), encoding="utf-8")
+    kept = OUT.read_text(encoding="utf-8").partition(SOAK)[1:] if OUT.exists() else ()
+    OUT.write_text("".join([*lines, *kept]), encoding="utf-8")
     missed = [f.name for f in figures if f.met is False]
     for name in missed:
         print(f"missed: {name}", file=sys.stderr)
