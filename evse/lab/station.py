@@ -25,6 +25,7 @@ from evse.sim.installer import SimFirmware
 from evse.sim.station import SimStation
 from evse.storage.db import Store
 from evse.storage.executor import InlineExecutor
+from evse.transports.base import Openers
 from evse.units import NS_PER_S, WallNs
 
 STEP_S = 0.05
@@ -61,13 +62,21 @@ class Lab:
         self._database = database
         self._sim_task: asyncio.Task[None] | None = None
 
+    async def open_store(self, database: Path | str) -> Store:
+        """Open the database; a test may put another disk under it."""
+        return await Store.open(database, executor=InlineExecutor())
+
+    def openers(self) -> Openers:
+        """The pipes to the simulated station; a test may cut them."""
+        return self.sim.openers()
+
     async def __aenter__(self) -> Self:
-        self.store = await Store.open(self._database, executor=InlineExecutor())
+        self.store = await self.open_store(self._database)
         self.station = Station(
             self.config,
             config_path=None,
             data_dir=self.data_dir,
-            openers=self.sim.openers(),
+            openers=self.openers(),
             clock=self.clock,
             store=self.store,
             rng=Random(self.seed),
