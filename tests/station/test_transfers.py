@@ -1,0 +1,195 @@
+"""Firmware and logs over OCPP on the whole station: what the simulated back end asks for is what it gets."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from evse.domain.session import SessionPhase
+from evse.lab.station import Lab
+from evse.lab.vloop import run_virtual
+from evse.sim.installer import SimFirmware
+from tests._support.lab_world import demo_config
+
+
+def run(folder: Path, main: Callable[[Lab], Awaitable[None]]) -> None:
+    """Run a body on a demo station under virtual time."""
+
+    async def body() -> None:
+        async with Lab(demo_config(folder), folder / "data", fast=True) as lab:
+            await lab.until(lambda: lab.station.ocpp is not None and lab.station.ocpp.online, "online")
+            await main(lab)
+
+    run_virtual(body())
+
+
+def said(lab: Lab, action: str) -> list[str]:
+    assert lab.sim.csms is not None
+    return [str(payload["status"]) for payload in lab.sim.csms.calls(action)]
+
+
+def unpacked(lab: Lab, name: str) -> dict[str, bytes]:
+    content = next(content for path, content in lab.sim.files.files.items() if path.endswith(f"/{name}"))
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            assert file is not None
+            found[member.name] = file.read()
+    return found
+
+
+def rows(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines()]
+
+
+async def charge(lab: Lab) -> None:
+    await lab.do(cmd="plug_in", connector=1, soc_pct=20)
+    await lab.forward(1)
+    await lab.do(cmd="swipe", token="04A1B2C3", reader="reader1")
+    await lab.until(lambda: lab.evse(1).phase is SessionPhase.CHARGING, "charging")
+
+
+@pytest.mark.parametrize("protocol", ["ftp", "http"])
+def test_an_update_waits_for_the_session_keeps_others_out_and_restarts_into_the_new_version(
+    tmp_path: Path, protocol: str
+) -> None:
+    async def main(lab: Lab) -> None:
+        await charge(lab)
+        answer = await lab.do(cmd="update_firmware", version="0.2.0", protocol=protocol, size_kib=300)
+        assert answer["answer"] == {}
+        await lab.until(lambda: "Downloaded" in said(lab, "FirmwareStatusNotification"), "downloaded")
+        await lab.forward(60)
+        assert lab.evse(1).phase is SessionPhase.CHARGING
+        assert said(lab, "FirmwareStatusNotification") == ["Downloading", "Downloaded"]
+        await lab.do(cmd="plug_out", connector=1)
+        await lab.until(lambda: "Installing" in said(lab, "FirmwareStatusNotification"), "installing")
+        await lab.forward(1)
+        assert lab.evse(2).phase is SessionPhase.UNAVAILABLE
+        assert lab.sim.csms is not None
+        assert await lab.sim.csms.call("Reset", {"type": "Hard"}) == {"status": "Rejected"}
+        assert lab.station.reset_requested == ""
+        await lab.forward(11)
+        assert lab.sim.csms.statuses["DEMO-1", 2]["status"] == "Unavailable"
+        await lab.until(lambda: lab.station.reset_requested != "", "restart")
+        assert isinstance(lab.firmware, SimFirmware)
+        assert lab.firmware.slots().next == "0.2.0"
+
+    run(tmp_path, main)
+
+
+def test_after_the_restart_the_new_version_boots_and_is_said_once(tmp_path: Path) -> None:
+    config, data = demo_config(tmp_path), tmp_path / "data"
+
+    async def body() -> None:
+        database = tmp_path / "db.sqlite3"
+        async with Lab(config, data, fast=True, database=database) as lab:
+            await lab.until(lambda: lab.station.ocpp is not None and lab.station.ocpp.online, "online")
+            await lab.do(cmd="update_firmware", version="0.2.0", size_kib=64)
+            await lab.until(lambda: lab.station.reset_requested != "", "restart")
+            await lab.kill()
+            assert isinstance(lab.firmware, SimFirmware)
+            assert lab.firmware.boot() == "0.2.0"
+            again = Lab(config, data, sim=lab.sim, clock=lab.clock, database=database)
+            await again.__aenter__()
+            await again.until(lambda: "Installed" in said(again, "FirmwareStatusNotification"), "installed")
+            await again.forward(60)
+            assert said(again, "FirmwareStatusNotification") == ["Downloading", "Downloaded", "Installing", "Installed"]
+            boots = again.sim.csms.calls("BootNotification") if again.sim.csms is not None else []
+            assert [boot["firmwareVersion"] for boot in boots] == ["0.1.0", "0.2.0"]
+            assert again.evse(1).phase is SessionPhase.IDLE
+            ended = [event.data for event in again.events if event.kind == "transfer.ended"]
+            assert [(data["what"], data["ok"], data["status"]) for data in ended] == [("firmware", True, "Installed")]
+            await again.station.supervisor.stop()
+
+    run_virtual(body())
+
+
+@pytest.mark.parametrize("kind", ["verify", "install"])
+def test_a_failed_update_gives_the_connectors_back(tmp_path: Path, kind: str) -> None:
+    async def main(lab: Lab) -> None:
+        await lab.do(cmd="update_firmware", version="0.2.0", fail=kind, size_kib=64)
+        await lab.until(lambda: "InstallationFailed" in said(lab, "FirmwareStatusNotification"), "failed")
+        await lab.forward(2)
+        assert lab.evse(2).phase is SessionPhase.IDLE
+        assert lab.station.reset_requested == ""
+        assert lab.sim.csms is not None
+        assert await lab.sim.csms.call("Reset", {"type": "Soft"}) == {"status": "Accepted"}
+
+    run(tmp_path, main)
+
+
+def test_diagnostics_tell_what_happened_and_no_secret(tmp_path: Path) -> None:
+    async def main(lab: Lab) -> None:
+        await charge(lab)
+        await lab.forward(60)
+        await lab.do(cmd="plug_out", connector=1)
+        await lab.forward(30)
+        lab.station.dump_trace("test")
+        answer = await lab.do(cmd="get_log", kind="diagnostics")
+        await lab.until(lambda: "Uploaded" in said(lab, "DiagnosticsStatusNotification"), "uploaded")
+        assert said(lab, "DiagnosticsStatusNotification") == ["Uploading", "Uploaded"]
+        found = unpacked(lab, answer["answer"]["fileName"])
+        assert "PROBLEMS.txt" not in found, found.get("PROBLEMS.txt")
+        about = json.loads(found["about.json"])
+        assert about["station"] == "DEMO-1"
+        assert about["firmware"] == "0.1.0"
+        kinds = {event["kind"] for event in rows(found["events.ndjson"])}
+        assert {"transaction.started", "transaction.ended"} <= kinds
+        assert rows(found["sessions.ndjson"])[0]["id_token"] == "04A1B2C3"
+        assert any(message["action"] == "StartTransaction" for message in rows(found["ocpp.ndjson"]))
+        assert json.loads(found["ocpp.json"])["keys"]
+        assert json.loads(found["status.json"])["view"]["evses"]
+        assert any(name.startswith("traces/") for name in found)
+        assert not any(b"demo%20pass" in content or b"demo pass" in content for content in found.values())
+
+    run(tmp_path, main)
+
+
+def test_a_window_leaves_out_what_was_before(tmp_path: Path) -> None:
+    async def main(lab: Lab) -> None:
+        await charge(lab)
+        await lab.do(cmd="plug_out", connector=1)
+        await lab.forward(200)
+        before = lab.clock.wall()
+        await lab.do(cmd="plug_in", connector=2, soc_pct=20)
+        await lab.forward(60)
+        answer = await lab.do(cmd="get_log", kind="log", last_s=100)
+        await lab.until(lambda: "Uploaded" in said(lab, "LogStatusNotification"), "uploaded")
+        found = unpacked(lab, answer["answer"]["filename"])
+        events = rows(found["events.ndjson"])
+        assert events
+        assert all(event["wall"] >= before - 60_000_000_000 for event in events)
+        assert all(row["evse_id"] == 2 for row in rows(found.get("sessions.ndjson", b"")))
+
+    run(tmp_path, main)
+
+
+def test_triggers_and_profiles(tmp_path: Path) -> None:
+    async def main(lab: Lab) -> None:
+        csms = lab.sim.csms
+        assert csms is not None
+        for message in ("FirmwareStatusNotification", "DiagnosticsStatusNotification"):
+            assert await csms.call("TriggerMessage", {"requestedMessage": message}) == {"status": "Accepted"}
+        for message in ("FirmwareStatusNotification", "LogStatusNotification"):
+            assert await csms.call("ExtendedTriggerMessage", {"requestedMessage": message}) == {"status": "Accepted"}
+        await lab.forward(2)
+        for action in (
+            "FirmwareStatusNotification", "DiagnosticsStatusNotification", "SignedFirmwareStatusNotification",
+            "LogStatusNotification",
+        ):
+            assert csms.calls(action) == [{"status": "Idle"}], action
+        answer = await csms.call("GetConfiguration", {"key": ["SupportedFeatureProfiles", "SupportedFileTransferProtocols"]})
+        values = {row["key"]: row["value"] for row in answer["configurationKey"]}
+        assert "FirmwareManagement" in values["SupportedFeatureProfiles"].split(",")
+        assert values["SupportedFileTransferProtocols"] == "FTP,FTPS,HTTP,HTTPS"
+        assert msgspec.to_builtins(lab.station.transfers.status() if lab.station.transfers else None)["installer"] is True
+
+    run(tmp_path, main)
