@@ -195,10 +195,10 @@ class Link:
         self._explain(ends)
 
     def _explain(self, ends: list[BaseException | None]) -> None:
-        """Say why the link ended."""
+        """Say why the link ended; that we have dropped it goes before what the socket says of it then."""
         closed = [end for end in ends if isinstance(end, WsClosed)]
         if closed:
-            text = f"link ended: {closed[0].detail}"
+            text = f"link ended: {closed[-1].detail}"
             self.note(text)
             self._event("closed", text)
         for end in ends:
