@@ -14,7 +14,6 @@ from evse.access.ports import ThreadRunner
 from evse.access.roles import RolePolicy
 from evse.access.tokens import Tokens
 from evse.access.totp import Totp
-from evse.access.vault import DIRECTORY, KeyringVault
 from evse.api.paths import server_socket
 from evse.api.server import ApiServer
 from evse.api.stream import EventHub
@@ -30,14 +29,13 @@ def make_server(station: Station, socket: str) -> ApiServer:
     api = station.config.api
     policy = RolePolicy(os.getuid(), lambda: (station.config.api.operator_group, station.config.api.manufacturer_group))
     runner = ThreadRunner()
-    vault = KeyringVault(station.data_dir / DIRECTORY, runner)
     control = AccessControl(
         policy=policy,
         pin=PinGuard(station.store, runner, station.clock),
         tokens=Tokens(station.clock),
         clock=station.clock,
         token_minutes=lambda: station.config.api.token_minutes,
-        totp=Totp(vault, station.store, station.clock, lambda: station.config.station.id),
+        totp=Totp(station.vault, station.store, station.clock, lambda: station.config.station.id),
     )
     hub = EventHub(seq=station.loop.state.event_seq)
     service = RuntimeService(station, control, hub)

@@ -21,6 +21,7 @@ from evse.domain.readings import MeterValues, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.station import EvseKind, StationSpec
 from evse.domain.view import EvseView, StationView
+from evse.ocpp.security.facade import Security
 from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
 from evse.runtime.views import transaction_runs
@@ -38,6 +39,7 @@ class Running(Protocol):
     loop: ControlLoop
     planner: PlannerShell
     reset_requested: str
+    security: Security | None
 
     @property
     def spec(self) -> StationSpec:
@@ -157,6 +159,8 @@ class BackendPort:
         for evse in self.view().evses:
             if transaction_runs(evse):
                 self._station.loop.submit(_stop(evse.evse_id, reason))
+        if self._station.security is not None:
+            self._station.security.log.note("ResetOrReboot", "hard" if hard else "soft")
         self._station.reset_requested = "hard" if hard else "soft"
         return True
 

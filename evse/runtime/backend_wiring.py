@@ -8,7 +8,7 @@ from evse import __version__
 from evse.config.model import StationConfig
 from evse.domain.clock import ClockPort
 from evse.ocpp.client import OcppClient
-from evse.ocpp.ports import Identity
+from evse.ocpp.ports import NO_SECURITY, Identity
 from evse.ocpp.time_source import ClockJump
 from evse.runtime.backend import BackendPort
 from evse.runtime.recloser_messages import RECLOSER_VENDOR, RecloserMessages
@@ -25,10 +25,16 @@ def make_client(station: Station, rng: Random) -> OcppClient | None:
     config = station.config
     if not config.ocpp.enabled:
         return None
+    security = station.security
     client = OcppClient(
-        config.ocpp, identity(config, station.firmware_version), station.openers, station.clock, station.store, BackendPort(station), rng,
+        config.ocpp if security is None else security.config_in_force(), identity(config, station.firmware_version),
+        station.openers, station.clock, station.store, BackendPort(station), rng,
         clock_port=station.clock if isinstance(station.clock, ClockPort) else None,
+        dialler=None if security is None else security.dialler,
+        security=NO_SECURITY if security is None else security.log.note,
     )
+    if security is not None:
+        security.attach(client)
     client.handlers.data_handlers[RECLOSER_VENDOR] = RecloserMessages(
         station.spec.evses, station.devices.field.reclosers
     )

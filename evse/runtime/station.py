@@ -36,6 +36,7 @@ from evse.domain.records import PointRecord
 from evse.domain.session import SessionPhase, SessionRecord, StopReason
 from evse.domain.view import Event, StationView
 from evse.ocpp.client import OcppClient
+from evse.ocpp.security.facade import Security
 from evse.ocpp.transfers.ports import Carrier
 from evse.ocpp.transfers.transfers import Transfers
 from evse.runtime.admission import Admission
@@ -48,6 +49,7 @@ from evse.runtime.learning import Learner
 from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
 from evse.runtime.recorder import Recorder
+from evse.runtime.securing import make_vault, open_security
 from evse.runtime.settings import load_availability, load_planner_settings, save_availability
 from evse.runtime.supervisor import Supervisor
 from evse.runtime.tapping import Taps
@@ -106,6 +108,8 @@ class Station:
         self.offload = offload
         self.firmware = firmware
         self.carrier = carrier
+        self.vault = make_vault(self)
+        self.security: Security | None = None
         self.transfers: Transfers | None = None
         self.spec = station_spec(config)
         self.devices: Devices = build_devices(config, openers, clock, rng, offload=offload)
@@ -139,10 +143,11 @@ class Station:
         self.store.points_flush_ns = age_ns - 2 * self._point_period - VIEW_PERIOD_NS
         installer = make_installer(self)
         self.firmware_version = await firmware_version(installer)
+        self.security = await open_security(self)
         self.ocpp: OcppClient | None = make_client(self, self._rng)
         if self.ocpp is not None:
             await self.ocpp.open()
-            self.transfers = make_transfers(self, self.ocpp, installer, self._rng, None)
+            self.transfers = make_transfers(self, self.ocpp, installer, self._rng, self.security)
             await self.transfers.load()
         event_seq = await self._close_cut_transactions(event_seq)
         availability = await load_availability(self.store)
@@ -217,6 +222,8 @@ class Station:
         self.supervisor.start("views", self._publish_views)
         if self.ocpp is not None:
             self.supervisor.start("ocpp", self.ocpp.run)
+        if self.security is not None:
+            self.supervisor.start("ocpp security", self.security.run)
         if self.transfers is not None:
             self.supervisor.start("transfers", self.transfers.run)
 
@@ -227,6 +234,9 @@ class Station:
         await asyncio.sleep(0.1)
         await self.supervisor.stop()
         await self.effects.drain()
+        if self.security is not None:
+            with contextlib.suppress(StorageError):
+                await self.security.log.flush()
         try:
             await self._flush_events()
         except StorageError as error:
@@ -365,6 +375,8 @@ class Station:
         spec = station_spec(config)
         if self.ocpp is not None:
             await self.ocpp.change_config(config.ocpp, spec.evses)
+            if self.security is not None:
+                self.security.change_config(config.ocpp)
             spec = with_keys(spec, self.ocpp.station_keys())
         self.spec = spec
         self.loop.change_spec(spec)

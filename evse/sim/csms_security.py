@@ -73,7 +73,7 @@ class Authority:
             .add_extension(_usage(authority=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
         )
-        self.certificate = builder.sign(signer.key, hashes.SHA256())
+        self.certificate: x509.Certificate = builder.sign(signer.key, hashes.SHA256())
 
     def issue(
         self, public_key: Any, common_name: str, *, hosts: tuple[str, ...] = (), begins: datetime.timedelta = -DAY,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -55,7 +55,7 @@ class Client(Protocol):
 
     handlers: Handlers
     link: Link
-    jobs: list[Callable[[Engine], object]]
+    jobs: list[Callable[[Engine], Awaitable[None]]]
 
     @property
     def configuration(self) -> Keys:

@@ -118,7 +118,7 @@ class _Checked(ssl.SSLObject):
             _remember(error, context)
             raise
 
-    def read(self, len: int = 1024, buffer: bytearray | None = None) -> Any:  # noqa: A002 - as in ssl
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 - as in ssl
         """As in the module ssl: with TLS 1.3 the peer refuses our certificate only after the handshake."""
         try:
             return super().read(len) if buffer is None else super().read(len, buffer)
