@@ -82,8 +82,9 @@ def stop_row(session: SessionRecord, wall: WallNs, transaction_data: list[Payloa
         "timestamp": timestamp(ended),
         "reason": STOP_REASONS[session.stop_reason or StopReason.OTHER],
     }
-    if session.stop_reason is StopReason.LOCAL and session.id_token:
-        payload["idTag"] = session.id_token[:ID_TAG_MAX]
+    ended_by = session.stop_token or (session.id_token if session.stop_reason is StopReason.LOCAL else "")
+    if ended_by:
+        payload["idTag"] = ended_by[:ID_TAG_MAX]
     if transaction_data:
         payload["transactionData"] = transaction_data
     return _row(session, "StopTransaction", "stop", ended, payload)

@@ -120,7 +120,8 @@ def test_meter_values_of_a_session_are_those_of_the_meter_by_phase(tmp_path: Pat
         assert found["Frequency", ""] == pytest.approx(50, abs=0.2)
         await lab.do(cmd="swipe", token=CARD, reader="reader1")
         await lab.until(lambda: bool(csms.calls("StopTransaction")), "it ends", 30)
-        begin, end = csms.calls("StopTransaction")[0]["transactionData"]
+        begin, *samples, end = csms.calls("StopTransaction")[0]["transactionData"]
+        assert all(v["context"] == "Sample.Periodic" for row in samples for v in row["sampledValue"])
         for row, context in ((begin, "Transaction.Begin"), (end, "Transaction.End")):
             assert {v["context"] for v in row["sampledValue"]} == {context}
             assert {v.get("phase", "") for v in row["sampledValue"] if v["measurand"] == "Voltage"} == {"L1-N", "L2-N", "L3-N"}

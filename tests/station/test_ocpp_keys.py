@@ -1,0 +1,102 @@
+"""What configuration keys do to the whole station: free charging, groups of cards, currents, time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from evse.domain.session import StopReason
+from evse.lab.station import Lab
+from tests._support.lab_world import run_lab
+from tests.station.test_ocpp_ac import CARD, ac_station, ask, charge, charging, pilot, set_key
+
+PARTNER = "04C0FFEE"
+
+
+def test_a_card_of_the_group_ends_the_session_of_another(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        csms = lab.sim.csms
+        assert csms is not None
+        family = {"idTagInfo": {"status": "Accepted", "parentIdTag": "FAMILY"}}
+        csms.answer("Authorize", payload=family)
+        await charge(lab)
+        csms.answer("Authorize", payload={"idTagInfo": {"status": "Accepted", "parentIdTag": "NEIGHBOURS"}})
+        await lab.do(cmd="swipe", token="04BADBAD", reader="reader1")
+        await lab.forward(10)
+        assert csms.calls("StopTransaction") == []
+        csms.answer("Authorize", payload=family)
+        await lab.do(cmd="swipe", token=PARTNER, reader="reader1")
+        await lab.until(lambda: bool(csms.calls("StopTransaction")), "it ends", 30)
+        (stop,) = csms.calls("StopTransaction")
+        assert (stop["idTag"], stop["reason"]) == (PARTNER, "Local")
+        session = (await lab.store.sessions())[0][0]
+        assert (session.id_token, session.stop_token, session.stop_reason) == (CARD, PARTNER, StopReason.LOCAL)
+        assert csms.violations == []
+
+    run_lab(tmp_path, scenario, config=ac_station(tmp_path))
+
+
+def test_free_mode_charges_without_a_card_under_its_own(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        csms = lab.sim.csms
+        assert csms is not None
+        assert await set_key(lab, "FreeModeUID", "FREEBEER") == "Accepted"
+        assert await set_key(lab, "FreeMode", "true") == "Accepted"
+        await lab.forward(1)
+        await lab.do(cmd="plug_in", connector=1)
+        await charging(lab)
+        assert csms.calls("StartTransaction")[0]["idTag"] == "FREEBEER"
+        assert await set_key(lab, "FreeMode", "false") == "Accepted"
+        await lab.forward(1)
+        await lab.do(cmd="plug_in", connector=2)
+        await lab.forward(30)
+        assert not lab.evse(2).power_w
+
+    run_lab(tmp_path, scenario, config=ac_station(tmp_path))
+
+
+def test_a_current_by_key_is_what_the_pilot_offers(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        await charge(lab)
+        before = pilot(lab).duty_bp
+        assert await set_key(lab, "MaxCurrent", "10") == "Accepted"
+        await lab.forward(2)
+        assert pilot(lab).duty_bp == 1666 != before  # 10 A: 16.66 %
+        found = await ask(lab, "GetCompositeSchedule", connectorId=1, duration=60, chargingRateUnit="A")
+        assert found["chargingSchedule"]["chargingSchedulePeriod"][0]["limit"] == 10
+
+    run_lab(tmp_path, scenario, config=ac_station(tmp_path))
+
+
+def test_a_refused_card_is_paused_and_keeps_its_transaction(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        csms = lab.sim.csms
+        assert csms is not None
+        assert await set_key(lab, "StopTransactionOnInvalidId", "false") == "Accepted"
+        assert await set_key(lab, "MaxEnergyOnInvalidId", "50") == "Accepted"
+        csms.answer("StartTransaction", payload={"transactionId": 1, "idTagInfo": {"status": "Invalid"}}, count=1)
+        await charge(lab)
+        await lab.until(lambda: not lab.evse(1).power_w, "it has had its 50 Wh", 120)
+        session = lab.evse(1).session
+        assert session is not None and session.ended_at is None
+        assert 50 <= session.energy_wh < 70
+        await lab.forward(12)
+        assert csms.statuses[next(key for key in csms.statuses if key[1] == 1)]["status"] == "SuspendedEVSE"
+
+    run_lab(tmp_path, scenario, config=ac_station(tmp_path))
+
+
+def test_nobody_charges_before_the_time_is_known_when_that_is_configured(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        lab.clock.valid = False
+        await lab.do(cmd="plug_in", connector=1)
+        await lab.do(cmd="swipe", token=CARD, reader="reader1")
+        await lab.forward(30)
+        assert not lab.evse(1).power_w and lab.evse(1).waiting_for == "the time of day"
+        lab.clock.valid = True
+        await charging(lab)
+
+    config = ac_station(tmp_path)
+    config = replace(config, ocpp=replace(config.ocpp, allow_tx_with_invalid_time=False))
+    run_lab(tmp_path, scenario, config=config)
