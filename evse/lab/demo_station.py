@@ -16,7 +16,8 @@ import msgspec
 
 from evse.api.aclient import AsyncClient
 from evse.api.operations import BY_NAME
-from evse.lab.demo_config import DEMO_DC, at_csms, demo_text
+from evse.lab.demo_config import DEMO_DC, demo_text
+from evse.lab.demo_csms import at_csms
 from evse.runtime.main import EXIT_RESET
 
 START_S = 15.0
@@ -56,8 +57,8 @@ class DemoStation:
         csms_port: int | None = None,
         csms: str = "",
     ) -> None:
-        """``csms``: URL, with the station's name, of somebody else's back end; the bundled one stays away. ``station``: a name of `demo_config.station_names`; ``template``: a file of one's own with {folder}, {channel} and
-        {port} instead. ``csms_port``: somebody else's back end listens there, the bundled one stays away."""
+        """``station``: a name of `demo_config.station_names`; ``template``: a file of one's own with {folder}, {channel} and
+        {port} instead. ``csms_port``, or ``csms`` with the whole URL: somebody else's back end; the bundled one stays away."""
         self.folder = folder
         self.config = folder / "station.toml"
         self.control = folder / "sim.sock"
@@ -125,8 +126,8 @@ class DemoStation:
     async def _manage(self) -> None:
         """Do what the service manager does: start the daemon again when it has ended for a reset or for new firmware."""
         while self.daemon is not None and await self.daemon.wait() == EXIT_RESET:
-            self.restarts += 1
             await self._launch()
+            self.restarts += 1
 
 
     async def _spawn(

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import posixpath
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -21,6 +22,8 @@ HOST: Final = "127.0.0.1"
 PIECE: Final = 16 * 1024
 LINE_MAX: Final = 8192
 HEADERS_MAX: Final = 100
+
+_NAME: Final = re.compile(r'filename="([^"]{1,200})"')
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -213,8 +216,11 @@ class HttpServer(_Server):
             if broken or len(body) < length:
                 raise _Broken
         self.uploads.append((method, path, headers, body))
+        named = _NAME.search(headers.get("content-disposition", ""))
         if method == "PUT":
             self.store.put(path, body)
+        elif named and path.endswith("/"):
+            self.store.put(path + posixpath.basename(named[1]), body)
         await self._say(writer, 201, "Created")
 
 
