@@ -48,12 +48,13 @@ class DcAsk(Frozen, frozen=True, kw_only=True):
 
 class AcShares(Frozen, frozen=True, kw_only=True):
     """Result: one row per AC EVSE, the AC side power that DC EVSEs may use together (None = no limit concerns them),
-    what to remember, and whether somebody waits for others to follow down."""
+    what to remember, whether somebody waits for others to follow down, and the question that was solved."""
 
     rows: tuple[CurrentAllocation, ...]
     dc_w: int | None
     memory: AcMemory
     pending: bool
+    problem: AcProblem
 
 
 def plan_ac(
@@ -78,7 +79,7 @@ def plan_ac(
         now_ma = given[name]
         points.append(_next(before, now_ma, now))
         source, detail = binding(limits, r, target[name], now_ma, planner.demand[name], planner.waits_ns(r))
-        if name in planner.fixed:
+        if name in planner.fixed and now_ma:
             source, detail = overdraws(limits, name, planner.points[r.evse_id].ignores_ma, now_ma)
         rows.append(
             CurrentAllocation(
@@ -101,6 +102,7 @@ def plan_ac(
         dc_w=dc_ma * PHASES * site.voltage_mv // 1_000_000 if dc and limited else None,
         memory=memory,
         pending=given != target or any(p.held_ma > p.share_ma for p in points) or present != given,
+        problem=problem,
     )
 
 
