@@ -370,6 +370,14 @@ class Store:
         """Record what the CSMS made of a security event: ``sent`` or ``refused``."""
         await self._write(lambda db: security_log.answered(db, seq, state))
 
+    async def security_last(self) -> int:
+        """Return the number of the newest security event, 0 = there is none."""
+        return await self._read(security_log.last)
+
+    async def security_retime(self, after: int, by: int, before: WallNs) -> None:
+        """Add ``by`` ns to the times of security events behind ``after`` that lie before ``before``."""
+        await self._write(lambda db: security_log.retime(db, after, by, before))
+
     async def security_events(
         self, limit: int, since: WallNs = 0, until: WallNs | None = None
     ) -> list[SecurityEvent]:
@@ -449,9 +457,12 @@ class Store:
         """Give up on a message for now; it stays stored."""
         await self._write(lambda db: outbox.park(db, row_id, reason))
 
-    async def outbox_unpark(self, row_id: int | None = None) -> int:
-        """Let all parked messages wait again, or those of one message's session; return how many."""
-        return await self._write(lambda db: outbox.unpark(db, row_id))
+    async def outbox_unpark(self, row_id: int | None = None, *, late: bool = False) -> int:
+        """Let all parked messages wait again, or those of the session of ``row_id``; return how many.
+
+        ``late`` = also meter values that would follow the stop of their transaction.
+        """
+        return await self._write(lambda db: outbox.unpark(db, row_id, late=late))
 
     async def outbox_adopt(self, backend: str) -> int:
         """Give what is for nobody in particular to ``backend``; return how many messages are for another one."""

@@ -50,6 +50,16 @@ def answered(db: sqlite3.Connection, seq: int, state: str) -> None:
     db.execute("UPDATE security_event SET state = ? WHERE seq = ?", (state, seq))
 
 
+def last(db: sqlite3.Connection) -> int:
+    """Return the number of the newest event, 0 = there is none."""
+    return int(db.execute("SELECT coalesce(max(seq), 0) FROM security_event").fetchone()[0])
+
+
+def retime(db: sqlite3.Connection, after: int, by: int, before: WallNs) -> None:
+    """Add ``by`` ns to the times of events behind ``after`` that lie before ``before``."""
+    db.execute("UPDATE security_event SET wall = wall + ? WHERE seq > ? AND wall < ?", (by, after, before))
+
+
 def events(db: sqlite3.Connection, limit: int, since: WallNs, until: WallNs | None) -> list[SecurityEvent]:
     """Return the newest ``limit`` events with ``since <= wall <= until``, oldest first."""
     found = db.execute(

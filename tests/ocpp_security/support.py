@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from evse.access.vault import KeyringVault
 from evse.config.model_ocpp_security import OcppSecuritySection, OcppTlsSection
-from evse.domain.clock import Clock
+from evse.domain.clock import Clock, ClockPort
 from evse.lab.vloop import VirtualClock, VirtualLoop
 from evse.ocpp.client import OcppClient
 from evse.ocpp.security.facade import Security
@@ -60,6 +60,7 @@ class SecureStation:
         self.client: OcppClient = make_client(
             self.security.config_in_force(), self.openers, self.clock, self.store, FakeStation(self.clock), Random(1),
             dialler=self.security.dialler, security=self.security.log.note,
+            clock_port=self.clock if isinstance(self.clock, ClockPort) else None,
         )
         await self.client.open()
         self.security.attach(self.client)

@@ -168,6 +168,31 @@ def test_a_disk_that_fails_loses_nothing_but_the_oldest_of_too_many(tmp_path: Pa
     with_log(tmp_path, main)
 
 
+def test_events_from_before_the_time_was_known_get_it_when_it_arrives_and_older_ones_stay(tmp_path: Path) -> None:
+    async def former(log: SecurityLog, peer: Peer, store: Store, clock: VirtualClock) -> None:
+        peer.error = WsClosed(clean=False, detail="offline")
+        clock.jump_wall(5 * 10**9)
+        log.note("ResetOrReboot", "former")
+        await asyncio.sleep(1)
+
+    async def main(log: SecurityLog, peer: Peer, store: Store, clock: VirtualClock) -> None:
+        await log.open()
+        clock.jump_wall(0)
+        log.note("StartupOfTheDevice")
+        await asyncio.sleep(1)
+        log.note("SettingSystemTime")  # not written yet
+        by = 1_800_000_000 * 10**9
+        clock.jump_wall(clock.wall() + by)
+        await log.time_arrived(by)
+        rows = await log.events(9)
+        assert [(e.kind, e.wall // 10**9) for e in rows] == [
+            ("ResetOrReboot", 5), ("StartupOfTheDevice", 1_800_000_000), ("SettingSystemTime", 1_800_000_001),
+        ]
+
+    with_log(tmp_path, former)
+    with_log(tmp_path, main)
+
+
 def test_the_text_has_one_line_per_event_of_the_window(tmp_path: Path) -> None:
     async def main(log: SecurityLog, peer: Peer, store: Store, clock: VirtualClock) -> None:
         start = clock.wall()

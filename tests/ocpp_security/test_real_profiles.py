@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import time
 from pathlib import Path
+
+import pytest
 
 from evse.ocpp.security.facade import SecurityStatus
 from evse.runtime.clock import RealClock
 from evse.sim.csms import SimCsms
 from evse.sim.csms_security import Authority, CsmsSecurity, pem
+from evse.transports.real import RealOpeners
 from tests.ocpp_security.support import KEY_1, KEY_2, NAME, SecureStation, real_station, run_real, until
 
 ROOT = Authority("CSMS root")
@@ -187,6 +191,33 @@ def test_a_station_that_is_told_not_to_check_says_so() -> None:
         )  # without insecure the whole is checked, whatever verify says
         await dialling(station, lambda: "nobody known has signed" in status(station).last_failure, "checked again")
         assert not status(station).insecure
+        await station.kill()
+        await csms.close()
+
+    run_real(main)
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_without_a_clock_the_time_comes_first_and_the_dates_are_checked_then(expired: bool) -> None:
+    async def main(directory: Path) -> None:
+        csms = SimCsms(RealClock())
+        security = CsmsSecurity(csms, ROOT)
+        begins = datetime.timedelta(days=-9)
+        port = await security.listen(begins=begins, lasts=datetime.timedelta(days=8 if expired else 20))
+        start = time.time_ns()
+        clock = RealClock(system_ns=lambda: time.time_ns() - start, synchronised=lambda: False)  # 1970, nobody has set it
+        station = SecureStation(
+            directory, clock, RealOpeners(), url=f"wss://127.0.0.1:{port}",
+            tls={"roots": "installed", "without_clock": "accept"},
+        )
+        await station.start()
+        await station.security.install("CentralSystemRootCertificate", pem(ROOT.certificate))
+        await dialling(station, clock.wall_valid, "the CSMS has told the time")
+        if expired:
+            await dialling(station, lambda: "has expired" in status(station).last_failure, "refused with the time known")
+        else:
+            await dialling(station, lambda: station.online and bool((f := status(station).tls) and f.dates_checked), "checked")
+            assert csms.connections == 2
         await station.kill()
         await csms.close()
 

@@ -21,6 +21,7 @@ from evse.domain.security import SecurityEvent
 from evse.ocpp.engine import CallTimeout
 from evse.ocpp.messages import CallError, Payload, timestamp
 from evse.ocpp.security.ports import Ask, EventStore
+from evse.ocpp.security.tls import CLOCK_SET
 from evse.transports.base import WsClosed
 from evse.units import NS_PER_S, DurationNs, Instant, WallNs
 
@@ -75,7 +76,9 @@ class SecurityLog:
         self._ask = ask
         self._new: deque[SecurityEvent] = deque()
         self._lost = 0
+        self._first = 0  # number of the last event of former processes
         self._repeated: dict[tuple[str, str], _Repeated] = {}
+        self._writing = asyncio.Lock()
         self._written = asyncio.Event()
         self._kick = asyncio.Event()
 
@@ -106,8 +109,25 @@ class SecurityLog:
         self._new.append(SecurityEvent(wall=self._clock.wall(), kind=kind, tech_info=tech_info, state=state))
         self._kick.set()
 
+    async def open(self) -> None:
+        """Note where the events of this process begin; before the first `flush`."""
+        self._first = await self._store.security_last()
+        self.waiting = await self._store.security_waiting()
+
+    async def time_arrived(self, by: DurationNs) -> None:
+        """The calendar is valid now and was not before: events of this process get the right time."""
+        try:
+            await self.flush()
+            await self._store.security_retime(self._first, by, CLOCK_SET)
+        except DeviceError as error:
+            log.error("security log: events keep their wrong times: %s", error)
+
     async def flush(self) -> None:
         """Write what was noted; raises `DeviceError` with everything still waiting."""
+        async with self._writing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         while self._new or self._lost:
             batch = list(self._new)
             if self._lost:

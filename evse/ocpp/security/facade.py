@@ -38,8 +38,9 @@ from evse.ocpp.security.ports import (
 )
 from evse.ocpp.security.signing import DAY_NS, Signing
 from evse.ocpp.security.tls import StationContext, TlsFacts, TlsPlan, make_context
+from evse.ocpp.time_source import TimeSource
 from evse.transports.base import WsClosed
-from evse.units import NS_PER_S, WallNs
+from evse.units import NS_PER_S, DurationNs, WallNs
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Client(Protocol):
 
     handlers: Handlers
     link: Link
+    time: TimeSource
     jobs: list[Callable[[Engine], Awaitable[None]]]
 
     @property
@@ -134,6 +136,7 @@ class Security:
         await self.certificate_store.open()
         await self.dialler.open()
         await self.handlers.open()
+        await self.log.open()
 
     def config_in_force(self) -> OcppSection:
         """Return the section with the URL that is in use: the file's may be waiting, or another one was set since."""
@@ -148,6 +151,7 @@ class Security:
         for key, guard in self.handlers.guards().items():
             client.configuration.guard(key, guard)
         client.jobs.append(self._online)
+        client.time.arrived.append(self._time_arrived)
         self.dialler.dial_now = lambda: client.link.reconnect("the settings that have worked before are tried")
         self._tell_keys()
 
@@ -301,6 +305,13 @@ class Security:
 
     async def _triggered(self) -> None:
         await self.signing.request()
+
+    async def _time_arrived(self, by: DurationNs) -> None:
+        """Events get the right time; a certificate whose dates could not be judged is looked at again."""
+        await self.log.time_arrived(by)
+        tls = None if self._client is None else self._client.link.target.options.tls
+        if isinstance(tls, StationContext) and tls.facts and not tls.facts.dates_checked and tls.plan.verify != "none":
+            self._reconnect_soon("the time is known now: the dates of the certificate are checked")
 
     async def _online(self, engine: Engine) -> None:
         self.log.online()

@@ -89,6 +89,14 @@ class EventStore(Protocol):
         """Return the newest ``limit`` events with ``since <= wall <= until``, oldest first."""
         ...
 
+    async def security_last(self) -> int:
+        """Return the number of the newest event, 0 = there is none."""
+        ...
+
+    async def security_retime(self, after: int, by: int, before: WallNs) -> None:
+        """Add ``by`` ns to the times of events behind ``after`` that lie before ``before``."""
+        ...
+
     async def security_waiting(self) -> int:
         """Return how many wait to be sent."""
         ...
