@@ -271,6 +271,6 @@ class StorePort(Protocol):
         """Set aside, keep."""
         ...
 
-    async def outbox_unpark(self, row_id: int | None = None) -> int:
-        """Let all parked ones wait again, or those of the session of one."""
+    async def outbox_unpark(self, row_id: int | None = None, *, late: bool = False) -> int:
+        """Let all parked ones wait again, or those of the session of one; ``late`` = also what would follow a stop."""
         ...

@@ -148,8 +148,11 @@ class Outbox:
         return "parked" if row.parked else "waiting"
 
     async def resend(self, row_id: int | None = None) -> int:
-        """Let parked rows wait again, all or those of the session of one row; return how many."""
-        count = await self._store.outbox_unpark(row_id)
+        """Let parked rows wait again, all or those of the session of one row; return how many.
+
+        A person may also have those sent that a boot leaves parked: meter values whose transaction is stopped already.
+        """
+        count = await self._store.outbox_unpark(row_id, late=True)
         await self._changed()
         return count
 

@@ -124,22 +124,22 @@ def park(db: sqlite3.Connection, row_id: int, reason: str) -> None:
     db.execute("UPDATE outbox SET parked = ? WHERE row_id = ?", (reason[:200], row_id))
 
 
-def unpark(db: sqlite3.Connection, row_id: int | None = None) -> int:
+def unpark(db: sqlite3.Connection, row_id: int | None = None, *, late: bool = False) -> int:
     """Let all parked rows wait again with fresh attempts, at their old places; return how many.
 
     ``row_id`` = only those of the session that this row belongs to: one without the others would be out of order. Meter
-    values whose stop was answered meanwhile go: nothing may follow the stop of a transaction.
+    values whose stop was answered meanwhile stay parked unless ``late``: nothing follows the stop of a transaction by itself.
     """
-    db.execute(
-        "DELETE FROM outbox WHERE parked <> '' AND action = ? AND session_id IN "
-        "(SELECT session_id FROM session WHERE stop_uid IS NOT NULL) AND NOT EXISTS "
-        "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?)",
-        (METER, STOP),
-    )
     which = ""
-    values: tuple[int, ...] = ()
+    values: tuple[object, ...] = ()
     if row_id is not None:
         which, values = " AND session_id = (SELECT session_id FROM outbox WHERE row_id = ?)", (row_id,)
+    if not late:
+        which += (
+            " AND NOT (action = ? AND session_id IN (SELECT session_id FROM session WHERE stop_uid IS NOT NULL) AND NOT EXISTS "
+            "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?))"
+        )
+        values = (*values, METER, STOP)
     return db.execute(f"UPDATE outbox SET parked = '', attempts = 0 WHERE parked <> ''{which}", values).rowcount
 
 

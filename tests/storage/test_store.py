@@ -135,7 +135,7 @@ def test_no_meter_row_follows_the_stop() -> None:
 
 
 @pytest.mark.parametrize("stop_answered", [False, True])
-def test_parked_meter_row_comes_back_only_before_its_stop(stop_answered: bool) -> None:
+def test_parked_meter_row_comes_back_by_itself_only_before_its_stop_and_is_never_dropped(stop_answered: bool) -> None:
     async def main() -> None:
         store = await memory()
         await store.begin_transaction(session(), row(1, outbox.START))
@@ -148,7 +148,9 @@ def test_parked_meter_row_comes_back_only_before_its_stop(stop_answered: bool) -
             await store.outbox_done(stop.row_id)
         assert await store.outbox_unpark() == (0 if stop_answered else 1)
         left = [r.action for r in await store.outbox_rows()]
-        assert left == ([] if stop_answered else [outbox.METER, outbox.STOP])
+        assert left == ([outbox.METER] if stop_answered else [outbox.METER, outbox.STOP])
+        assert await store.outbox_unpark(meter.row_id, late=True) == (1 if stop_answered else 0)
+        assert await store.outbox_counts() == (len(left), 0)
 
     run(main())
 
