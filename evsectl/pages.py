@@ -265,7 +265,9 @@ def limits(row: Row, where: Screen) -> str:
         Column("DETAIL", "detail", flex=True),
     ]
     sentence = "".join(line + "\n" for line in wrap(clean(row["text"]), where.page))
-    return sentence + (table(row["limits"], columns, where=where) if row["limits"] else "")
+    caps = table(row["limits"], columns, where=where) if row["limits"] else ""
+    ways = "".join(line + "\n" for way in row.get("more", ()) for line in wrap(f"more with: {clean(way)}", where.page))
+    return sentence + caps + ways
 
 
 def doctor(checks: list[Row], where: Screen) -> str:

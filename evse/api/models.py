@@ -363,13 +363,20 @@ class PlannerState(Model, frozen=True, kw_only=True):
     site_power_w: int | None
 
 
+class ExplainQuery(Model, frozen=True, kw_only=True):
+    """``evse_id`` 0 = all; of one that is named also what would give it more."""
+
+    evse_id: int = 0
+
+
 class Explanation(Model, frozen=True, kw_only=True):
-    """Why an EVSE gets what it gets; the binding limit first."""
+    """Why an EVSE gets what it gets; the binding limit first. ``more`` = what would give 1 kW (AC: 1 A) more, each tried."""
 
     evse_id: int
     offered_w: int
     text: str  # one sentence
     limits: tuple[LimitEntry, ...]
+    more: tuple[str, ...] = ()
 
 
 class Explanations(Model, frozen=True, kw_only=True):

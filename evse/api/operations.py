@@ -89,7 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _get("planner.get", "/v1/planner", m.PlannerState, "Site limits, plan and module groups"),
     _post("planner.set", "/v1/planner/set", m.PlannerChange, m.PlannerState, "Change site limits now, without restart"),
     _post("planner.recompute", "/v1/planner/recompute", Empty, m.PlannerState, "Plan again from scratch"),
-    _get("planner.explain", "/v1/planner/explain", m.Explanations, "Why each connector gets what it gets"),
+    _get("planner.explain", "/v1/planner/explain", m.Explanations, "Why each connector gets what it gets", m.ExplainQuery),
     _get("config.show", "/v1/config", m.ConfigText, "The configuration file in force, without secrets", role=Role.USER),
     _post(
         "config.validate",

@@ -106,7 +106,7 @@ class StationService(AcService, OcppService, WhitelistService, RuleService, Prot
         """Plan again from scratch."""
         ...
 
-    async def planner_explain(self, request: Empty, caller: Caller) -> m.Explanations:
+    async def planner_explain(self, request: m.ExplainQuery, caller: Caller) -> m.Explanations:
         """Why each connector gets what it gets."""
         ...
 

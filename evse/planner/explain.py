@@ -70,6 +70,11 @@ _CORE_WORDS = {
 }
 
 
+def source_words(source: LimitSource) -> str:
+    """What a limit is called in a sentence."""
+    return _CORE_WORDS[source]
+
+
 def _origin(settings: PlannerSettingsW, source: LimitSource, now: Instant | None) -> tuple[int | None, str]:
     """Age in s and detail of the site-wide limit that set ``source``, as far as they are known."""
     found: PowerLimit | None = None

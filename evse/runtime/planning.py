@@ -8,7 +8,7 @@ inputs of the tick, which truncates at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -16,9 +16,12 @@ from evse.core.inputs import GroupReading, Inputs
 from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource, Plan, PowerLimit, PowerRequest
 from evse.domain.readings import Sample
 from evse.domain.station import GridSpec, StationSpec
-from evse.planner.live import PlannerSettingsW, make_plan, plan_changed
+from evse.domain.view import EvseView
+from evse.planner.ac_problem import AcProblem
+from evse.planner.live import PlannerSettingsW, build_problem, make_plan, plan_changed
 from evse.planner.live_ac import DcAsk, plan_ac
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
+from evse.planner.why_live import more_ac, more_dc
 from evse.runtime.site_load import site_load
 from evse.units import NS_PER_MS, NS_PER_S, Instant
 
@@ -52,6 +55,8 @@ class PlannerShell:
         self._who = ""
         self._ac = AcMemory()
         self._pending = False  # vehicles with smaller shares have not followed yet
+        self._ac_problem: AcProblem | None = None
+        self._asked: tuple[Sequence[PowerRequest], Sequence[GroupReading], int | None] = ((), (), None)
         self._limits_changed(now, "configuration")
 
     def change_spec(self, spec: StationSpec) -> None:
@@ -99,14 +104,29 @@ class PlannerShell:
         version = 1 if self.plan is None else self.plan.version + 1
         prior = None if self._fresh else self.plan
         plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version)
+        self._asked, self._ac_problem = (requests, inputs.groups, None), None
         if grid is not None:
             rows, dc_w = self._share(grid, plan, requests, currents, site, now)
             if dc_w is not None and dc_w < sum(ask.wanted_w for ask in self._asks(plan, requests)):
                 plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version, dc_w)
+                self._asked = (requests, inputs.groups, dc_w)
             plan = replace(plan, currents=rows)
         if plan_changed(self.plan, plan):
             self.plan = plan
         self._key, self._force, self._fresh, self._planned_at = key, False, False, now
+
+    def more(self, view: EvseView, now: Instant) -> Callable[[], tuple[str, ...]]:
+        """Return a job that works out what would give an EVSE more; it touches nothing that changes and may run elsewhere."""
+        settings, problem = self.in_force, self._ac_problem
+        if view.ac is not None:
+            return (lambda: more_ac(view, problem)) if problem is not None else tuple
+        requests, groups, dc_w = self._asked
+        if not groups:
+            return tuple
+        asked = build_problem(self._spec, settings, requests, groups, self.plan, now)
+        if dc_w is not None and (asked.site_limit_w is None or dc_w < asked.site_limit_w):
+            asked = replace(asked, site_limit_w=dc_w)
+        return lambda: more_dc(view, asked, settings)
 
     def _grid(self, currents: Sequence[CurrentRequest]) -> GridSpec | None:
         """The connection that AC EVSEs share; None = there are none, or they share no limit."""
@@ -127,7 +147,7 @@ class PlannerShell:
         """Shares of the AC EVSEs, and what they leave for the DC EVSEs (AC side W), which ask for what ``plan`` gives."""
         asks = self._asks(plan, requests)
         shares = plan_ac(grid, self.in_force.site_caps(), asks, currents, site, self._ac, now)
-        self._ac, self._pending = shares.memory, shares.pending
+        self._ac, self._pending, self._ac_problem = shares.memory, shares.pending, shares.problem
         return shares.rows, shares.dc_w
 
     def _asks(self, plan: Plan, requests: Sequence[PowerRequest]) -> list[DcAsk]:

@@ -96,9 +96,14 @@ def recompute(call: Call) -> int:
 
 
 @data(app, "Explanation", key="evse_id")
-def explain(call: Call) -> int:
+def explain(
+    call: Call,
+    connector: Annotated[
+        int, typer.Argument(help="Connector; also says what would give it more. Without it all", metavar="[CONNECTOR]")
+    ] = 0,
+) -> int:
     """Say why each connector gets what it gets."""
-    items = call.ask("planner.explain")["items"]
+    items = call.ask("planner.explain", evse_id=connector)["items"]
     if call.human:
         write("\n".join(pages.limits(item, call.screen) for item in items), call.options)
     else:

@@ -255,16 +255,19 @@ class FakeStation(FakeWhitelist, FakeRules, FakeOcpp):
         self.set_view(plan_version=self.plan.version)
         return self.planner()
 
-    async def planner_explain(self, request: Empty, caller: Caller) -> m.Explanations:
+    async def planner_explain(self, request: m.ExplainQuery, caller: Caller) -> m.Explanations:
         self.enter("planner.explain", request)
         items = []
         for view in self.view.evses:
+            if request.evse_id not in (0, view.evse_id):
+                continue
+            more = ("site limit +2.2 kW (to 62.2 kW)",) if request.evse_id and view.limits else ()
             text = f"Connector {view.evse_id} is idle."
             if view.limits:
                 first = view.limits[0]
                 text = f"Connector {view.evse_id} gets {view.offered_w} W because {first.detail or first.source.value}."
             items.append(
-                m.Explanation(evse_id=view.evse_id, offered_w=view.offered_w, text=text, limits=view.limits)
+                m.Explanation(evse_id=view.evse_id, offered_w=view.offered_w, text=text, limits=view.limits, more=more)
             )
         return m.Explanations(items=tuple(items))
 

@@ -44,6 +44,7 @@ CASES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "planner-set": (("planner", "set", "--limit-w", "60kW", "--max-groups", "3"), "settings.limit_w", ""),
     "planner-recompute": (("planner", "recompute"), "plan.version", ""),
     "planner-explain": (("planner", "explain"), "evse_id,text", ""),
+    "planner-explain-one": (("planner", "explain", "1"), "evse_id,more", ""),
     "ocpp-status": (("ocpp", "status"), "connected,queued", ""),
     "ocpp-messages": (("ocpp", "messages", "-n", "3"), "action,type,payload", ""),
     "ocpp-config-list": (("ocpp", "config", "get"), "key,value", ""),

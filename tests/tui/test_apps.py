@@ -199,6 +199,20 @@ def test_planner_form_validates_reviews_and_applies_and_resets() -> None:
     run(Rig(), walk)
 
 
+def test_planner_tells_what_would_give_more_when_asked() -> None:
+    async def walk(rig: Rig) -> None:
+        await rig.press("4")
+        await rig.settle(lambda: "Site limit kW" in rig.text())
+        assert "more with" not in rig.text()
+        assert {call.evse_id for call in calls(rig, "planner.explain")} == {0}
+        await rig.press("m")
+        await rig.settle(lambda: "more with: site limit +2.2 kW (to 62.2 kW)" in rig.text())
+        await rig.press("m")
+        await rig.settle(lambda: "more with" not in rig.text())
+
+    run(Rig(), walk)
+
+
 def test_fault_shows_remedy_and_the_reason_of_a_refused_clear() -> None:
     async def walk(rig: Rig) -> None:
         rig.station.raise_fault(FaultCode.INSULATION, 2)

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
-from evse.api.models import Explanation, Explanations, PlannerChange, PlannerSettings, PlannerState
+from evse.api.models import ExplainQuery, Explanation, Explanations, PlannerChange, PlannerSettings, PlannerState
 from tui import format as fmt
 from tui.admin.planner_ac import paint_shares
 from tui.admin.registry import register
@@ -23,6 +23,9 @@ from tui.words import SOURCES
 POWER_MAX_W: Final = 10_000_000
 """Largest limit that the form takes (10 MW); the daemon checks against the station."""
 GROUPS_MAX: Final = 64
+MORE_EVERY: Final = 5
+"""What would give more is asked with every fifth look only: each answer costs the daemon some dozens of plans."""
+
 
 COLUMNS = (
     Column(title="Group", width=5, right=True),
@@ -51,6 +54,7 @@ class PlannerScreen(SectionScreen):
         bind("planner.edit", "e", "edit", "Edit limits"),
         bind("planner.reset", "R", "reset", "Reset to file"),
         bind("planner.recompute", "C", "recompute", "Recompute"),
+        bind("planner.more", "m", "more", "More power?"),
         *list_bindings("planner"),
     ]
 
@@ -59,6 +63,8 @@ class PlannerScreen(SectionScreen):
         self.table = TableState()
         self.state: PlannerState | None = None
         self.why: tuple[Explanation, ...] = ()
+        self.more: dict[int, tuple[str, ...]] | None = None
+        self._loads = 0
         self._for_version = -1
 
     async def load(self) -> None:
@@ -66,6 +72,18 @@ class PlannerScreen(SectionScreen):
         self.state = await self.admin.store.call("planner.get")
         answer: Explanations = await self.admin.store.call("planner.explain")
         self.why = answer.items
+        if self.more is not None:
+            if self._loads % MORE_EVERY == 0:
+                await self._ask_more()
+            self._loads += 1
+
+    async def _ask_more(self) -> None:
+        """What would give each connector more; one after the other, since each is some dozens of plans."""
+        more = {}
+        for item in self.why:
+            told: Explanations = await self.admin.store.call("planner.explain", ExplainQuery(evse_id=item.evse_id))
+            more[item.evse_id] = told.items[0].more
+        self.more = more
 
     def paint(self, frame: Frame) -> None:
         """Paint; a new plan in the stream fetches again."""
@@ -77,7 +95,14 @@ class PlannerScreen(SectionScreen):
         if self.state is None:
             frame.put(1, 1, "Loading planner ...")
             return
-        paint_planner(frame, self.state, self.why, self.table, self.admin.profile.glyphs)
+        paint_planner(frame, self.state, self.why, self.table, self.admin.profile.glyphs, self.more)
+
+    def action_more(self) -> None:
+        """Show, or hide, what would give each connector more."""
+        self.more = {} if self.more is None else None
+        self._loads = 0
+        self.reload()
+        self.paint_all()
 
     def action_move(self, delta: int) -> None:
         """Move the cursor of the assignments."""
@@ -211,7 +236,8 @@ def change_from(changed: dict[str, str]) -> PlannerChange:
 
 
 def paint_planner(
-    frame: Frame, state: PlannerState, why: tuple[Explanation, ...], table: TableState, glyphs: Glyphs
+    frame: Frame, state: PlannerState, why: tuple[Explanation, ...], table: TableState, glyphs: Glyphs,
+    more: dict[int, tuple[str, ...]] | None = None,
 ) -> None:
     """Paint limits and analytics, assignments, explanations."""
     half, now = frame.width // 2, state.settings
@@ -267,6 +293,9 @@ def paint_planner(
                 text = f"{word:<6}{SOURCES[entry.source]:<13}{fmt.kw(entry.power_w):>8} kW  {entry.detail}"
                 frame.put(3, y, text, "value" if entry.binds else "", limit=frame.width - 4)
                 y += 1
+        for way in more.get(item.evse_id, ()) if more else ():
+            if y < frame.height:
+                y = frame.wrap(3, y, f"more with: {way}", frame.width - 4, rows=2)
 
 
 def _assignments(frame: Frame, state: PlannerState, table: TableState, y: int, glyphs: Glyphs) -> int:

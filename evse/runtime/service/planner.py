@@ -66,14 +66,23 @@ class PlannerOperations:
         await asyncio.sleep(PLANNED_S)
         return self._planner_state()
 
-    async def planner_explain(self, request: Empty, caller: Caller) -> m.Explanations:
-        """One sentence and all caps per connector."""
-        plan, settings = self._station.planner.plan, self._station.planner.in_force
+    async def planner_explain(self, request: m.ExplainQuery, caller: Caller) -> m.Explanations:
+        """One sentence and all caps per connector; of one that is named also what would give it more."""
+        station = self._station
+        plan, settings, now = station.planner.plan, station.planner.in_force, station.clock.now()
+        evses = [evse for evse in station.view().evses if request.evse_id in (0, evse.evse_id)]
+        if not evses:
+            known = ", ".join(str(evse.evse_id) for evse in station.view().evses)
+            raise ApiError(ErrorCode.NOT_FOUND, f"there is no connector {request.evse_id}", f"connectors: {known}")
         items = []
-        for evse in self._station.view().evses:
-            told = explain(evse, plan, settings, self._station.clock.now())
+        for evse in evses:
+            told = explain(evse, plan, settings, now)
+            asks = request.evse_id and evse.session is not None
+            more = await station.offload(station.planner.more(evse, now)) if asks else ()
             items.append(
-                m.Explanation(evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, limits=told.limits)
+                m.Explanation(
+                    evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, limits=told.limits, more=more
+                )
             )
         return m.Explanations(items=tuple(items))
 
