@@ -1,0 +1,94 @@
+"""Security of OCPP on the whole station: events, a password given by the CSMS, signed firmware roots, nothing secret in a bundle."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from evse.lab.station import Lab
+from evse.lab.vloop import run_virtual
+from evse.sim.csms_security import Authority, CsmsSecurity, pem
+from evse.units import NS_PER_S
+from tests._support.lab_world import demo_config
+
+KEY = "a key of 24 characters.."
+
+
+def run(folder: Path, main: Callable[[Lab, CsmsSecurity], Awaitable[None]]) -> None:
+    """Run a body on a demo station under virtual time."""
+
+    async def body() -> None:
+        async with Lab(demo_config(folder), folder / "data", fast=True) as lab:
+            await lab.until(lambda: lab.station.ocpp is not None and lab.station.ocpp.online, "online")
+            assert lab.sim.csms is not None
+            now = datetime.datetime.fromtimestamp(lab.clock.wall() // NS_PER_S, datetime.UTC)
+            await main(lab, CsmsSecurity(lab.sim.csms, Authority("CSMS root", now=now)))
+
+    run_virtual(body())
+
+
+def told(lab: Lab) -> list[str]:
+    assert lab.sim.csms is not None
+    return [str(message["type"]) for message in lab.sim.csms.calls("SecurityEventNotification")]
+
+
+def test_a_start_and_a_reset_are_told_to_the_csms(tmp_path: Path) -> None:
+    async def main(lab: Lab, csms: CsmsSecurity) -> None:
+        await lab.forward(2)
+        assert told(lab) == ["StartupOfTheDevice"]
+        assert await csms.csms.call("Reset", {"type": "Soft"}) == {"status": "Accepted"}
+        await lab.forward(2)
+        assert told(lab) == ["StartupOfTheDevice", "ResetOrReboot"]
+        assert lab.station.security is not None
+        text = await lab.station.security.log_text()
+        assert "critical sent     ResetOrReboot: soft" in text
+
+    run(tmp_path, main)
+
+
+def test_a_key_and_profile_1_come_over_the_running_link_and_are_in_no_log(tmp_path: Path) -> None:
+    async def main(lab: Lab, csms: CsmsSecurity) -> None:
+        name = lab.config.station.id
+        assert await csms.set_key("AuthorizationKey", KEY) == "Accepted"
+        assert await csms.set_key("SecurityProfile", "1") == "Accepted"
+        csms.passwords[name] = {KEY.encode()}
+        await lab.forward(30)
+        assert lab.station.security is not None and lab.station.ocpp is not None
+        assert lab.station.security.status().profile == 1 and lab.station.ocpp.online
+        secrets = tmp_path / "data" / "secrets"
+        assert {path.stat().st_mode & 0o777 for path in secrets.iterdir()} == {0o600}
+        for path in (tmp_path / "data").rglob("*"):
+            assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
+        folder = tmp_path / "bundle"
+        folder.mkdir()
+        assert lab.station.transfers is not None
+        await lab.station.transfers.logs._source.collect("diagnostics", folder, None, None)
+        found = [path for path in folder.rglob("*") if path.is_file()]
+        assert found and not [path.name for path in found if KEY.encode() in path.read_bytes()]
+
+    run(tmp_path, main)
+
+
+def test_the_vault_of_the_api_is_that_of_the_link(tmp_path: Path) -> None:
+    """Two writers of one sealed file would lose secrets of each other."""
+
+    async def main(lab: Lab, csms: CsmsSecurity) -> None:
+        vault = lab.station.vault
+        await asyncio.gather(vault.write("totp.secret", "X"), csms.set_key("AuthorizationKey", KEY))
+        assert await vault.read("totp.secret") == "X" and await vault.read("ocpp.key.a") == KEY
+
+    run(tmp_path, main)
+
+
+def test_firmware_is_judged_by_the_installed_manufacturer_roots(tmp_path: Path) -> None:
+    async def main(lab: Lab, csms: CsmsSecurity) -> None:
+        assert lab.station.security is not None
+        maker = Authority("Maker", now=csms.root.now)
+        signing = pem(maker.issue(maker.key.public_key(), "Firmware"))
+        assert "no ManufacturerRootCertificate" in await lab.station.security.check_certificate(signing)
+        assert await csms.install(pem(maker.certificate), "ManufacturerRootCertificate") == "Accepted"
+        assert await lab.station.security.check_certificate(signing) == ""
+
+    run(tmp_path, main)
