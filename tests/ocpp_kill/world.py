@@ -344,7 +344,10 @@ class Life:
         await self._end_visit(visit, session)
 
     async def _check_number(self, session_id: str) -> None:
-        """The core is told the number of a running transaction soon after it is durable."""
+        """The core is told the number of a running transaction soon after it is durable, on this link or the next."""
+        if not self.client.online:
+            self._untold.discard(session_id)
+            return
         if session_id in self._untold and session_id not in self.station.numbered:
             self._run.problems.append(f"{session_id}: the core was never told its number")
         stored = await self.store.session(session_id)
