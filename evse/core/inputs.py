@@ -11,7 +11,7 @@ from evse.domain.limits import Plan, PowerLimit
 from evse.domain.readings import GroupStatus, MeterValues, NoData, Sample
 from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.signals import BoardStatus
-from evse.units import Instant, WallNs
+from evse.units import DurationNs, Instant, WallNs
 
 BoardReading: TypeAlias = Sample[BoardStatus] | NoData
 MeterReading: TypeAlias = Sample[MeterValues] | NoData
@@ -204,6 +204,13 @@ class NoteTeaching(Command, frozen=True, kw_only=True):
     what: str
 
 
+class CalendarSet(Command, frozen=True, kw_only=True):
+    """The calendar is valid for the first time: stamps before ``valid_from`` are too early by ``by`` ns."""
+
+    by: DurationNs
+    valid_from: WallNs
+
+
 AnyCommand: TypeAlias = (
     TokenPresented
     | AuthorizeResult
@@ -225,6 +232,7 @@ AnyCommand: TypeAlias = (
     | HlcRequest
     | SetOutput
     | NoteTeaching
+    | CalendarSet
 )
 
 MAX_COMMANDS_PER_TICK = 16
@@ -264,6 +272,7 @@ __all__ = [
     "AnyCommand",
     "AuthorizeResult",
     "BoardReading",
+    "CalendarSet",
     "ClearFault",
     "Command",
     "EvseInputs",

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from evse.core import faults
 from evse.core.context import START_GRACE, Conn, Tick
+from evse.core.inputs import CalendarSet
 from evse.core.outputs import CloseTransaction, OpenTransaction, SaveSession
 from evse.core.release import forget, missing
 from evse.core.state import AuthState, session_record
 from evse.domain.session import AuthSource, StopReason
 from evse.domain.signals import HLC_STEPS, HlcStep
-from evse.units import NS_PER_MS, NS_PER_S, s
+from evse.units import NS_PER_MS, NS_PER_S, WallNs, s
 
 SETTLE_LIMIT = s(3)
 """How long the end waits for a meter value taken after the energy ended (meters are polled about once per second)."""
@@ -21,6 +22,20 @@ SETTLE_LIMIT = s(3)
 WH_NS = 3600 * NS_PER_S
 STEP_NUMBER = {step: i for i, step in enumerate(HLC_STEPS)}
 PARAM = STEP_NUMBER[HlcStep.PARAM]
+
+
+def calendar_set(t: Tick, c: CalendarSet) -> None:
+    """Put the stamps right that were taken before the calendar was set."""
+
+    def right(wall: WallNs) -> WallNs:
+        return wall + c.by if wall < c.valid_from else wall
+
+    for conn in t.conns:
+        w = conn.w
+        w.plugged_at = right(w.plugged_at) if w.plugged_at else 0
+        w.started_at = None if w.started_at is None else right(w.started_at)
+        w.ended_at = None if w.ended_at is None else right(w.ended_at)
+        w.unplugged_at = None if w.unplugged_at is None else right(w.unplugged_at)
 
 
 def session_id(t: Tick, evse_id: int) -> str:

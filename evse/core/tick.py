@@ -15,6 +15,7 @@ from evse.core.inputs import (
     MAX_COMMANDS_PER_TICK,
     AnyCommand,
     AuthorizeResult,
+    CalendarSet,
     ClearFault,
     ForceUnlock,
     HlcRequest,
@@ -154,6 +155,8 @@ def _command(t: Tick, c: AnyCommand) -> None:
             release_ac.permission(t, c)
         case SetOutput():
             rules.set_output(t, c)
+        case CalendarSet():
+            session.calendar_set(t, c)
         case NoteTeaching():
             pass  # `rules.step` reads it
         case SetChargingAllowed() | SetPhases() | SetVentilation() | ForceUnlock() | TestRcd() | HlcRequest():

@@ -135,7 +135,8 @@ class Readings:
         while True:
             now, wall = self._clock.now(), self._clock.wall()
             self._sampler.set_sampled(self._keys.number("MeterValueSampleInterval"), now)
-            self._sampler.aligned_s = self._keys.number("ClockAlignedDataInterval")
+            marks = self._clock.wall_valid()  # nobody knows where they are before the time is known
+            self._sampler.aligned_s = self._keys.number("ClockAlignedDataInterval") if marks else 0
             for sample in self._sampler.due(now, wall):
                 try:
                     await self._take(sample)

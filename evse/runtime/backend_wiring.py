@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from evse import __version__
 from evse.config.model import StationConfig
+from evse.core.inputs import CalendarSet
 from evse.domain.clock import ClockPort
 from evse.ocpp.client import OcppClient
 from evse.ocpp.ports import NO_SECURITY, Identity
-from evse.ocpp.time_source import ClockJump
+from evse.ocpp.time_source import VALID_FROM, ClockJump
 from evse.runtime.backend import BackendPort
 from evse.runtime.recloser_messages import RECLOSER_VENDOR, RecloserMessages
 from evse.units import NS_PER_MS
@@ -43,6 +44,8 @@ def make_client(station: Station, rng: Random) -> OcppClient | None:
         station.announce("clock.jumped", 0, {
             "by_ms": jump.by // NS_PER_MS, "source": jump.source, "first": jump.first,
         })
+        if jump.first:
+            station.loop.submit(lambda seq: CalendarSet(seq=seq, by=jump.by, valid_from=VALID_FROM))
 
     client.jumped = jumped
     return client

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from evse.core.availability import effective
 from evse.core.inputs import (
     AuthorizeResult,
+    CalendarSet,
     ReserveEvse,
     SetAvailability,
     StartSession,
@@ -382,3 +383,16 @@ def test_a_station_that_needs_the_time_waits_for_it() -> None:
     p.wall_valid = True
     p.run(40)
     assert p.state.evses[0].tx_open
+
+
+def test_a_calendar_that_is_set_late_puts_the_running_session_right() -> None:
+    p = charging_with_group()
+    before = p.state.evses[0]
+    p.send(CalendarSet, by=1_000, valid_from=WALL0 + p.now + 10**12)
+    p.run()
+    after = p.state.evses[0]
+    assert (after.plugged_at, after.started_at) == (before.plugged_at + 1_000, (before.started_at or 0) + 1_000)
+    assert (after.ended_at, after.unplugged_at, after.tx_open) == (None, None, True)
+    p.send(CalendarSet, by=1_000, valid_from=WALL0)  # valid stamps stay
+    p.run()
+    assert p.state.evses[0].started_at == after.started_at

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from evse.domain.session import StopReason
 from evse.lab.station import Lab
+from evse.ocpp.messages import timestamp
+from evse.units import NS_PER_S
 from tests._support.lab_world import run_lab
 from tests.station.test_ocpp_ac import CARD, ac_station, ask, charge, charging, pilot, set_key
 
@@ -100,3 +102,39 @@ def test_nobody_charges_before_the_time_is_known_when_that_is_configured(tmp_pat
     config = ac_station(tmp_path)
     config = replace(config, ocpp=replace(config.ocpp, allow_tx_with_invalid_time=False))
     run_lab(tmp_path, scenario, config=config)
+
+
+def test_a_transaction_that_began_before_the_time_was_known_has_it_everywhere(tmp_path: Path) -> None:
+    """Offline without a clock, then the CSMS tells the time: session, messages, marks and profiles are of the true time."""
+
+    async def scenario(lab: Lab) -> None:
+        csms = lab.sim.csms
+        assert csms is not None
+        true = lab.clock.wall()
+        assert await set_key(lab, "AllowOfflineTxForUnknownId", "true") == "Accepted"
+        csms.down()
+        await lab.forward(1)
+        assert lab.station.ocpp is not None
+        behind = true - 100 * NS_PER_S
+        lab.clock.jump_wall(lab.clock.wall() - behind)
+        lab.clock.valid = False
+        await lab.station.ocpp._late.open()  # as if the process had started so
+        await lab.forward(2)
+        await charge(lab)
+        began = lab.evse(1).session
+        assert began is not None and began.started_at is not None and began.started_at < 10**15
+        await lab.forward(30)
+        lab.clock.jump_wall(lab.clock.wall() + behind)
+        lab.clock.valid = True
+        await lab.forward(3)
+        session = lab.evse(1).session
+        assert session is not None and session.started_at == began.started_at + behind
+        csms.up()
+        await lab.until(lambda: bool(csms.calls("StartTransaction")), "it is told", 200)
+        assert csms.calls("StartTransaction")[0]["timestamp"] == timestamp(session.started_at)
+        await lab.do(cmd="swipe", token=CARD, reader="reader1")
+        await lab.until(lambda: bool(csms.calls("StopTransaction")), "it ends", 60)
+        assert "1970" not in str(csms.calls("MeterValues")) + str(csms.calls("StopTransaction"))
+        assert csms.violations == []
+
+    run_lab(tmp_path, scenario, config=ac_station(tmp_path))
