@@ -1,6 +1,7 @@
 """A station that is killed or loses its power again and again: ``python -m tools.soak_ocpp --seeds 1000 --jobs 2``.
 
-After each run the ledger of the CSMS is compared with the meters (tests/ocpp_kill). First seeds with a CSMS that
+Every message is checked by the official schemas, and after each run the ledger of the CSMS is compared with the meters
+(tests/ocpp_kill). First seeds with a CSMS that
 misbehaves, then one quiet life that ends at each of its operations in turn. ``--write`` puts the figures into
 docs/performance.md. Exit 0 when all books agree; else 1, with each seed, its problems and how to repeat it.
 """
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from evse.sim.csms import SimCsms
+from tests._support.official import Official
 from tests.ocpp_kill.world import Death, Report, Run
 
 FAST_DISK = Path("/dev/shm")
@@ -52,9 +55,12 @@ class Total(msgspec.Struct):
 def one(job: Job) -> tuple[Job, Report, bool]:
     """Play one run; return also whether its operation was reached."""
     seed, death = job
+    SimCsms.inspector = inspector = Official()
     with tempfile.TemporaryDirectory(dir=FAST_DISK if FAST_DISK.is_dir() else None) as folder:
         run = Run(Path(folder), seed, death=death)
-        return job, run.report(), run.blown
+        report = run.report()
+    report.problems += inspector.take()
+    return job, report, run.blown
 
 
 def _told(job: Job, report: Report) -> None:
