@@ -193,7 +193,7 @@ class SecureDialler:
             if own is None or secret is None:
                 raise DeviceError(
                     "security profile 3 needs a certificate of the station and none is installed; let the CSMS sign one "
-                    "(ExtendedTriggerMessage SignChargePointCertificate, or evsectl ocpp certs csr)"
+                    "(ExtendedTriggerMessage SignChargePointCertificate, or evsectl ocpp certs request)"
                 )
             certificate, key = own.pem, secret
         plan = TlsPlan(
