@@ -31,7 +31,7 @@ NOUNS: dict[str, str] = {
     "io": "Inputs, outputs, temperatures, fan: list, set, watch",
     "recloser": "Reclosers: status, open, close",
     "planner": "Site limits and power allocation: get, set, recompute, explain",
-    "ocpp": "Back-end link: status, messages, keys, queue, schedules, doctor",
+    "ocpp": "Back-end link: status, messages, keys, queue, security, doctor",
     "config": "Configuration: show, validate, diff, apply",
     "meter": "Meters: list, read, probe, search",
     "plc": "Boards: detected, configured, matched",

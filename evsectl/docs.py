@@ -13,6 +13,8 @@ import typer
 from evse.api import models as m
 from evse.api import models_ac as ac
 from evse.api import models_ocpp as o
+from evse.api import models_ocpp_data as d
+from evse.api import models_ocpp_security as s
 from evse.api import models_rules as r
 from evse.api import models_whitelist as w
 from evse.config.model_leds import LedBehaviourSection
@@ -88,7 +90,9 @@ FIELD_MODELS: dict[str, type[msgspec.Struct]] = {
     "Lock": ac.LockRow,
     "Meter": m.MeterRow,
     "Ocpp": o.OcppState,
-    "OcppDataAnswer": o.OcppDataAnswer,
+    "OcppCertificate": s.OcppCertificate,
+    "OcppDataAnswer": d.OcppDataAnswer,
+    "OcppDataRequest": d.OcppDataRequest,
     "OcppDoctorStep": o.OcppDoctorStep,
     "OcppEvent": o.OcppLogRow,
     "OcppExplanation": o.OcppScheduleExplanation,
@@ -96,6 +100,10 @@ FIELD_MODELS: dict[str, type[msgspec.Struct]] = {
     "OcppMessage": o.OcppMessage,
     "OcppProfile": o.OcppProfile,
     "OcppQueueRow": o.OcppQueueRow,
+    "OcppSecurity": s.OcppSecurityState,
+    "OcppSecurityEvent": s.OcppSecurityEvent,
+    "OcppSecurityResult": s.OcppSecurityResult,
+    "OcppTransfer": s.OcppTransfer,
     "Planner": m.PlannerState,
     "Phase": ac.PhaseRow,
     "Plc": m.PlcRow,

@@ -230,6 +230,7 @@ TIME_KEYS = frozenset(
         "used_at",
         "wall",
         "changes_at",
+        "installed_at",
         "last_boot",
         "set_at",
         "start_at",

@@ -96,3 +96,31 @@ def doctor(body: Row, where: Screen) -> str:
             todo = [("To do", step["remedy"] or "nothing is known")]
             text += f"\n{paint(step['name'], RED if where.color else '')}\n{pairs([*todo, *facts], where)}"
     return text
+
+
+def security(s: Row, profiles: dict[int, str], where: Screen) -> str:
+    """How the link is secured; warnings first."""
+    tls, staged, gone, own = s["tls"], s["staged"], s["given_up"], s["certificate"]
+    rows = [("WARNING", text) for text in s["warnings"]]
+    rows += [
+        ("Profile", f"{s['profile']}: {profiles[s['profile']]}"),
+        ("URL", s["url"] + ("" if s["proven"] else "  (no CSMS has accepted the station here yet)")),
+        ("Password", "not set" if not s["key_set"] else "set" if s["key_age_s"] is None else f"set {s['key_age_s'] // 86_400} days ago"),
+        ("Checks", {"full": "chain and host name", "chain": "CHAIN ONLY", "none": "NOTHING"}.get(s["verify"], s["verify"])),
+        ("TLS", "none yet" if tls is None else f"{tls['version']} {tls['cipher']}, {tls['peer']}, until {tables.clock(tls['valid_to'])[:10]}"),
+        ("Roots", str(s["roots"])),
+        ("Certificate", "none" if own is None else f"{own['subject']} until {tables.clock(own['valid_to'])[:10]}, issued by {own['issuer']}"),
+    ]
+    if s["request_pending"] or s["signing"]:
+        rows.append(("Signing", "waits for the CSMS" if s["request_pending"] else s["signing"]))
+    if staged is not None:
+        turn = "with the next connection" if staged["next"] else "later again"
+        rows.append(("Change", f"{staged['changed']} by {staged['by']}, try {staged['tries'] + 1} of {staged['limit']} {turn}"))
+        rows += [("", f"to profile {staged['profile']} at {staged['url']}"), *([("", staged["last_error"])] if staged["last_error"] else [])]
+    if gone is not None:
+        rows.append(("Given up", f"{gone['changed']}, {tables.clock(gone['at'])}: {gone['error']}"))
+    if s["last_failure"]:
+        rows.append(("Last failure", s["last_failure"]))
+    if s["events_waiting"]:
+        rows.append(("Events", f"{s['events_waiting']} wait for the CSMS"))
+    return pairs(rows, where)

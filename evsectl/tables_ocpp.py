@@ -170,3 +170,54 @@ DOCTOR = [
     Column("FACTS", lambda r: "; ".join(r["facts"]) or "-", wide=True),
     Column("REMEDY", lambda r: plain(r["remedy"]), wide=True),
 ]
+
+DATA_REQUEST = [
+    Column("REQUEST", "request_id"),
+    Column("MESSAGE", lambda r: plain(r["message_id"])),
+    Column("DATA", lambda r: plain(r["data"]), flex=True),
+]
+
+CERTIFICATE_USES = {
+    "CentralSystemRootCertificate": "CSMS root",
+    "ManufacturerRootCertificate": "firmware root",
+    "ChargePointCertificate": "this station",
+}
+
+CERTIFICATE = [
+    Column("FINGERPRINT", lambda r: r["fingerprint"][:16]),
+    Column("FOR", lambda r: CERTIFICATE_USES.get(r["type"], r["type"])),
+    Column("SUBJECT", "subject", flex=True),
+    Column("UNTIL", lambda r: clock(r["valid_to"])[:10]),
+    Column("IN USE", lambda r: plain(r["note"]) if r["note"] else plain(r["in_use"]), style=lambda r: GREEN if r["in_use"] else "", drop=1),
+    Column("KEY", "public_key", drop=2),
+    Column("ISSUER", "issuer", wide=True),
+    Column("SERIAL", "serial_number", wide=True),
+    Column("SHA-256", "fingerprint", wide=True),
+]
+
+SECURITY_EVENT = [
+    Column("SEQ", "seq", right=True, drop=1),
+    Column("TIME UTC", lambda r: clock(r["wall"])),
+    Column("STATE", "state", style=lambda r: {"refused": RED, "waiting": YELLOW}.get(r["state"], "")),
+    Column("EVENT", "type"),
+    Column("DETAIL", lambda r: plain(r["detail"]), flex=True),
+]
+
+
+def _progress(row: Row) -> str:
+    if row["state"] != "running":
+        return row["state"]
+    percent = "" if row["percent"] is None else f" {row['percent']} %"
+    return f"{row['stage']}{percent}"
+
+
+TRANSFER = [
+    Column("WHAT", "transfer"),
+    Column("STATE", _progress, style=lambda r: {"failed": RED, "done": GREEN}.get(r["state"], YELLOW)),
+    Column("TOLD", lambda r: plain(r["status"])),
+    Column("TRY", lambda r: "-" if r["attempt"] is None else f"{r['attempt']} of {r['attempts']}", drop=2),
+    Column("AT UTC", lambda r: clock(r["at"]), drop=1),
+    Column("WHERE", lambda r: plain(r["location"]), wide=True),
+    Column("REQUEST", lambda r: plain(r["request_id"]), right=True, wide=True),
+    Column("WHY", lambda r: plain(r["detail"]), flex=True),
+]

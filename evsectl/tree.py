@@ -417,11 +417,42 @@ TREE: dict[str, dict[str, list[str]]] = {
     },
     "ocpp": {
         "commands": [
-            "status", "messages", "log", "trigger", "reconnect", "data-transfer", "doctor", "config", "queue",
-            "schedule",
+            "status", "messages", "log", "trigger", "reconnect", "doctor", "config", "queue", "schedule", "certs",
+            "security", "data-transfer", "transfers",
         ],
         "options": ["--help"],
         "flags": ["--help"],
+    },
+    "ocpp certs": {
+        "commands": ["list", "install", "delete", "request"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "ocpp certs delete": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--yes", "-H", "-O",
+            "-o", "-y",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--yes", "-y"],
+    },
+    "ocpp certs install": {
+        "commands": [],
+        "options": [
+            "--fields", "--for", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O",
+            "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp certs list": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp certs request": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
     },
     "ocpp config": {
         "commands": ["get", "set"],
@@ -439,6 +470,19 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help", "--json", "--no-headers"],
     },
     "ocpp data-transfer": {
+        "commands": ["send", "listen"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "ocpp data-transfer listen": {
+        "commands": [],
+        "options": [
+            "--answer", "--count", "--data", "--fields", "--help", "--host", "--json", "--message", "--no-headers",
+            "--output", "--output-file", "-H", "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp data-transfer send": {
         "commands": [],
         "options": [
             "--data", "--fields", "--help", "--host", "--json", "--message", "--no-headers", "--output",
@@ -535,7 +579,61 @@ TREE: dict[str, dict[str, list[str]]] = {
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],
     },
+    "ocpp security": {
+        "commands": ["status", "events", "set-profile", "set-key", "cancel"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "ocpp security cancel": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp security events": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output", "--output-file", "-H",
+            "-O", "-n", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp security set-key": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp security set-profile": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--url", "--yes",
+            "-H", "-O", "-o", "-y",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--yes", "-y"],
+    },
+    "ocpp security status": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
     "ocpp status": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
+    "ocpp transfers": {
+        "commands": ["status", "cancel"],
+        "options": ["--help"],
+        "flags": ["--help"],
+    },
+    "ocpp transfers cancel": {
+        "commands": [],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--yes", "-H", "-O",
+            "-o", "-y",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--yes", "-y"],
+    },
+    "ocpp transfers status": {
         "commands": [],
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
         "flags": ["--help", "--json", "--no-headers"],

@@ -11,9 +11,6 @@ from evse.units import WallNs
 
 KeyName = Annotated[str, Meta(min_length=1, max_length=50)]
 KeyValue = Annotated[str, Meta(max_length=500)]
-VendorText = Annotated[str, Meta(min_length=1, max_length=255)]
-MessageText = Annotated[str, Meta(max_length=50)]
-DataText = Annotated[str, Meta(max_length=65_536)]
 
 
 class OcppSummary(Model, frozen=True, kw_only=True):
@@ -285,19 +282,6 @@ class OcppTrigger(Model, frozen=True, kw_only=True):
         "MeterValues", "SignChargePointCertificate", "StatusNotification",
     ]  # fmt: skip
     evse_id: EvseIdOrAll | None = None
-
-
-class OcppDataSend(Model, frozen=True, kw_only=True):
-    """DataTransfer to the CSMS; ``data`` goes unchanged."""
-
-    vendor_id: VendorText
-    message_id: MessageText = ""
-    data: DataText = ""
-
-
-class OcppDataAnswer(Model, frozen=True, kw_only=True):
-    status: str  # Accepted, Rejected, UnknownMessageId, UnknownVendorId
-    data: str | None = None
 
 
 class OcppDoctorStep(Model, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from typing import Final
 from evse.access.roles import Role
 from evse.api import models as m
 from evse.api import models_ocpp as o
+from evse.api import models_ocpp_data as d
+from evse.api import models_ocpp_security as s
 from evse.api.operation import Empty, Operation, get, post
 
 OPERATIONS_OCPP: Final[tuple[Operation, ...]] = (
@@ -34,7 +36,31 @@ OPERATIONS_OCPP: Final[tuple[Operation, ...]] = (
     ),
     post("ocpp.trigger", "/v1/ocpp/trigger", o.OcppTrigger, m.Done, "Send a message to the CSMS now"),
     post("ocpp.reconnect", "/v1/ocpp/reconnect", Empty, m.Done, "End the link and dial again"),
-    post("ocpp.data_send", "/v1/ocpp/data/send", o.OcppDataSend, o.OcppDataAnswer, "Send a DataTransfer to the CSMS"),
+    post("ocpp.data_send", "/v1/ocpp/data/send", d.OcppDataSend, d.OcppDataAnswer, "Send a DataTransfer to the CSMS"),
+    post(
+        "ocpp.data_subscribe", "/v1/ocpp/data/subscribe", d.OcppDataSubscribe, d.OcppDataSubscription,
+        "Hear DataTransfer requests of a vendor",
+    ),
+    get(
+        "ocpp.data_next", "/v1/ocpp/data/next", d.OcppDataRequests, "The next request of a subscription; waits for it",
+        d.OcppDataNext, Role.OPERATOR,
+    ),
+    post("ocpp.data_confirm", "/v1/ocpp/data/confirm", d.OcppDataConfirm, m.Done, "Answer a DataTransfer request"),
+    post("ocpp.data_unsubscribe", "/v1/ocpp/data/unsubscribe", d.OcppDataUnsubscribe, m.Done, "End a subscription"),
+    get("ocpp.certs", "/v1/ocpp/certs", s.OcppCertificates, "Certificates of the link", role=Role.USER),
+    post("ocpp.cert_install", "/v1/ocpp/certs/install", s.OcppCertInstall, s.OcppSecurityResult, "Install a root certificate"),
+    post("ocpp.cert_delete", "/v1/ocpp/certs/delete", s.OcppCertDelete, s.OcppSecurityResult, "Delete a root certificate"),
+    post("ocpp.cert_request", "/v1/ocpp/certs/request", Empty, s.OcppSecurityResult, "Ask the CSMS to sign a certificate of the station"),
+    get("ocpp.security", "/v1/ocpp/security", s.OcppSecurityState, "Security profile, staged change, TLS and warnings", role=Role.USER),
+    get(
+        "ocpp.security_events", "/v1/ocpp/security/events", s.OcppSecurityEvents, "Security events, newest last",
+        s.OcppSecurityEventsQuery, Role.OPERATOR,
+    ),
+    post("ocpp.set_profile", "/v1/ocpp/security/profile", s.OcppSetProfile, s.OcppSecurityResult, "Stage another security profile or URL"),
+    post("ocpp.set_password", "/v1/ocpp/security/password", s.OcppSetPassword, s.OcppSecurityResult, "Set the password towards the CSMS"),
+    post("ocpp.cancel_change", "/v1/ocpp/security/cancel", Empty, m.Done, "Drop a change of the link that waits or was given up"),
+    get("ocpp.transfers", "/v1/ocpp/transfers", s.OcppTransfers, "Firmware updates and uploads", role=Role.USER),
+    post("ocpp.transfer_cancel", "/v1/ocpp/transfers/cancel", s.OcppTransferRef, m.Done, "Give up a transfer"),
     get(
         "ocpp.doctor", "/v1/ocpp/doctor", o.OcppDoctor,
         "Check DNS, TCP, TLS, HTTP, credentials, subprotocol, clock and boot in order", role=Role.OPERATOR,

@@ -13,7 +13,7 @@ from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import Operation
 
 VALUE_SHOWN: Final = 60
-SECRET_FIELDS: Final = frozenset({"pin", "totp", "old", "new", "value", "text"})
+SECRET_FIELDS: Final = frozenset({"pin", "totp", "old", "new", "value", "text", "secret", "pem"})
 """Request fields whose value is never repeated in an error or an audit row (``text`` is just long)."""
 
 _INT = re.compile(r"-?[0-9]{1,15}", re.ASCII)

@@ -233,7 +233,7 @@ def describe(request: m.Model) -> tuple[str, str]:
         if not target and name in ("evse_id", "session_id", "code", "key", "name"):
             target = f"{name}={value}"
         elif name in SECRET_FIELDS:
-            hidden = name in ("pin", "totp") or isinstance(request, m.SetPin) or (
+            hidden = name in ("pin", "totp", "secret") or isinstance(request, m.SetPin) or (
                 isinstance(request, m.OcppKeySet) and request.key.lower() == "authorizationkey"
             )
             asked.append(f"{name}=***" if hidden else f"{name}={shorten(value)}")

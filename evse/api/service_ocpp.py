@@ -7,6 +7,8 @@ from typing import Protocol
 
 from evse.api import models as m
 from evse.api import models_ocpp as o
+from evse.api import models_ocpp_data as d
+from evse.api import models_ocpp_security as s
 from evse.api.caller import Caller
 from evse.api.operation import Empty
 
@@ -74,8 +76,68 @@ class OcppService(Protocol):
         """End the link and dial again."""
         ...
 
-    async def ocpp_data_send(self, request: o.OcppDataSend, caller: Caller) -> o.OcppDataAnswer:
+    async def ocpp_data_send(self, request: d.OcppDataSend, caller: Caller) -> d.OcppDataAnswer:
         """Send a DataTransfer to the CSMS."""
+        ...
+
+    async def ocpp_data_subscribe(self, request: d.OcppDataSubscribe, caller: Caller) -> d.OcppDataSubscription:
+        """Hear DataTransfer requests of a vendor."""
+        ...
+
+    async def ocpp_data_next(self, request: d.OcppDataNext, caller: Caller) -> d.OcppDataRequests:
+        """The next request of a subscription; waits for it."""
+        ...
+
+    async def ocpp_data_confirm(self, request: d.OcppDataConfirm, caller: Caller) -> m.Done:
+        """Answer a DataTransfer request."""
+        ...
+
+    async def ocpp_data_unsubscribe(self, request: d.OcppDataUnsubscribe, caller: Caller) -> m.Done:
+        """End a subscription."""
+        ...
+
+    async def ocpp_certs(self, request: Empty, caller: Caller) -> s.OcppCertificates:
+        """Certificates of the link."""
+        ...
+
+    async def ocpp_cert_install(self, request: s.OcppCertInstall, caller: Caller) -> s.OcppSecurityResult:
+        """Install a root certificate."""
+        ...
+
+    async def ocpp_cert_delete(self, request: s.OcppCertDelete, caller: Caller) -> s.OcppSecurityResult:
+        """Delete a root certificate."""
+        ...
+
+    async def ocpp_cert_request(self, request: Empty, caller: Caller) -> s.OcppSecurityResult:
+        """Ask the CSMS to sign a certificate of the station."""
+        ...
+
+    async def ocpp_security(self, request: Empty, caller: Caller) -> s.OcppSecurityState:
+        """Security profile, staged change, TLS and warnings."""
+        ...
+
+    async def ocpp_security_events(self, request: s.OcppSecurityEventsQuery, caller: Caller) -> s.OcppSecurityEvents:
+        """Security events, newest last."""
+        ...
+
+    async def ocpp_set_profile(self, request: s.OcppSetProfile, caller: Caller) -> s.OcppSecurityResult:
+        """Stage another security profile or URL."""
+        ...
+
+    async def ocpp_set_password(self, request: s.OcppSetPassword, caller: Caller) -> s.OcppSecurityResult:
+        """Set the password towards the CSMS."""
+        ...
+
+    async def ocpp_cancel_change(self, request: Empty, caller: Caller) -> m.Done:
+        """Drop a change of the link that waits or was given up."""
+        ...
+
+    async def ocpp_transfers(self, request: Empty, caller: Caller) -> s.OcppTransfers:
+        """Firmware updates and uploads."""
+        ...
+
+    async def ocpp_transfer_cancel(self, request: s.OcppTransferRef, caller: Caller) -> m.Done:
+        """Give up a transfer."""
         ...
 
     async def ocpp_doctor(self, request: Empty, caller: Caller) -> o.OcppDoctor:

@@ -20,6 +20,7 @@ from typing import Any
 from evse.api import models as m
 from evse.domain.base import ConfigError
 from evse.lab.demo_config import DEMO_DC, scenario_name
+from evse.lab.demo_csms import split_csms
 from evse.lab.demo_faults import fault_rows, fault_text
 from evse.lab.demo_station import DemoError, DemoStation
 from evse.runtime.clock import RealClock
@@ -84,10 +85,10 @@ class Watch:
             sys.stderr.write(line + "\n")
 
 
-async def headless(name: str, scenario: Scenario, output: str) -> int:
-    """Run a scenario and write its report; stderr tells what happens meanwhile."""
+async def headless(name: str, scenario: Scenario, output: str, csms: str = "") -> int:
+    """Run a scenario and write its report; stderr tells what happens meanwhile. ``csms`` = somebody else's back end."""
     with tempfile.TemporaryDirectory(prefix="evse-demo-") as folder:
-        station = DemoStation(Path(folder), station=name)
+        station = DemoStation(Path(folder), station=name, csms=csms)
         watch = Watch(station, talk=output != "json" or sys.stderr.isatty())
         results: list[StepResult] = []
         try:
@@ -221,10 +222,10 @@ def _address(station: DemoStation) -> str:
     return f"In another terminal: export EVSECTL_HOST=unix://{station.socket}; evsectl status"
 
 
-async def on_screen(name: str, scenario: Scenario, *, admin: bool) -> int:
+async def on_screen(name: str, scenario: Scenario, *, admin: bool, csms: str = "") -> int:
     """Show the kiosk (or the console) while the scenario runs over and over; ends with the screen."""
     with tempfile.TemporaryDirectory(prefix="evse-demo-") as folder:
-        station = DemoStation(Path(folder), station=name)
+        station = DemoStation(Path(folder), station=name, csms=csms)
         sys.stderr.write("Starting a simulated station ...\n")
         play: asyncio.Task[None] | None = None
         screen: asyncio.subprocess.Process | None = None
@@ -268,15 +269,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--scenario", default="quick")
     parser.add_argument("-o", "--output", default="table")
     parser.add_argument("--admin", action="store_true")
+    parser.add_argument("--csms", default="")
     options = parser.parse_args(argv)
     try:
+        if options.csms:
+            split_csms(options.csms)
         scenario = load_scenario(scenario_name(options.station, options.scenario))
     except ConfigError as error:
         sys.stderr.write("".join(f"evsectl: {problem}\n" for problem in error.problems))
         return 2
     if options.headless:
-        return asyncio.run(_until_told(headless(options.station, scenario, options.output), signal.SIGINT))
-    return asyncio.run(_until_told(on_screen(options.station, scenario, admin=options.admin)))
+        return asyncio.run(_until_told(headless(options.station, scenario, options.output, options.csms), signal.SIGINT))
+    return asyncio.run(_until_told(on_screen(options.station, scenario, admin=options.admin, csms=options.csms)))
 
 
 async def _until_told(work: Coroutine[Any, Any, int], *more: signal.Signals) -> int:

@@ -10,10 +10,11 @@ import typer
 from evse.api.client import ApiCallError
 from evsectl import exits, pages_ocpp, reads
 from evsectl import tables_ocpp as tables
-from evsectl.commands import ocpp_schedule
+from evsectl.commands import ocpp_data, ocpp_schedule, ocpp_security
+from evsectl.commands.ocpp_security import secret
 from evsectl.diagnostics import Abort, nearest, note, usage
 from evsectl.layout import Row
-from evsectl.options import Call, Yes, can_ask, confirm, data
+from evsectl.options import Call, Yes, confirm, data
 from evsectl.output import emit, write
 
 GROUP: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "no_args_is_help": True}
@@ -24,12 +25,13 @@ queue_app = typer.Typer(**GROUP, help="Transaction messages that are not answere
 app.add_typer(config_app, name="config")
 app.add_typer(queue_app, name="queue")
 app.add_typer(ocpp_schedule.app, name="schedule")
+app.add_typer(ocpp_security.certs_app, name="certs")
+app.add_typer(ocpp_security.security_app, name="security")
+app.add_typer(ocpp_data.app, name="data-transfer")
+app.add_typer(ocpp_security.transfers_app, name="transfers")
 
 DOCTOR_S = 30.0
 """Longest wait for the doctor: each step has a limit of its own in the daemon."""
-
-DATA_S = 40.0
-"""The same for an answer of the CSMS (ocpp.call_timeout_s)."""
 
 Connector = Annotated[int | None, typer.Option("--connector", help="Only this connector, 0 = the station", min=0, max=48, metavar="ID")]
 
@@ -167,18 +169,6 @@ def config_set(
     return exits.OK
 
 
-def secret(what: str) -> str:
-    """Read a secret: typed without an echo, or the first line of standard input."""
-    if can_ask():
-        import getpass
-
-        return getpass.getpass(f"{what}: ")
-    text = sys.stdin.readline().rstrip("\n")
-    if not text:
-        usage(f"{what} is needed and standard input is empty", "write it to standard input")
-    return text
-
-
 # -- the queue ------------------------------------------------------------------------------------------------------
 
 
@@ -275,23 +265,6 @@ def reconnect(call: Call, yes: Yes = False) -> int:
     """End the link and dial again."""
     confirm("End the link to the CSMS and dial again?", lambda: ["transactions go on; their messages wait meanwhile"], yes=yes)
     return call.done(call.ask("ocpp.reconnect"), "dialling; evsectl ocpp status tells how it went")
-
-
-@data(app, "OcppDataAnswer", "data-transfer")
-def data_transfer(
-    call: Call,
-    vendor: Annotated[str, typer.Argument(help="vendorId, e.g. com.example", metavar="VENDOR")],
-    message: Annotated[str, typer.Option("--message", help="messageId", metavar="ID")] = "",
-    text: Annotated[str, typer.Option("--data", help="Data, sent unchanged; - = standard input", metavar="TEXT")] = "",
-) -> int:
-    """Send a DataTransfer to the CSMS and show its answer."""
-    call.session.timeout_s = max(call.session.timeout_s, DATA_S)
-    body = call.ask("ocpp.data_send", vendor_id=vendor, message_id=message, data=sys.stdin.read() if text == "-" else text)
-    if call.human:
-        write(body["status"] + (f"\n{body['data']}" if body["data"] else "") + "\n", call.options)
-    else:
-        emit("OcppDataAnswer", [body], [], call.options, single=True)
-    return exits.OK if body["status"] == "Accepted" else exits.CONFLICT
 
 
 @data(app, "OcppDoctorStep", key="name")

@@ -9,6 +9,7 @@ import msgspec
 
 from evse.api import models as m
 from evse.api import models_ocpp as o
+from evse.api import models_ocpp_data as d
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operation import Empty
 from evse.api.service import Caller
@@ -19,7 +20,8 @@ from evse.planner.composite import Scope, Unit, deci, walk
 from evse.runtime.service.schedules import explained, profile_model
 from evse.units import NS_PER_S
 from tests._support import fake_ocpp_data as data
-from tests._support.fake_state import FakeState
+from tests._support.fake_ocpp_security import REQUESTS as REQUESTS_SECURITY
+from tests._support.fake_ocpp_security import FakeOcppSecurity
 
 REQUESTS: dict[str, dict[str, object]] = {
     "ocpp.set": {"key": "HeartbeatInterval", "value": "60"},
@@ -29,6 +31,11 @@ REQUESTS: dict[str, dict[str, object]] = {
     "ocpp.composite": {"evse_id": 1, "duration_s": 3600},
     "ocpp.explain": {"evse_id": 1},
     "ocpp.trigger": {"message": "Heartbeat"},
+    **REQUESTS_SECURITY,
+    "ocpp.data_subscribe": {"vendor_id": "com.example"},
+    "ocpp.data_next": {"subscription": 1},
+    "ocpp.data_confirm": {"request_id": "dt-1"},
+    "ocpp.data_unsubscribe": {"subscription": 1},
     "ocpp.data_send": {"vendor_id": "com.example", "data": "hello"},
 }
 """A request that succeeds, for every operation that needs one."""
@@ -36,7 +43,7 @@ REQUESTS: dict[str, dict[str, object]] = {
 RATED_W = 50_000
 
 
-class FakeOcpp(FakeState):
+class FakeOcpp(FakeOcppSecurity):
     """``self.ocpp`` is the summary of `FakeState`; ``link`` adds what only the full state tells."""
 
     def __init__(self, *, heartbeat_s: float = 10.0, status_period_s: float = 0.5) -> None:
@@ -49,8 +56,13 @@ class FakeOcpp(FakeState):
         self.queue = data.QUEUE
         self.profiles = data.PROFILES
         self.doctor = data.DOCTOR_OK
+        self.requests: tuple[d.OcppDataRequest, ...] = data.DATA_REQUESTS
         self._added = asyncio.Event()
         self._ended = False
+
+    def reset_ocpp(self) -> None:
+        """Everything that operations take away is there again."""
+        self.queue, self.certificates, self.transfers = data.QUEUE, data.CERTIFICATES, data.TRANSFERS
 
     def push_message(self, direction: str, kind: str, action: str, payload: str = "{}", **more: int) -> None:
         """Add a message to the log and tell the streams."""
@@ -201,11 +213,30 @@ class FakeOcpp(FakeState):
         self.enter("ocpp.reconnect", request)
         return m.Done(detail="dialling")
 
-    async def ocpp_data_send(self, request: o.OcppDataSend, caller: Caller) -> o.OcppDataAnswer:
+    async def ocpp_data_send(self, request: d.OcppDataSend, caller: Caller) -> d.OcppDataAnswer:
         self.enter("ocpp.data_send", request)
         if request.vendor_id != "com.example":
-            return o.OcppDataAnswer(status="UnknownVendorId")
-        return o.OcppDataAnswer(status="Accepted", data=request.data[::-1])
+            return d.OcppDataAnswer(status="UnknownVendorId")
+        return d.OcppDataAnswer(status="Accepted", data=(request.data or "")[::-1])
+
+    async def ocpp_data_subscribe(self, request: d.OcppDataSubscribe, caller: Caller) -> d.OcppDataSubscription:
+        self.enter("ocpp.data_subscribe", request)
+        return d.OcppDataSubscription(subscription=1)
+
+    async def ocpp_data_next(self, request: d.OcppDataNext, caller: Caller) -> d.OcppDataRequests:
+        self.enter("ocpp.data_next", request)
+        first, self.requests = self.requests[:1], self.requests[1:]
+        if not first and request.seconds:
+            raise ApiError(ErrorCode.NOT_FOUND, f"there is no subscription {request.subscription}", "subscribe again")
+        return d.OcppDataRequests(items=first)
+
+    async def ocpp_data_confirm(self, request: d.OcppDataConfirm, caller: Caller) -> m.Done:
+        self.enter("ocpp.data_confirm", request)
+        return m.Done(detail="confirmed")
+
+    async def ocpp_data_unsubscribe(self, request: d.OcppDataUnsubscribe, caller: Caller) -> m.Done:
+        self.enter("ocpp.data_unsubscribe", request)
+        return m.Done()
 
     async def ocpp_doctor(self, request: Empty, caller: Caller) -> o.OcppDoctor:
         self.enter("ocpp.doctor", request)

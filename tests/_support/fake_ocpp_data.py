@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from evse.api import models_ocpp as o
+from evse.api import models_ocpp_data as d
+from evse.api import models_ocpp_security as s
 from evse.planner.composite import ChargingProfile, Kind, Period, Purpose, Unit
 from tests._support.fake_data import T0, minutes
 
@@ -111,3 +113,69 @@ DOCTOR_401 = o.OcppDoctor(url=URL, target="active", live=False, failed="credenti
           remedy="set the password that the CSMS has for this station: evsectl ocpp security set-key"),
     *(_step(name, "not tried", result="skipped") for name in ("subprotocol", "clock", "boot")),
 ))  # fmt: skip
+
+
+def _certificate(kind: str, fingerprint: str, subject: str, days: int, **more: object) -> s.OcppCertificate:
+    values: dict[str, object] = {
+        "fingerprint": fingerprint * 8, "type": kind, "subject": subject, "issuer": subject, "serial_number": "1f4a",
+        "valid_from": T0 - minutes(60 * 24 * 300), "valid_to": T0 + minutes(60 * 24 * days), "public_key": "EC P-256",
+        "hash_algorithm": "SHA256", "issuer_name_hash": "ab" * 32, "issuer_key_hash": "cd" * 32,
+        "installed_at": T0 - minutes(60 * 24 * 200), "in_use": False, "note": "",
+    }  # fmt: skip
+    return s.OcppCertificate(**(values | more))  # type: ignore[arg-type]
+
+
+CERTIFICATES = (
+    _certificate("CentralSystemRootCertificate", "3fa91c07", "CN=Example CA,O=Example", 900, in_use=True, note="root of the CSMS"),
+    _certificate("CentralSystemRootCertificate", "77b01e55", "CN=Old CA,O=Example", 12),
+    _certificate("ManufacturerRootCertificate", "c4d2aa10", "CN=Firmware CA,O=Example", 2000),
+    _certificate("ChargePointCertificate", "09be4f12", "CN=DC-0001,O=Example", 80, issuer="CN=Example CA,O=Example", in_use=True,
+                 note="ready for profile 3"),
+)  # fmt: skip
+
+SECURITY = s.OcppSecurityState(
+    profile=2, url="wss://csms.example.org/ocpp", proven=True, key_set=True, key_age_s=40 * 86_400, certificate=CERTIFICATES[3],
+    request_pending=False, signing="accepted", roots=2, verify="full", insecure=False, staged=None, given_up=None,
+    tls=s.OcppTls(
+        version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384", peer="CN=csms.example.org", issuer="CN=Example CA,O=Example",
+        valid_to=T0 + minutes(60 * 24 * 300), root="3fa91c07" * 8, dates_checked=True, at=T0 - minutes(172),
+    ),
+    last_failure="", events_waiting=0, warnings=("the root certificate CN=Old CA,O=Example ends in 12 days",),
+)  # fmt: skip
+
+STAGED = s.OcppStagedChange(
+    url="wss://new.example.org/ocpp", profile=3, changed="URL, profile 2 to 3", by="local", since=T0 - minutes(4), tries=1, limit=3,
+    next=True, last_error="HTTP 401: the CSMS refuses user or password",
+)  # fmt: skip
+
+SECURITY_EVENTS = tuple(
+    s.OcppSecurityEvent(seq=seq, wall=T0 - minutes(ago), type=what, detail=detail, state=state)
+    for seq, ago, what, detail, state in (
+        (1, 9000, "StartupOfTheDevice", "0.1.0", "sent"),
+        (2, 8000, "InvalidCentralSystemCertificate", "it has expired, or the clock of this station is wrong", "sent"),
+        (3, 300, "InvalidMessages", "3 unreadable messages", "logged"),
+        (4, 3, "FailedToAuthenticateAtCentralSystem", "HTTP 401", "waiting"),
+    )
+)
+
+
+def _transfer(transfer: str, state: str, **more: object) -> s.OcppTransfer:
+    values: dict[str, object] = {
+        "transfer": transfer, "state": state, "stage": "", "status": "", "request_id": None, "location": "", "percent": None,
+        "bytes_done": None, "bytes_total": None, "attempt": None, "attempts": None, "at": None, "detail": "",
+    }  # fmt: skip
+    return s.OcppTransfer(**(values | more))  # type: ignore[arg-type]
+
+
+TRANSFERS = (
+    _transfer("firmware", "running", stage="downloading", status="Downloading", request_id=17, percent=42, bytes_done=44_040_192,
+              bytes_total=104_857_600, attempt=1, attempts=3, location="https://files.example.org/dc-0.2.0.raucb"),
+    _transfer("diagnostics", "failed", status="UploadFailed", at=T0 - minutes(500), location="ftp://files.example.org/up",
+              detail="files.example.org: 530 Login incorrect"),
+    _transfer("log", "done", status="Uploaded", request_id=9, at=T0 - minutes(3000), location="https://files.example.org/logs"),
+)  # fmt: skip
+
+DATA_REQUESTS = (
+    d.OcppDataRequest(request_id="dt-1", vendor_id="com.example", message_id="lamp", data='{"on": true}'),
+    d.OcppDataRequest(request_id="dt-2", vendor_id="com.example", message_id=None, data=None),
+)

@@ -55,6 +55,7 @@ QUERIES = {
     "session.get": {"session_id": "s-000001"},
     "meter.probe": {"name": "site"},
     "whitelist.get": {"id": "07A47731"},
+    "ocpp.data_next": {"subscription": "1"},
 }
 
 

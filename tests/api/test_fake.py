@@ -14,7 +14,6 @@ from evse.domain.session import SessionPhase
 from evse.lab.vloop import run_virtual
 from tests._support.fake_ac import REQUESTS as REQUESTS_AC
 from tests._support.fake_ocpp import REQUESTS as REQUESTS_OCPP
-from tests._support.fake_ocpp_data import QUEUE
 from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
 from tests._support.fake_service import CODE, FakeStation, LocalClient
 from tests._support.fake_whitelist import REQUESTS as REQUESTS_WHITELIST
@@ -61,7 +60,7 @@ def test_every_operation_of_the_fake_answers_with_its_type() -> None:
         client = LocalClient(fake)
         order = sorted(OPERATIONS, key=lambda op: (op.name == "whitelist.clear", op.name != "fault.clear", op.name))
         for op in order:
-            fake.queue = QUEUE  # what goes is back for the next operation
+            fake.reset_ocpp()  # what goes is back for the next operation
             if op.stream:
                 stream = getattr(station, op.name.replace(".", "_"))(None)
                 assert (await anext(stream)).type in ("snapshot", "heartbeat")

@@ -24,7 +24,6 @@ from evse.api.service import Caller
 from tests._support.api_world import served, served_in_thread
 from tests._support.fake_ac import REQUESTS as REQUESTS_AC
 from tests._support.fake_ocpp import REQUESTS as REQUESTS_OCPP
-from tests._support.fake_ocpp_data import QUEUE
 from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
 from tests._support.fake_service import CODE, FakeStation
 from tests._support.fake_whitelist import REQUESTS as REQUESTS_WHITELIST
@@ -77,13 +76,13 @@ def test_every_operation_over_both_clients(path: Path, station: FakeStation) -> 
             station.reset_whitelist()
             if op.name == "auth.set_pin":
                 station.pin = "4711"
-            station.queue = QUEUE
+            station.reset_ocpp()
             answer = await client.call(op.name, op.request(**given))
             assert type(answer) is op.response
             if op.name == "auth.set_pin":
                 station.pin = "4711"
             station.reset_whitelist()
-            station.queue = QUEUE
+            station.reset_ocpp()
             plain = sync.call(op.name, **given)
             assert set(plain) == set(op.response.__struct_fields__)
             assert station.calls[-1] == station.calls[-2], "both clients ask the same"

@@ -6,13 +6,16 @@ import json
 import os
 import threading
 
+import msgspec
 import pytest
 
 from evse.api import models_ocpp as o
+from evse.api import models_ocpp_data as d
 from evsectl import exits
 from evsectl.commands import ocpp
 from evsectl.output import FORMATS
-from tests._support.fake_ocpp_data import DOCTOR_401, QUEUE
+from tests._support.fake_ocpp_data import DOCTOR_401, QUEUE, STAGED
+from tests._support.fake_ocpp_security import PEM
 from tests._support.fake_service import FakeStation
 from tests.cli.support import check_golden, rows, run, show
 
@@ -30,9 +33,23 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "schedule-explain-all": (("schedule", "explain"), "evse_id,power_w,text"),
     "trigger": (("trigger", "heartbeat"), "changed,detail"),
     "reconnect": (("reconnect", "--yes"), "changed,detail"),
-    "data-transfer": (("data-transfer", "com.example", "--message", "hi", "--data", "abc"), "status,data"),
+    "data-transfer": (("data-transfer", "send", "com.example", "--message", "hi", "--data", "abc"), "status,data"),
+    "certs-list": (("certs", "list"), "fingerprint,type,in_use"),
+    "certs-install": (("certs", "install", "-"), "status,reason"),
+    "certs-delete": (("certs", "delete", "77b01e55", "--yes"), "status"),
+    "certs-request": (("certs", "request"), "status"),
+    "security-status": (("security", "status"), "profile,verify,warnings"),
+    "security-events": (("security", "events"), "seq,type,state"),
+    "security-set-profile": (("security", "set-profile", "3", "--yes"), "status"),
+    "security-set-key": (("security", "set-key"), "status"),
+    "security-cancel": (("security", "cancel"), "changed,detail"),
+    "transfers-status": (("transfers", "status"), "transfer,state,percent"),
+    "transfers-cancel": (("transfers", "cancel", "firmware", "--yes"), "changed,detail"),
     "doctor": (("doctor",), "name,result"),
 }
+
+
+STDIN = {"certs-install": PEM, "security-set-key": "0123456789abcdef\n"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -42,7 +59,7 @@ def test_every_format(name: str, station: FakeStation, served: tuple[FakeStation
     for form in FORMATS:
         served[2]()  # type: ignore[operator]
         arguments = ("ocpp", *words, "-o", form, *(("--fields", fields) if form == "value" else ()))
-        text += show(arguments, run(*arguments))
+        text += show(arguments, run(*arguments, stdin=STDIN.get(name, "")))
     assert "exit 70" not in text
     check_golden(f"ocpp-{name}", text)
 
@@ -52,13 +69,14 @@ def test_a_terminal_of_80_columns(station: FakeStation) -> None:
     text = ""
     for words in (
         ("status",), ("messages",), ("log",), ("queue", "list"), ("schedule", "list"), ("schedule", "explain"), ("doctor",),
-        ("config", "get"),
+        ("config", "get"), ("certs", "list"), ("security", "status"), ("security", "events"), ("transfers", "status"),
     ):  # fmt: skip
         text += show(("ocpp", *words), run("--color=never", "ocpp", *words))
     station.doctor = DOCTOR_401
     station.set_ocpp(connected=False, last_error="HTTP 401: the CSMS refuses user or password")
     station.link |= {"peer": "", "failures": 3, "next_dial_s": 7, "time_source": ""}
-    for words in (("status",), ("doctor",)):
+    station.security = msgspec.structs.replace(station.security, staged=STAGED, verify="none", insecure=True, tls=None, key_set=False)
+    for words in (("status",), ("doctor",), ("security", "status")):
         text += show(("ocpp", *words), run("--color=never", "ocpp", *words))
     assert "exit 70" not in text
     check_golden("ocpp-terminal-80", text)
@@ -144,5 +162,49 @@ def test_a_trigger_without_a_link_is_refused(station: FakeStation) -> None:
 
 
 def test_an_answer_other_than_accepted_is_an_exit_code() -> None:
-    assert run("ocpp", "data-transfer", "com.other").code == exits.CONFLICT
-    assert run("ocpp", "data-transfer", "com.example", "--data", "-", stdin="abc").text == "Accepted\ncba\n"
+    assert run("ocpp", "data-transfer", "send", "com.other").code == exits.CONFLICT
+    assert run("ocpp", "data-transfer", "send", "com.example", "--data", "-", stdin="abc").text == "Accepted\ncba\n"
+
+
+def test_listen_shows_requests_and_answers_each(station: FakeStation) -> None:
+    heard = run("ocpp", "data-transfer", "listen", "com.example", "-n", "2", "--answer", "Rejected", "--data", "no", "-o", "jsonl")
+    assert heard.code == exits.OK and [row["request_id"] for row in rows(heard)] == ["dt-1", "dt-2"]
+    names = [name for name, _ in station.calls]
+    assert names == ["ocpp.data_subscribe", *["ocpp.data_next", "ocpp.data_confirm"] * 2, "ocpp.data_unsubscribe"]
+    assert station.calls[2][1] == d.OcppDataConfirm(request_id="dt-1", status="Rejected", data="no")
+    station.calls.clear()
+    gone = run("ocpp", "data-transfer", "listen", "com.example")
+    assert gone.code == exits.NOT_FOUND and station.calls[-1][0] == "ocpp.data_unsubscribe"
+    assert run("ocpp", "data-transfer", "listen", "com.example", "--answer", "Yes").code == exits.USAGE
+
+
+def test_a_password_is_read_from_standard_input_and_never_shown(station: FakeStation) -> None:
+    done = run("ocpp", "security", "set-key", stdin="0123456789abcdef\n")
+    assert done.code == exits.OK and station.passwords == ["0123456789abcdef"] and "0123456789abcdef" not in done.text + done.err
+    short = run("ocpp", "security", "set-key", stdin="short\n")
+    assert short.code == exits.CONFLICT and "16 to 40" in short.err and "short" not in short.err
+    assert run("ocpp", "security", "set-key").code == exits.USAGE
+
+
+def test_a_lower_profile_is_named_and_asked_for(station: FakeStation) -> None:
+    asked = run("ocpp", "security", "set-profile", "0", typed="n\n")
+    assert asked.code == exits.USAGE and "LOWER" in asked.err and station.security.staged is None
+    assert run("ocpp", "security", "set-profile", "1", "--yes").code == exits.CONFLICT
+    assert run("ocpp", "security", "set-profile", "0", "--url", "ws://x/ocpp", typed="y\n").code == exits.OK
+    assert station.security.staged is not None and station.security.staged.url == "ws://x/ocpp"
+    assert run("ocpp", "security", "cancel").text == "the change is dropped\n"
+
+
+def test_certificates_that_are_none_or_too_much(station: FakeStation) -> None:
+    key = run("ocpp", "certs", "install", "-", stdin="-----BEGIN PRIVATE KEY-----")
+    assert key.code == exits.USAGE and "private key" in key.err
+    assert run("ocpp", "certs", "install", "-", stdin="hello").code == exits.CONFLICT
+    assert run("ocpp", "certs", "install", "/nowhere.pem").code == exits.USAGE
+    assert run("ocpp", "certs", "delete", "3fa9", "--yes").code == exits.USAGE
+    assert "the link needs it" in run("ocpp", "certs", "delete", "3fa91c07", "--yes").err
+    assert run("ocpp", "certs", "delete", "aaaaaaaa", "--yes").code == exits.NOT_FOUND
+
+
+def test_a_transfer_that_does_not_run(station: FakeStation) -> None:
+    assert run("ocpp", "transfers", "cancel", "log", "--yes").code == exits.CONFLICT
+    assert run("ocpp", "transfers", "cancel", "all").code == exits.USAGE

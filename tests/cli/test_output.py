@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evse.api import models, models_ac, models_ocpp, models_whitelist
+from evse.api import models, models_ac, models_ocpp, models_ocpp_security, models_whitelist
 from evse.domain import faults, session, view, view_ac
 from evsectl.fields import FIELDS
 from evsectl.layout import Column, Screen, fit, pairs, table, wrap
@@ -32,7 +32,7 @@ LISTS = ("connector-list", "session-list", "fault-list", "fault-history", "ocpp-
 def test_time_keys_are_those_of_the_models() -> None:
     """A new WallNs field of the API must become ISO 8601 too."""
     found = set()
-    for module in (models, models_ac, models_ocpp, models_whitelist, faults, session, view, view_ac):
+    for module in (models, models_ac, models_ocpp, models_ocpp_security, models_whitelist, faults, session, view, view_ac):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, msgspec.Struct):
                 found |= {k for k, text in value.__annotations__.items() if "WallNs" in str(text)}

@@ -180,21 +180,6 @@ class BackendOperations:
         self._client().reconnect(f"closed by {caller.user or 'an operator'}")
         return m.Done(detail="dialling")
 
-    async def ocpp_data_send(self, request: o.OcppDataSend, caller: Caller) -> o.OcppDataAnswer:
-        """DataTransfer to the CSMS."""
-        caller.note.target = f"{request.vendor_id} {request.message_id}".rstrip()
-        try:
-            answer = await self._client().data_transfer(
-                request.vendor_id, request.message_id or None, request.data or None
-            )
-        except CallTimeout as error:
-            raise ApiError(ErrorCode.TIMEOUT, str(error), OFFLINE_HINT) from None
-        except CallError as error:
-            raise ApiError(ErrorCode.CONFLICT, f"the CSMS refuses: {error}", "see evsectl ocpp messages") from None
-        except WsClosed:
-            raise ApiError(ErrorCode.CONFLICT, "the CSMS has not accepted this station now", OFFLINE_HINT) from None
-        return o.OcppDataAnswer(status=str(answer["status"]), data=answer.get("data"))
-
     async def ocpp_doctor(self, request: Empty, caller: Caller) -> o.OcppDoctor:
         """Try the steps of a connection; when nothing is wrong with one that is down, dial now."""
         client = self._client()

@@ -13,6 +13,7 @@ from evse.runtime.service.ac import AcOperations
 from evse.runtime.service.backend import BackendOperations
 from evse.runtime.service.config import ConfigOperations
 from evse.runtime.service.connectors import ConnectorOperations
+from evse.runtime.service.data_transfer import DataLeases, DataOperations
 from evse.runtime.service.devices import DeviceOperations
 from evse.runtime.service.faults import FaultOperations
 from evse.runtime.service.io import IoOperations
@@ -21,6 +22,7 @@ from evse.runtime.service.meters import MeterOperations
 from evse.runtime.service.planner import PlannerOperations
 from evse.runtime.service.rules import RuleOperations
 from evse.runtime.service.schedules import ScheduleOperations
+from evse.runtime.service.securing import SecurityOperations
 from evse.runtime.service.sessions import SessionOperations
 from evse.runtime.service.system import SystemOperations, make_status
 from evse.runtime.service.whitelist import WhitelistOperations
@@ -36,6 +38,8 @@ class RuntimeService(
     PlannerOperations,
     BackendOperations,
     ScheduleOperations,
+    SecurityOperations,
+    DataOperations,
     RuleOperations,
     ConfigOperations,
     DeviceOperations,
@@ -51,6 +55,7 @@ class RuntimeService(
         self._station = station
         self._access = control
         self._hub = hub
+        self._leases = DataLeases()
         station.event_sinks.append(self._publish)
         station.view_sinks.append(self._changed)
 
