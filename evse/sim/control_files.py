@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 USER, PASSWORD = "station", "demo pass"
 FIRMWARE, UPLOADS = "/home/station/firmware", "/home/station/uploads"
 KIB: Final = 1024
+SIGNED: Final = ("right", "wrong_signature", "wrong_certificate")
 ADDRESS: Final = {"ftp": "ftp://station:demo%20pass@{}", "http": "http://station:demo%20pass@{}"}
 
 Host = Callable[[str], Awaitable[str]]
@@ -83,9 +84,38 @@ async def _update_firmware(station: SimStation, args: dict[str, Any]) -> dict[st
     station.files.put(path, bundle)
     at = wall_text(station.clock.wall() + args.get("in_s", 0) * NS_PER_S)
     location = await _address(station, protocol, path)
+    if "signed" in args:
+        return {"version": version, **await _signed_update(station, args, location, at, bundle)}
     payload = {"location": location, "retrieveDate": at}
     payload |= {key: args[name] for name, key in (("retries", "retries"), ("interval_s", "retryInterval")) if name in args}
     return {"version": version, "answer": await _call(station, "UpdateFirmware", payload)}
+
+
+async def _signed_update(
+    station: SimStation, args: dict[str, Any], location: str, at: str, bundle: bytes
+) -> dict[str, Any]:
+    """SignedUpdateFirmware. The station trusts it once the root of the simulated manufacturer is installed, which is done first.
+
+    ``signed``: "right", or what is wrong with it.
+    """
+    kind = args["signed"]
+    if station.signer is None:
+        from evse.sim.firmware_signer import FirmwareSigner
+
+        station.signer = FirmwareSigner(station.clock.wall())
+        root = {"certificateType": "ManufacturerRootCertificate", "certificate": station.signer.root}
+        answer = await _call(station, "InstallCertificate", root)
+        if answer.get("status") != "Accepted":
+            station.signer = None
+            raise ConfigError([f"InstallCertificate: {answer}; the station does not take the root of the manufacturer"])
+    number = station.next_request()
+    firmware = {
+        "location": location, "retrieveDateTime": at, "signature": station.signer.sign(bundle, right=kind != "wrong_signature"),
+        "signingCertificate": station.signer.certificate(trusted=kind != "wrong_certificate"),
+    }
+    payload: dict[str, Any] = {"requestId": number, "firmware": firmware}
+    payload |= {key: args[name] for name, key in (("retries", "retries"), ("interval_s", "retryInterval")) if name in args}
+    return {"request_id": number, "answer": await _call(station, "SignedUpdateFirmware", payload)}
 
 
 async def _get_log(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +159,7 @@ FILE_COMMANDS: Final[dict[str, Spec]] = {
         args={
             "version": Arg(kind="text", required=True), "protocol": Arg(kind="text", choices=tuple(ADDRESS)),
             "fail": Arg(kind="text", choices=FAILURES[1:]), "size_kib": Arg(kind="int", low=1, high=65_536),
-            "in_s": Arg(kind="int", high=86_400), "retries": Arg(kind="int", high=100),
+            "signed": Arg(kind="text", choices=SIGNED), "in_s": Arg(kind="int", high=86_400), "retries": Arg(kind="int", high=100),
             "interval_s": Arg(kind="int", high=86_400),
         },
         run=_update_firmware,

@@ -14,7 +14,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -48,6 +48,9 @@ from evse.sim.openers import CanPort, Port, SimOpeners, Tasks
 from evse.sim.world import ConnectorWorld, World
 from evse.sim.world_ac import AcConnectorWorld, Mains
 from evse.units import NS_PER_S, TICK_NS, Instant, ms
+
+if TYPE_CHECKING:
+    from evse.sim.firmware_signer import FirmwareSigner
 
 METER_EVERY: Final = 4
 """Meter registers are refreshed every so many physics steps (200 ms)."""
@@ -98,6 +101,7 @@ class SimStation:
         self.files = make_store()
         self.file_host: Host = no_host
         self.real_time = False
+        self.signer: FirmwareSigner | None = None
         self._requests = itertools.count(1)
         self._cuts = 0
         self._shown: dict[int, MeterValues] = {}

@@ -193,3 +193,31 @@ def test_triggers_and_profiles(tmp_path: Path) -> None:
         assert msgspec.to_builtins(lab.station.transfers.status() if lab.station.transfers else None)["installer"] is True
 
     run(tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    ("signed", "answer", "words"),
+    [
+        ("right", "Accepted", ["Downloading", "Downloaded", "SignatureVerified", "Installing", "InstallRebooting"]),
+        ("wrong_signature", "Accepted", ["Downloading", "Downloaded", "InvalidSignature"]),
+        ("wrong_certificate", "InvalidCertificate", []),
+    ],
+)
+def test_signed_firmware_with_real_certificates(tmp_path: Path, signed: str, answer: str, words: list[str]) -> None:
+    async def main(lab: Lab) -> None:
+        told = await lab.do(cmd="update_firmware", version="0.2.0", signed=signed, size_kib=64)
+        assert told["answer"]["status"] == answer
+        await lab.forward(30)
+        assert said(lab, "SignedFirmwareStatusNotification") == words
+        security = lab.station.security
+        assert security is not None
+        kinds = [event.kind for event in await security.events(100)]
+        assert ("InvalidFirmwareSignature" in kinds) is (signed == "wrong_signature")
+        assert ("InvalidFirmwareSigningCertificate" in kinds) is (signed == "wrong_certificate")
+        got = await lab.do(cmd="get_log", kind="security")
+        await lab.until(lambda: "Uploaded" in said(lab, "LogStatusNotification"), "uploaded")
+        found = unpacked(lab, got["answer"]["filename"])
+        assert list(found) == ["security.log"]
+        assert b"StartupOfTheDevice" in found["security.log"]
+
+    run(tmp_path, main)
