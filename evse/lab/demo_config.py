@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import tomlkit
 
