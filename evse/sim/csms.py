@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
+from evse.sim.csms_socket import RealSocket
 from evse.transports.base import DialError, DialStep, WebSocket, WsClosed
 from evse.transports.memory import MemoryWebSocket, websocket_pair
 from evse.units import NS_PER_MS, WallNs
@@ -44,6 +45,10 @@ Json = dict[str, Any]
 
 class CsmsError(Exception):
     """The station answered a call of the CSMS with an error, not at all, or is not connected."""
+
+
+Inspector = Callable[[str, str, str, object], None]
+"""(by: station or csms, kind: call or result, action, payload) of every message that is not scripted."""
 
 
 class Script(msgspec.Struct):
@@ -77,6 +82,9 @@ class Ledgered(msgspec.Struct, kw_only=True):
 
 class SimCsms:
     """The back end of one or more simulated stations. Unknown tokens get ``unknown_token``."""
+
+    inspector: ClassVar[Inspector | None] = None
+    """Sees the messages of all of them; the tests check them by the official schemas."""
 
     def __init__(
         self, clock: Clock, *, tokens: Mapping[str, str] | None = None, unknown_token: str = "Accepted",
@@ -193,7 +201,7 @@ class SimCsms:
 
         async def handler(connection: ServerConnection) -> None:
             path = connection.request.path if connection.request is not None else ""
-            await self.serve(_RealSocket(connection), _name_of(path))
+            await self.serve(RealSocket(connection), _name_of(path))
 
         def gate(connection: ServerConnection, request: Request) -> Response | None:
             code = self.admit(_name_of(request.path), dict(request.headers.raw_items())) if self.online else 503
@@ -228,6 +236,11 @@ class SimCsms:
 
     def _now(self) -> str:
         return wall_text(self._clock.wall())
+
+    def inspect(self, by: str, kind: str, action: str, payload: object) -> None:
+        """Show a message to the inspector, if there is one."""
+        if SimCsms.inspector is not None:
+            SimCsms.inspector(by, kind, action, payload)
 
     def violation(self, text: str) -> None:
         """Note a broken law of delivery."""
@@ -386,6 +399,7 @@ class _Link:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, unique_id: str, action: str, payload: Json) -> None:
+        self._csms.inspect("station", "call", action, payload)
         script = self._csms.script_for(action) or Script()
         with contextlib.suppress(WsClosed):
             if script.silence or script.garbage is not None or script.error:
@@ -406,6 +420,8 @@ class _Link:
                 if answer is None:
                     await self._send([4, unique_id, "NotImplemented", f"{action} is not known", {}])
                 else:
+                    if script.payload is None:
+                        self._csms.inspect("csms", "result", action, answer)
                     await self._send([3, unique_id, answer])
 
     async def _send(self, frame: list[Any]) -> None:
@@ -417,62 +433,26 @@ class _Link:
         try:
             await self._send([2, unique_id, action, payload])
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await waiting
+                answer = await waiting
         except (TimeoutError, WsClosed) as error:
             raise CsmsError(f"{action}: no answer of the station") from error
         finally:
             self._calls.pop(unique_id, None)
+        self._csms.inspect("csms", "call", action, payload)  # one that is refused may be wrong on purpose
+        self._csms.inspect("station", "result", action, answer)
+        return answer
 
     def end(self) -> None:
         if isinstance(self.ws, MemoryWebSocket):
             self.ws.end(clean=False, detail="the CSMS broke the link")
-        elif isinstance(self.ws, _RealSocket):
+        elif isinstance(self.ws, RealSocket):
             self.ws.abort()
 
     def half_open(self) -> None:
         if isinstance(self.ws, MemoryWebSocket):
             self.ws.answers_ping = False
-        elif isinstance(self.ws, _RealSocket):
+        elif isinstance(self.ws, RealSocket):
             self.ws.freeze()
-
-
-class _RealSocket:
-    """`WebSocket` on a connection of the ``websockets`` server."""
-
-    def __init__(self, connection: Any) -> None:
-        self.subprotocol = str(connection.subprotocol or "")
-        self.remote = str(connection.remote_address)
-        self._connection = connection
-
-    async def recv(self) -> str:
-        from websockets.exceptions import ConnectionClosed
-
-        try:
-            message = await self._connection.recv()
-        except ConnectionClosed as error:
-            raise WsClosed(clean=error.rcvd is not None, detail=str(error)) from error
-        return message if isinstance(message, str) else message.decode("utf-8", "replace")
-
-    async def send(self, text: str) -> None:
-        from websockets.exceptions import ConnectionClosed
-
-        try:
-            await self._connection.send(text)
-        except ConnectionClosed as error:
-            raise WsClosed(clean=False, detail=str(error)) from error
-
-    async def ping(self, timeout_s: float) -> None:
-        async with asyncio.timeout(timeout_s):
-            await (await self._connection.ping())
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-    def abort(self) -> None:
-        self._connection.transport.abort()
-
-    def freeze(self) -> None:
-        self._connection.transport.pause_reading()
 
 
 def _name_of(url: str) -> str:
