@@ -235,6 +235,8 @@ class FtpServer(_Server):
         self.scheme = "ftps" if implicit else "ftp"
         self.secured = 0
         """Control connections that changed to TLS."""
+        self.resumed: list[bool] = []
+        """Of each TLS data connection: whether it resumed a session, as many servers demand."""
 
     def _context(self) -> ssl.SSLContext | None:
         return self._tls if self.implicit else None
@@ -351,6 +353,9 @@ class _Ftp:
         arrived = self._data = asyncio.get_running_loop().create_future()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tls = writer.get_extra_info("ssl_object")
+            if tls is not None:
+                self._server.resumed.append(bool(tls.session_reused))
             if not arrived.done():
                 arrived.set_result((reader, writer))
 

@@ -53,6 +53,7 @@ def test_down_and_up(tmp_path: Path, kind: str) -> None:
         assert seen[0] == (0, len(BIG))
         assert seen[-1] == (len(BIG), len(BIG))
         assert server.secured == (1 if kind in ("ftp try tls", "ftpes") else 0)
+        assert server.resumed == ([] if kind in ("ftp", "ftp tried in vain") else [True])
         for url, where in (("//srv/", "/srv/log.gz"), ("/fw/", "/home/station/fw/log.gz"), ("/fw", "/home/station/fw/log.gz"),
                            ("/fw/my.name", "/home/station/fw/my.name"), ("", "/home/station/log.gz")):
             await send(ways, parse_target(at.url(url, "us%40er", "p%3Aw%2Fd")), saves.path, "log.gz", quiet)
@@ -164,7 +165,8 @@ def test_errors_say_who_where_and_what_to_do(tmp_path: Path) -> None:
 
 def test_a_server_that_talks_nonsense_is_a_transfer_error(tmp_path: Path) -> None:
     async def main() -> None:
-        greetings = [b"SSH-2.0-x\r\n", b"220 hello\r\nwhat\r\n", b"\xff\xfe\r\n", b"220 " + b"x" * 20_000 + b"\r\n", b"", b"999\r\n"]
+        greetings = [b"SSH-2.0-x\r\n", b"220 hello\r\nwhat\r\n", b"\xff\xfe\r\n", b"220 " + b"x" * 20_000 + b"\r\n", b"", b"999\r\n",
+                     b"220-x\r\n" + b"y\r\n" * 5000]
 
         async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(greetings[-1])

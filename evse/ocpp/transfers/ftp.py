@@ -26,6 +26,7 @@ from evse.ocpp.transfers.target import ANONYMOUS, Target
 T = TypeVar("T")
 
 CHUNK: Final = 256 * 1024
+ANSWER_LINES_MAX: Final = 1000
 SHUTDOWN_S: Final = 5.0
 """Wait for the other side's end of a TLS data connection; some servers never say it."""
 
@@ -37,6 +38,7 @@ class _Client(ftplib.FTP_TLS):
         super().__init__(context=context, timeout=timeout_s, encoding="utf-8")
         self._implicit = implicit
         self._conn: socket.socket | None = None
+        self._lines = 0
 
     def begin(self, host: str, port: int, connect_s: float, idle_s: float) -> None:
         """Connect and read the greeting."""
@@ -49,6 +51,18 @@ class _Client(ftplib.FTP_TLS):
         self.af = sock.family
         self.file = self.sock.makefile("r", encoding=self.encoding, errors="replace")
         self.welcome = self.getresp()
+
+    def putcmd(self, line: str) -> None:
+        """Send a command; its answer may have `ANSWER_LINES_MAX` lines."""
+        self._lines = 0
+        super().putcmd(line)
+
+    def getline(self) -> str:
+        """Read a line of an answer."""
+        self._lines += 1
+        if self._lines > ANSWER_LINES_MAX:
+            raise ftplib.error_proto("an answer without end")
+        return super().getline()
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Open the data connection, inside the TLS session of the control connection."""
