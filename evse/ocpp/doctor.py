@@ -286,6 +286,9 @@ class _Examination:
         if not checked:
             result, detail = WARNING, f"{tls.version()}, but the certificate is not checked: anybody could answer"
             remedy = "set ocpp.tls.verify to full"
+        elif not tls.context.check_hostname:
+            result, detail = WARNING, f"{tls.version()}, but the certificate may be for any host name"
+            remedy = "set ocpp.tls.verify to full"
         elif certificate is not None and certificate.not_after - self._clock.wall() < EXPIRY_WARN_NS:
             result, detail = WARNING, f"{tls.version()}, the certificate of the CSMS ends {timestamp(certificate.not_after)}"
             remedy = "tell whoever runs the CSMS; after that day no connection is possible"

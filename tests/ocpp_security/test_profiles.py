@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evse.lab.vloop import run_virtual
 from evse.sim.csms_security import Authority, pem
 from evse.units import NS_PER_S
 from tests.ocpp_security.support import KEY_1, KEY_2, NAME, World
+
+ROOT = Authority("Any root", now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
 
 Body = Callable[[World], Awaitable[None]]
 
@@ -340,6 +345,62 @@ def test_before_anything_has_worked_the_file_counts_at_once(tmp_path: Path) -> N
     secured(tmp_path, main)
 
 
+# -- things that happen at the same time ------------------------------------------------------------------------------
+
+
+def test_a_newer_change_is_not_charged_with_the_end_of_the_one_before(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await with_key(world)
+        security = world.station.security
+        assert (await security.set_key(KEY_2)).status == "Accepted"
+        stale = await security.dialler.target()
+        assert stale.name == "staged"
+        assert (await security.set_profile(0)).status == "Accepted"
+        await security.dialler.failed(stale, "HTTP 401")
+        staged = security.status().staged
+        assert staged is not None and staged.tries == 0
+        await security.dialler.registered(stale)
+        assert security.status().staged is not None and world.station.profile == 1
+
+    secured(tmp_path, main, security={"profile": 1, "staged_tries": 1})
+
+
+def test_a_key_that_is_in_use_is_never_overwritten_also_on_the_way_to_profile_0(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await with_key(world)
+        world.csms.registration = "Pending"  # nothing that is tried out is accepted
+        assert (await world.station.security.set_profile(0)).status == "Accepted"
+        assert (await world.station.security.set_key(KEY_2)).status == "Accepted"
+        await asyncio.sleep(1500)
+        world.csms.registration = "Accepted"
+        await asyncio.sleep(300)
+        assert world.station.online and world.station.profile == 1
+        assert await world.station.vault.read(f"ocpp.key.{world.station.security.dialler.state.active.key}") == KEY_1
+
+    secured(tmp_path, main, security={"profile": 1})
+
+
+def test_changes_from_all_sides_at_once_leave_a_station_that_works(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await with_key(world)
+        world.back_end.passwords[NAME] = {KEY_1.encode(), KEY_2.encode()}
+        for n in range(12):
+            await asyncio.gather(
+                world.back_end.set_key("AuthorizationKey", (KEY_1, KEY_2)[n % 2]),
+                world.station.security.set_key((KEY_2, KEY_1)[n % 2]),
+                world.station.security.set_profile(1, ("ws://a.test/x", "ws://b.test/y")[n % 2]),
+                return_exceptions=True,
+            )
+            await asyncio.sleep(n * 0.37)
+        await asyncio.sleep(120)
+        assert world.station.online and world.station.security.status().staged is None
+        await world.station.restart()
+        await asyncio.sleep(10)
+        assert world.station.online
+
+    secured(tmp_path, main, security={"profile": 1})
+
+
 # -- certificates over OCPP --------------------------------------------------------------------------------------------
 
 
@@ -483,12 +544,53 @@ def test_a_certificate_is_renewed_before_it_ends_also_when_the_csms_refuses_at_f
         assert any("ends in 0 days" in text for text in world.station.security.status().warnings)
         csms.refuses_to_sign = False
         await asyncio.sleep(8 * 3600)
-        assert len(csms.requests) == 2
+        asked = len(csms.requests)
+        assert asked in (2, 3)
         csms.root.now += datetime.timedelta(days=1)
         assert await csms.answer_request() == "Accepted"
         own = world.station.security.status().certificate
         assert own is not None and own.not_after - world.clock.wall() > 300 * 86_400 * NS_PER_S
         await asyncio.sleep(20 * 3600)
-        assert len(csms.requests) == 2
+        assert len(csms.requests) == asked
 
     secured(tmp_path, main, security={"renew_days": 1})
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_any_text_in_any_request_gets_an_answer_of_the_schema(data: st.DataObject) -> None:
+    """Whatever stands in a request, the answer is one of the schema and nothing is lost."""
+    root = pem(ROOT.certificate)
+    texts = st.one_of(st.text(max_size=200), st.just(root), st.integers(0, len(root) - 1).map(lambda n: root[:n] + "A" + root[n + 1 :]))
+    word = st.text(max_size=40)
+    hashes = st.fixed_dictionaries({
+        "hashAlgorithm": st.sampled_from(["SHA256", "SHA384", "SHA512"]), "issuerNameHash": word, "issuerKeyHash": word,
+        "serialNumber": word,
+    })
+    kinds = st.sampled_from(["CentralSystemRootCertificate", "ManufacturerRootCertificate"])
+    requests = st.one_of(
+        st.tuples(st.just("InstallCertificate"), st.fixed_dictionaries({"certificateType": kinds, "certificate": texts})),
+        st.tuples(st.just("CertificateSigned"), st.fixed_dictionaries({"certificateChain": texts})),
+        st.tuples(st.just("DeleteCertificate"), st.fixed_dictionaries({"certificateHashData": hashes})),
+        st.tuples(st.just("GetInstalledCertificateIds"), st.fixed_dictionaries({"certificateType": kinds})),
+        st.tuples(
+            st.just("ChangeConfiguration"),
+            st.fixed_dictionaries({
+                "key": st.sampled_from(["AuthorizationKey", "SecurityProfile", "CpoName", "CentralSystemURI"]),
+                "value": st.one_of(word, st.sampled_from(["0", "1", "2", "3", KEY_1, "ws://a/b", "wss://[::1", "ws://[x]"])),
+            }),
+        ),
+    )
+    sent = data.draw(st.lists(requests, max_size=6))
+
+    async def body() -> None:
+        with tempfile.TemporaryDirectory() as name:
+            world = World(Path(name))
+            await world.start()
+            for action, payload in sent:
+                answer = await world.csms.call(action, payload)
+                assert answer["status"] in ("Accepted", "Rejected", "Failed", "NotFound", "NotSupported")
+            assert world.csms.violations == []
+            await world.station.kill()
+
+    run_virtual(body())

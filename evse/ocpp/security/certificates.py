@@ -9,6 +9,7 @@ proved itself (`evse.ocpp.security.link_state`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -81,6 +82,7 @@ class CertificateStore:
         self._roots: dict[str, Stored] = {}  # by fingerprint, in the order of installation
         self._own: dict[str, Stored] = {}  # by slot
         self._requested: Requested | None = None
+        self._turn = asyncio.Lock()  # changes, one after the other
 
     async def open(self) -> None:
         """Read what is stored; a row that cannot be read is left out and named in the log."""
@@ -115,6 +117,10 @@ class CertificateStore:
         """
         if kind not in ROOT_KINDS:
             return Outcome(status="Rejected", reason=f"{kind} is no kind of root certificate")
+        async with self._turn:
+            return await self._install(kind, pem, by_csms)
+
+    async def _install(self, kind: str, pem: str, by_csms: bool) -> Outcome:
         wall = self._clock.wall()
         known = [stored.pem for stored in self._roots.values()]
         present = self.roots(kind)
@@ -188,8 +194,9 @@ class CertificateStore:
 
     async def remove(self, fingerprint: str) -> None:
         """Remove a root durably; who calls has decided that it may go. Raises `DeviceError`."""
-        await self._store.put(NAMESPACE, f"root:{fingerprint}", None)
-        self._roots.pop(fingerprint, None)
+        async with self._turn:
+            await self._store.put(NAMESPACE, f"root:{fingerprint}", None)
+            self._roots.pop(fingerprint, None)
 
     # -- the station's own certificate ----------------------------------------------------------------------------
 
@@ -214,17 +221,22 @@ class CertificateStore:
             key = x509.new_key()
             return key, x509.request(key, common_name, organization)
 
-        key, made = await self._offload(job)
-        await self._vault.write(REQUEST_SECRET, key)
-        requested = Requested(at=self._clock.wall(), common_name=common_name)
-        await self._store.put(NAMESPACE, "request:", msgspec.json.encode(requested).decode())
-        self._requested = requested
-        return made
+        async with self._turn:
+            key, made = await self._offload(job)
+            await self._vault.write(REQUEST_SECRET, key)
+            requested = Requested(at=self._clock.wall(), common_name=common_name)
+            await self._store.put(NAMESPACE, "request:", msgspec.json.encode(requested).decode())
+            self._requested = requested
+            return made
 
     async def signed(self, pem: str, slot_in_use: str) -> tuple[str, Outcome]:
         """Take the chain of a CertificateSigned; return the slot that now holds it ("" = rejected) and the outcome."""
         if len(pem) > CHAIN_CHARS_MAX:
             return "", Outcome(status="Rejected", reason=f"{len(pem)} characters, at most {CHAIN_CHARS_MAX} are taken")
+        async with self._turn:
+            return await self._signed(pem, slot_in_use)
+
+    async def _signed(self, pem: str, slot_in_use: str) -> tuple[str, Outcome]:
         key = await self._vault.read(REQUEST_SECRET) if self._requested is not None else None
         name = self._requested.common_name if self._requested is not None else ""
         wall, roots = self._clock.wall(), self.roots(CENTRAL)

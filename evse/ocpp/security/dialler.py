@@ -12,8 +12,10 @@ Keys and private keys lie in the vault, in two slots each; the durable record na
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -39,6 +41,8 @@ ROW: Final = "link"
 SLOTS: Final = ("a", "b")
 KEY_SECRET: Final = "ocpp.key.{}"
 URL_MAX: Final = 255
+TARGETS_MAX: Final = 8
+"""Targets that were handed out and may still be told of."""
 
 _REFUSED: Final = re.compile(r"\bHTTP 40[13]\b")
 
@@ -65,6 +69,9 @@ class SecureDialler:
         self._clock = clock
         self._offload = offload
         self._note = note
+        self._turn = asyncio.Lock()  # changes and what comes of connections, one after the other
+        self._generation = 0  # of the staged change
+        self._handed: deque[tuple[DialTarget, int]] = deque(maxlen=TARGETS_MAX)
         self._state = LinkState(active=LinkSettings(url=config.url, profile=config.security.profile))
 
     async def open(self) -> None:
@@ -114,7 +121,8 @@ class SecureDialler:
         try:
             return await self._target(which, settings)
         except DeviceError as error:
-            await self._failed(which, str(error), refused=False)
+            async with self._turn:
+                await self._failed(which, str(error), refused=False)
             raise
 
     async def registered(self, target: DialTarget) -> None:
@@ -122,6 +130,11 @@ class SecureDialler:
         tls = target.options.tls
         self.facts = tls.facts if isinstance(tls, StationContext) else None
         self.last_failure = ""
+        async with self._turn:
+            if self._current(target):
+                await self._registered(target)
+
+    async def _registered(self, target: DialTarget) -> None:
         before = self._state
         after = link_state.registered(before, target.name, self.limit, self._clock.wall())
         if after == before:
@@ -141,7 +154,14 @@ class SecureDialler:
         tls = target.options.tls
         failure = tls.failure if isinstance(tls, StationContext) else None
         refused = bool(_REFUSED.search(error)) or (failure is not None and failure.step is DialStep.CREDENTIALS)
-        await self._failed(target.name, error if failure is None else failure.text, refused=refused)
+        async with self._turn:
+            if self._current(target):
+                await self._failed(target.name, error if failure is None else failure.text, refused=refused)
+
+    def _current(self, target: DialTarget) -> bool:
+        """Tell whether a target is not one of a staged change that another one has replaced meanwhile."""
+        generation = next((known for handed, known in self._handed if handed is target), self._generation)
+        return target.name == ACTIVE or generation == self._generation
 
     async def _failed(self, which: str, error: str, *, refused: bool) -> None:
         self.last_failure = error
@@ -156,14 +176,17 @@ class SecureDialler:
                 self.dial_now()
 
     async def _target(self, which: str, settings: LinkSettings) -> DialTarget:
+        generation = self._generation
         url = self.url_of(settings)
         headers = {}
         if settings.profile in (1, 2):
             headers["Authorization"] = await self._authorization(settings)
         context = await self._context(url, settings) if url.startswith("wss://") else None
-        return DialTarget(
+        target = DialTarget(
             url=charge_point_url(url, self._id), headers=headers, options=dial_options(self._config, context), name=which,
         )
+        self._handed.append((target, generation))
+        return target
 
     def url_of(self, settings: LinkSettings) -> str:
         """Return the URL that settings lead to: from profile 2 on it is always TLS."""
@@ -220,11 +243,15 @@ class SecureDialler:
         problem = auth_key.problem(value, self._config.security.key_format)
         if problem:
             return Outcome(status=REJECTED, reason=f"AuthorizationKey: {problem}")
+        async with self._turn:
+            return await self._set_key(value, by)
+
+    async def _set_key(self, value: str, by: str) -> Outcome:
         state = self._state
         slot = next(name for name in SLOTS if name != state.active.key)
         await self._vault.write(KEY_SECRET.format(slot), value)
         wanted = msgspec.structs.replace(link_state.newest(state), key=slot)
-        if wanted.profile in (1, 2):
+        if wanted.profile in (1, 2) or state.active.profile in (1, 2):
             await self._stage(wanted, by)
             return Outcome(status=ACCEPTED, reason="tried with the next connection")
         active = msgspec.structs.replace(state.active, key=slot)
@@ -239,6 +266,10 @@ class SecureDialler:
         """Stage another profile and URL ("" = as it is). The CSMS (``by`` "csms") can only raise the profile, and only
         to one whose needs are met. Raises `DeviceError` when it cannot be stored.
         """
+        async with self._turn:
+            return await self._set_profile(profile, url, by)
+
+    async def _set_profile(self, profile: int, url: str, by: str) -> Outcome:
         state = self._state
         wanted = msgspec.structs.replace(link_state.newest(state), profile=profile, url=url or link_state.newest(state).url)
         reason = self._needs(wanted)
@@ -253,11 +284,18 @@ class SecureDialler:
         await self._stage(wanted, by)
         return Outcome(status=ACCEPTED, reason="tried with the next connection")
 
-    async def set_certificate(self, slot: str, by: str) -> None:
-        """Use the certificate of a slot; with profile 3 it is staged. Raises `DeviceError`."""
+    async def take_certificate(self, chain: str, by: str) -> Outcome:
+        """Take the chain of a CertificateSigned; with profile 3 it is staged. Raises `DeviceError` when it cannot be stored."""
+        async with self._turn:
+            slot, outcome = await self._certificates.signed(chain, self._state.active.certificate)
+            if slot:
+                await self._use_certificate(slot, by)
+            return outcome
+
+    async def _use_certificate(self, slot: str, by: str) -> None:
         state = self._state
         wanted = msgspec.structs.replace(link_state.newest(state), certificate=slot)
-        if wanted.profile == 3:
+        if wanted.profile == 3 or state.active.profile == 3:
             await self._stage(wanted, by)
             return
         active = msgspec.structs.replace(state.active, certificate=slot)
@@ -265,11 +303,13 @@ class SecureDialler:
 
     async def forget_staged(self) -> bool:
         """Drop a change that waits, and the note of one that was given up; tell whether there was any."""
-        state = self._state
-        if state.staged is None and state.given_up is None:
-            return False
-        await self._save(link_state.stage(state, state.active, "local", self._clock.wall()))
-        return True
+        async with self._turn:
+            state = self._state
+            if state.staged is None and state.given_up is None:
+                return False
+            self._generation += 1
+            await self._save(link_state.stage(state, state.active, "local", self._clock.wall()))
+            return True
 
     def _needs(self, wanted: LinkSettings) -> str:
         """Return what a profile lacks, "" = nothing."""
@@ -302,8 +342,8 @@ class SecureDialler:
         return ""
 
     async def _stage(self, wanted: LinkSettings, by: str) -> None:
-        before = self._state
-        await self._save(link_state.stage(before, wanted, by, self._clock.wall()))
+        self._generation += 1
+        await self._save(link_state.stage(self._state, wanted, by, self._clock.wall()))
         if self._state.staged is not None:
             self._note("ReconfigurationOfSecurityParameters", f"staged by {by}: {link_state.changed(self._state)}")
             self.reconnect(f"other settings of the link are tried: {link_state.changed(self._state)}")

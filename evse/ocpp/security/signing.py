@@ -76,14 +76,18 @@ class Signing:
 
     async def signed(self, chain: str) -> Outcome:
         """Take the chain of a CertificateSigned; a wrong one is a security event and changes nothing."""
-        slot, outcome = await self._certificates.signed(chain, self._dialler.state.active.certificate)
-        if not slot:
+        try:
+            outcome = await self._dialler.take_certificate(chain, "csms")
+        except DeviceError as error:
+            self.last = f"CertificateSigned: {error}"
+            return Outcome(status="Rejected", reason=str(error))
+        if outcome.status != "Accepted":
             self._note("InvalidChargePointCertificate", outcome.reason)
             self.last = f"CertificateSigned: {outcome.reason}"
             return outcome
-        await self._dialler.set_certificate(slot, "csms")
         self._note("ReconfigurationOfSecurityParameters", f"certificate of the station: {_until(outcome.info)}")
-        self.last, self._next, self._pause_s = "", None, RETRY_S
+        self.last, self._pause_s = "", RETRY_S
+        self._next = self._clock.now() + RETRY_MAX_S * NS_PER_S  # one that the CSMS then refuses is no reason to hurry
         return outcome
 
     def due(self) -> bool:
