@@ -165,6 +165,36 @@ def test_a_power_cut_goes_on_with_the_same_name(tmp_path: Path, moment_s: float)
     run(tmp_path, main)
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_power_cut_at_any_write_changes_nothing_of_what_is_said(tmp_path: Path, stored: bool) -> None:
+    """The process stops at the n-th write, before or after it is on the medium, for every n; then it starts again."""
+    counted = 0
+    for number in range(1, 20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        stopped: list[bool] = []
+
+        async def main(rig: Rig, number: int = number, stopped: list[bool] = stopped) -> None:
+            rig.stop_at, rig.stop_after = number, stored
+            asked = asyncio.ensure_future(get_log(rig, 1))
+            await asyncio.sleep(30)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+            stopped.append(rig.frozen.is_set())
+            rig.stop_at = 0
+            await rig.cut()
+            await asyncio.sleep(30)
+            wanted = [] if number == 1 and not stored else ["Uploading", "Uploaded"]
+            assert rig.unique_said() == wanted, number
+            assert len([path for path in rig.files.files if path.startswith("/up/")]) == bool(wanted)
+
+        run(folder, main)
+        if not stopped[0]:
+            break
+        counted = number
+    assert counted >= 5
+
+
 def test_an_operator_may_cancel_and_a_trigger_tells_what_is(tmp_path: Path) -> None:
     async def main(rig: Rig) -> None:
         triggers = rig.transfers.triggers()

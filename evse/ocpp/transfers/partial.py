@@ -114,11 +114,11 @@ class PartFile:
 
     async def finish(self) -> None:
         """Everything has arrived: sync it. Raises `TransferError` when the length is not what the server had said."""
-        total = self.saved.total
-        if total is not None and self.size != total:
-            if self.size > total:
+        total, size = self.saved.total, self.size
+        if total is not None and size != total:
+            if size > total:
                 await self.forget()
-            raise TransferError(Why.LINE, f"the transfer ended after {self.size} of {total} bytes")
+            raise TransferError(Why.LINE, f"the transfer ended after {size} of {total} bytes")
 
         def job() -> None:
             with self.path.open("rb+") as file:
