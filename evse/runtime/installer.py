@@ -64,11 +64,11 @@ class ProgramInstaller:
             raise InstallError(f"{name} {args[0]}: not ready within {seconds:g} s") from None
         finally:
             await _end(process)
-        why = " / ".join(said)[:TEXT_MAX] or f"exit code {code}"
+        why = " / ".join(said)[:TEXT_MAX] or f"{name} {args[0]}: exit code {code}"
         if code == EXIT_BUNDLE:
             raise BundleError(why)
         if code != 0:
-            raise InstallError(f"{name} {args[0]}: {why}")
+            raise InstallError(why)
         if not answer and args[0] != "activate":
             raise InstallError(f"{name} {args[0]}: has ended without telling a version")
         return answer
