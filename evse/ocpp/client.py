@@ -57,7 +57,7 @@ from evse.ocpp.registration import ACCEPTED, Registration, Unregistered
 from evse.ocpp.reservations import Reservations
 from evse.ocpp.resetting import Resetter
 from evse.ocpp.service_restart import ServiceRestart
-from evse.ocpp.status import Detail, Due, StatusBoard, connector_status, station_status
+from evse.ocpp.status_said import StatusSpeaker
 from evse.ocpp.time_source import VALID_FROM, ClockJump, TimeSource
 from evse.ocpp.waiting import wait_for
 from evse.transports.base import Openers, WebSocket, WsClosed
@@ -116,7 +116,6 @@ class OcppClient:
         self._store = store
         self._station = station
         self._rng = rng
-        self._specs = fault_specs
         self._check_outbound = check_outbound
         self._security = security
         self._keys = Keys(config, 0, store, station.spec().evses)
@@ -140,7 +139,7 @@ class OcppClient:
             store, self._keys, clock, self._answered, backend=backend_of(self.link.target.url),
             per_s=lambda: self._config.queue_per_s, timeless=self._late.again,
         )
-        self._board = StatusBoard()
+        self._status = StatusSpeaker(self._keys, clock, fault_specs, self.link.note)
         self._readings = Readings(store, station, self._keys, clock, self.kick)
         self.charging = Charging(station, store, self._keys, clock, self)
         self._refused = RefusedCards(station, self._keys, self.charging.hold)
@@ -155,7 +154,6 @@ class OcppClient:
         self.meter_keys: Callable[[], Sequence[MeterKey]] = tuple  # of the meters that sign; none unless somebody knows them
         self.after_boot.append(self._send_meter_keys)
         self._numbers: dict[str, tuple[int, int]] = {}  # session -> (transaction, evse)
-        self._status_kick = asyncio.Event()
         self._count_kick = asyncio.Event()
 
     # -- for the runtime ------------------------------------------------------------------------------------------
@@ -304,20 +302,11 @@ class OcppClient:
 
     def on_view(self, view: StationView) -> None:
         """The station as it stands: wanted states and running transactions. Cheap; may be called often."""
-        detail = Detail(informative=self._config.status_informative, errors=self._config.status_errors)
-        station = station_status(view, self._specs, detail)
-        if self._local_list.conflict and detail.informative and station.error_code == "NoError":
-            station = msgspec.structs.replace(station, error_code="LocalListConflict")
-        changed = self._board.want(0, station, view.wall)
-        for evse in view.evses:
-            calm = self._clock.now() if evse.ac is not None else None
-            changed |= self._board.want(evse.evse_id, connector_status(evse, self._specs, detail), view.wall, calm)
+        self._status.on_view(view, self._config, list_conflict=self._local_list.conflict)
         self._readings.on_view(view)
         self.charging.on_view(view)
         self._refused.on_view(view)
         self.reservations.on_view(view)
-        if changed:
-            self._status_kick.set()
 
     def evse_of_transaction(self, transaction_id: int) -> int | None:
         """EVSE on which a transaction of that number runs now."""
@@ -335,7 +324,7 @@ class OcppClient:
     def _key_changed(self, key: str) -> None:
         self._registration.kick()
         self.link.ping_changed()
-        self._status_kick.set()
+        self._status.kick()
         self._readings.kick()
         self.charging.refresh()
 
@@ -350,7 +339,7 @@ class OcppClient:
 
     def _time_jumped(self, jump: ClockJump) -> None:
         if jump.first:
-            self._board.time_arrived(jump.by, VALID_FROM)
+            self._status.board.time_arrived(jump.by, VALID_FROM)
         self._readings.kick()
         self.jumped(jump)
 
@@ -378,7 +367,7 @@ class OcppClient:
         while True:
             if self._registration.booted:
                 self.on_view(self._station.view())
-                self._board.force()
+                self._status.board.force()
                 with contextlib.suppress(DeviceError):
                     await self._store.outbox_unpark()
             await self.link.registered()
@@ -390,7 +379,7 @@ class OcppClient:
     async def _say_everything(self, engine: Engine) -> None:
         extra = [*self.jobs, *(self.after_boot if self._registration.booted else ())]
         jobs = (
-            self._registration.beat(engine), self._registration.lost(), self._say_status(engine),
+            self._registration.beat(engine), self._registration.lost(), self._status.run(engine),
             self.queue.run(engine, self.link.target.url), self._readings.send(engine), *(self._guarded(job, engine) for job in extra),
         )
         tasks = [asyncio.ensure_future(job) for job in jobs]
@@ -410,31 +399,6 @@ class OcppClient:
             await job(engine)
         except (CallError, CallTimeout, DeviceError) as error:
             self.link.note(str(error))
-
-    # -- status ---------------------------------------------------------------------------------------------------
-
-    async def _say_status(self, engine: Engine) -> None:
-        while True:
-            spacing_s = self._keys.number("MinimumStatusDuration")
-            now = self._clock.now()
-            due = self._board.due(now, spacing_s)
-            if due:
-                await self._say(engine, due[0])
-                continue
-            at = self._board.next_at(spacing_s)
-            await wait_for(self._status_kick, None if at is None else (at - now) / NS_PER_S)
-
-    async def _say(self, engine: Engine, due: Due) -> None:
-        try:
-            await engine.call("StatusNotification", v16.status_payload(due))
-        except CallTimeout as error:
-            self.link.note(str(error))
-            self._board.not_said(due, self._clock.now())
-        except CallError as error:
-            self.link.note(f"StatusNotification: {error}")
-            self._board.said(due, self._clock.now())
-        else:
-            self._board.said(due, self._clock.now())
 
     # -- answers and requests -------------------------------------------------------------------------------------
 
@@ -480,12 +444,11 @@ class OcppClient:
                 await self._registration.heartbeat(engine)
             case "StatusNotification":
                 self.on_view(self._station.view())
-                self._board.force(connector_id)
+                self._status.board.force(connector_id)
                 if self.registration == ACCEPTED:
-                    self._status_kick.set()
+                    self._status.kick()
                     return
-                for due in self._board.forced():
-                    await self._say(engine, due)
+                await self._status.say_forced(engine)
             case "MeterValues":
                 await self._readings.trigger(engine, connector_id, registered=self.registration == ACCEPTED)
             case _:
