@@ -6,6 +6,7 @@ no level, reading, command, limit or memory has changed, only every `QUIET_EVERY
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from msgspec.structs import astuple
@@ -20,10 +21,11 @@ from tests._support.laws import LawBook
 from tests._support.laws_ac import AcLawBook
 
 QUIET_EVERY = 10
-REMEMBERED = ("owners", "ties", "faults", "past", "availability", "started_at")
-TOLD = ("limits", "plan", "storage_ok", "storage_code", "loop_fault", "backend_online", "lost", "updating")
 READ_AT = ("board_at", "meter_at", "group_at")
-"""Fields of `StationState` and `Inputs`; readings are compared one by one. Of `EvseState`: moments of readings."""
+"""Fields of `EvseState` that only say when a reading was taken."""
+
+_CUTS = [-1, *sorted(EvseState.__struct_fields__.index(name) for name in READ_AT), len(EvseState.__struct_fields__)]
+_LASTING = tuple(slice(a + 1, b) for a, b in itertools.pairwise(_CUTS))
 
 
 class RunLaws:
@@ -90,34 +92,45 @@ def equal_but_for_time(
     now: Instant,
 ) -> bool:
     """Return True when nobody is plugged in and the tick differs from the one before in its time alone."""
-    was, was_inputs, was_outputs, was_gated = last
+    was, then, was_outputs, was_gated = last
     if was is not before or outputs.events or outputs.effects or inputs.commands:
         return False
-    if any(e.plugged or e.lease or e.tx_open for e in after.evses):
+    if was_outputs.events or was_outputs.effects or then.commands:
         return False
+    for e, e_was in zip(after.evses, before.evses, strict=True):
+        if e.plugged or e.lease or e.tx_open or (e is not e_was and not _lasting(e, e_was)):
+            return False
     if outputs.evses != was_outputs.evses or outputs.groups != was_outputs.groups:
         return False
     if gated is not outputs and (gated.evses != was_gated.evses or gated.groups != was_gated.groups):
         return False
-    if any(getattr(after, name) != getattr(before, name) for name in REMEMBERED):
-        return False
-    if any(a is not b and _lasting(a) != _lasting(b) for a, b in zip(after.evses, before.evses, strict=True)):
-        return False
-    if any(getattr(inputs, name) != getattr(was_inputs, name) for name in TOLD):
+    if _remembered(after) != _remembered(before) or _told(inputs) != _told(then):
         return False
     oldest = now - spec.board_max_age_ms * NS_PER_MS
-    for given, then in zip(inputs.evses, was_inputs.evses, strict=True):
+    for given, given_then in zip(inputs.evses, then.evses, strict=True):
         board = given.board
         if isinstance(board, Sample) and board.at < oldest:
             return False  # too old, perhaps since this very tick
-        if not _same(board, then.board) or not _same(given.meter, then.meter):
+        if not _same(board, given_then.board) or not _same(given.meter, given_then.meter):
             return False
-    pairs = zip((inputs.site_meter, *inputs.groups), (was_inputs.site_meter, *was_inputs.groups), strict=True)
-    return all(_same(a, b) for a, b in pairs)
+    for group, group_then in zip(inputs.groups, then.groups, strict=True):
+        if not _same(group, group_then):
+            return False
+    return _same(inputs.site_meter, then.site_meter)
 
 
-def _lasting(e: EvseState) -> tuple[object, ...]:
-    return tuple(value for name, value in zip(e.__struct_fields__, astuple(e), strict=True) if name not in READ_AT)
+def _lasting(a: EvseState, b: EvseState) -> bool:
+    """Return True when they differ in the moments of readings alone."""
+    x, y = astuple(a), astuple(b)
+    return all(x[part] == y[part] for part in _LASTING)
+
+
+def _remembered(state: StationState) -> tuple[object, ...]:
+    return state.owners, state.ties, state.faults, state.past, state.availability, state.started_at
+
+
+def _told(i: Inputs) -> tuple[object, ...]:
+    return i.limits, i.plan, i.storage_ok, i.storage_code, i.loop_fault, i.backend_online, i.lost, i.updating
 
 
 def _same(a: object, b: object) -> bool:

@@ -241,7 +241,8 @@ class AcDay(Chaos):
         c = rng.choice(self._ac_numbers())
         ac = self._section(c).ac
         if ac is not None and ac.rotary_switch:
-            await self._do(cmd="rotary", connector=c, position=rng.randrange(16))
+            first = 8 if ac.phases == 3 else 0  # as many phases as there are
+            await self._do(cmd="rotary", connector=c, position=first + rng.randrange(8))
 
     async def _chaos_permission(self, rng: Random) -> None:
         c = rng.choice(self._ac_numbers())

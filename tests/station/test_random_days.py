@@ -30,3 +30,21 @@ def test_checkers_see_a_law_that_is_broken(tmp_path: Path, monkeypatch: pytest.M
     day = RandomDay(tmp_path, 5, 0.5)
     day.chaos, day.ways, day.ends, day.manners, day.busy_s = ["estop"], ["api"], ["wait"], [{}], 3.0
     assert any("law broken: L01" in text for text in day.run())
+
+
+@pytest.mark.parametrize("seed", [5, 18, 19])
+def test_random_day_of_an_ac_station_obeys_every_law_and_comes_to_rest(tmp_path: Path, seed: int) -> None:
+    """5: mixed with a DC EVSE; 18: phases and ventilation; 19: sockets that demand ISO 15118."""
+    day = RandomDay(tmp_path, seed, 0.4, "ac")
+    problems = day.run()
+    story = "\n".join(day.report().splitlines()[-60:])
+    assert not problems, f"seed {seed}: python -m tools.soak --seeds 1 --first {seed} --minutes 0.4 --kind ac\n{story}"
+
+
+def test_checkers_see_a_vehicle_that_takes_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the excuse for vehicles that do not obey, physics must say so."""
+    monkeypatch.setattr(RandomDay, "_misbehaves", staticmethod(lambda point: False))
+    day = RandomDay(tmp_path, 18, 0.5, "ac")
+    day.chaos, day.ways, day.ends, day.ac_manners = ["dynamic_limit"], ["api"], ["wait"], [{"over_permille": 1_400}]
+    day.busy_s = 4.0
+    assert any("more current than the pilot says" in text for text in day.run())
