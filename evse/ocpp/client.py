@@ -287,7 +287,8 @@ class OcppClient:
     def stop_row(self, session: SessionRecord) -> OutboxRow:
         """StopTransaction of a session, to be stored with it in one commit. The same session gives the same id."""
         self.reservations.ended_with(session)
-        return v16.stop_row(session, self._clock.wall(), self._readings.stop_data(session))
+        unlocked = self.handlers.unlocked.get(session.evse_id) == session.session_id
+        return v16.stop_row(session, self._clock.wall(), self._readings.stop_data(session), unlocked=unlocked)
 
     def kick(self) -> None:
         """A row was stored: deliver it."""

@@ -69,6 +69,8 @@ class Handlers:
         self.extensions: list[Callable[[], dict[str, Handler]]] = []
         self.extended: dict[str, Callable[[], Awaitable[None]]] = {}
         """``triggers`` that ExtendedTriggerMessage answers in another way."""
+        self.unlocked: dict[int, str] = {}
+        """Session at each EVSE that UnlockConnector came for."""
         self.busy: Callable[[], str] = lambda: ""
         """Why the station must not be restarted now, "" = it may."""
         self._side = side
@@ -234,6 +236,9 @@ class Handlers:
     async def unlock_connector(self, payload: Payload) -> Reply:
         """Stop, unlock; connector 0, unknown ones and those without a lock are not supported."""
         connector_id = int(payload["connectorId"])
-        if not self._has(connector_id):
+        evse = next((evse for evse in self._station.view().evses if evse.evse_id == connector_id), None)
+        if evse is None:
             return Reply({"status": "NotSupported"})
+        if evse.session is not None:
+            self.unlocked[connector_id] = evse.session.session_id
         return Reply({"status": await self._station.unlock(connector_id)})

@@ -68,19 +68,23 @@ def start_row(session: SessionRecord, reservation_id: int | None = None) -> Outb
     return _row(session, "StartTransaction", "start", started, payload)
 
 
-def stop_row(session: SessionRecord, wall: WallNs, transaction_data: list[Payload]) -> OutboxRow:
+def stop_row(
+    session: SessionRecord, wall: WallNs, transaction_data: list[Payload], *, unlocked: bool = False
+) -> OutboxRow:
     """Return the StopTransaction message; ``wall`` stands in when the session has no end of its own.
 
+    ``unlocked`` = the CSMS had the connector unlocked meanwhile: 1.6 has a reason of its own for that, 2.0.1 has none.
     A meter that never answered again leaves the last value that is known: start plus energy counted.
     """
     ended = session.ended_at if session.ended_at is not None else wall
     meter_stop = session.meter_stop_wh
     if meter_stop is None:
         meter_stop = (session.meter_start_wh or 0) + max(0, session.energy_wh)
+    reason = session.stop_reason or StopReason.OTHER
     payload: Payload = {
         "meterStop": max(0, meter_stop),
         "timestamp": timestamp(ended),
-        "reason": STOP_REASONS[session.stop_reason or StopReason.OTHER],
+        "reason": "UnlockCommand" if unlocked and reason is StopReason.OTHER else STOP_REASONS[reason],
     }
     ended_by = session.stop_token or (session.id_token if session.stop_reason is StopReason.LOCAL else "")
     if ended_by:
