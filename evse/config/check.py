@@ -14,7 +14,7 @@ from evse.config.check_ac import check_ac
 from evse.config.check_access import check_access
 from evse.config.check_firmware import check_firmware
 from evse.config.check_io import check_io, recloser_bus
-from evse.config.check_ocpp import check_ocpp_security
+from evse.config.check_ocpp import check_ocpp_link, check_ocpp_security
 from evse.config.check_rules import check_leds, check_rules
 from evse.config.check_site import check_grid
 from evse.config.meter_profiles import list_profiles, load_profile
@@ -77,6 +77,7 @@ def check_all(source: Source, problems: Problems, *, files: bool = True) -> None
     check_rules(source.data.get("rule"), view.rows("evse"), problems)
     check_leds(source.data.get("led"), view.rows("evse"), problems)
     _ocpp(view, problems)
+    check_ocpp_link(view.table("ocpp"), problems)
     check_ocpp_security(view.table("ocpp"), problems, files=files)
     check_firmware(view.table("firmware"), problems, files=files)
     if files:

@@ -1,12 +1,46 @@
-"""What must fit together inside ``[ocpp]``: profile, URL and checks of certificates."""
+"""What must fit together inside ``[ocpp]``: profile, URL and checks of certificates; proxy and interface."""
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from evse.config.source import Problems
+
+PROXY_SCHEMES: Final = ("http", "socks5", "socks5h")
+INTERFACE_MAX: Final = 15
+"""Characters of the name of a network interface (IFNAMSIZ of Linux)."""
+
+
+def check_ocpp_link(section: dict[str, Any] | None, problems: Problems) -> None:
+    """Note a proxy that is no URL and an interface that is neither a name nor an address. The password is not shown."""
+    proxy, interface = ("" if section is None else section.get(key, "") for key in ("proxy", "interface"))
+    if isinstance(proxy, str) and proxy:
+        try:
+            parts = urlsplit(proxy)
+            good = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            problems.add(
+                ("ocpp", "proxy"), "is no proxy; write http://host:port, socks5://host:port or socks5h://host:port",
+                show=False,
+            )
+    if isinstance(interface, str) and interface and not _is_interface(interface):
+        problems.add(
+            ("ocpp", "interface"),
+            "is neither a network interface (eth0) nor an address of this machine (192.0.2.5); see ip addr", interface,
+        )
+
+
+def _is_interface(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return len(text) <= INTERFACE_MAX and text.isprintable() and not set(text) & set(" /:")
+    return True
 
 
 def check_ocpp_security(section: dict[str, Any] | None, problems: Problems, *, files: bool) -> None:
