@@ -342,6 +342,7 @@ class OcppClient:
         if jump.first:
             self._status.board.time_arrived(jump.by, VALID_FROM)
         self._readings.kick()
+        self.charging.refresh()
         self.jumped(jump)
 
     async def _count(self) -> None:

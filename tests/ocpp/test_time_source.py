@@ -286,6 +286,26 @@ def test_the_delay_of_the_answer_is_taken_off() -> None:
     under_virtual_time(main)
 
 
+def test_limits_follow_a_calendar_that_jumps_at_once() -> None:
+    async def main() -> None:
+        bench, ours, jumps = bench_at(0)
+        await start(bench, jumps)
+        profile = {
+            "chargingProfileId": 1, "stackLevel": 0, "chargingProfilePurpose": "ChargePointMaxProfile",
+            "chargingProfileKind": "Absolute", "validTo": timestamp(TRUE + 3600 * NS_PER_S),
+            "chargingSchedule": {
+                "chargingRateUnit": "W", "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 11_000.0}],
+            },
+        }
+        answer = await bench.csms.call("SetChargingProfile", {"connectorId": 0, "csChargingProfiles": profile})
+        assert answer == {"status": "Accepted"} and bench.station.limits == {0: 11_000}
+        ours.jump_wall(truth(bench) + 2 * 3600 * NS_PER_S)
+        await asyncio.sleep(1.1)
+        assert bench.station.limits == {}
+
+    under_virtual_time(main)
+
+
 # -- the machine's clock ------------------------------------------------------------------------------------------
 
 
