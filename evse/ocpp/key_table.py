@@ -197,7 +197,7 @@ def _profiles(evses: tuple[EvseSpec, ...]) -> list[KeySpec]:
     smart = "SmartCharging"
     switched = any(evse.ac is not None and evse.ac.phase_switch.enabled for evse in evses)
     return [
-        KeySpec(key="ReserveConnectorZeroSupported", kind="bool", default="false", readonly=True, profile="Reservation"),
+        KeySpec(key="ReserveConnectorZeroSupported", kind="bool", default="true", readonly=True, profile="Reservation"),
         KeySpec(key="ChargeProfileMaxStackLevel", kind="int", default="20", readonly=True, profile=smart),
         KeySpec(key="ChargingScheduleAllowedChargingRateUnit", kind="text", default="Current,Power", readonly=True,
                 profile=smart),

@@ -1,8 +1,8 @@
 """Reservation of OCPP 1.6: one card, or one group of cards, has an EVSE for itself until it comes or the time is over.
 
 The core keeps others out and ends a reservation by its own deadline; here are its number and its durable copy, from
-which it is made again after a restart as soon as the EVSE is free. A reservation without connector (0) is not
-supported.
+which it is made again after a restart as soon as the EVSE is free. A reservation of connector 0, some EVSE of the station,
+holds a free one; it holds another when that one fails, or is reserved by its own number, and ends when its card charges anywhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ NUMBERED_MAX = 64
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """One reservation. ``parent`` = group whose other cards may use it too, "" = none."""
+    """One reservation. ``parent`` = group whose other cards may use it too, "" = none.
+
+    ``anywhere`` = of connector 0: ``evse_id`` is the one that is held for it now.
+    """
 
     reservation_id: int
     evse_id: int
@@ -43,12 +46,15 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     until: WallNs
     made_at: WallNs
     parent: str = ""
+    anywhere: bool = False
 
     def serves(self, session: SessionRecord) -> bool:
-        """Tell whether ``session`` is the use of this reservation."""
+        """Tell whether ``session`` is the use of this reservation; who is of the group the core knows for its EVSE only."""
         started = session.started_at
-        mine = session.id_token.upper() == self.id_token.upper() or self.parent != ""
-        return session.evse_id == self.evse_id and mine and started is not None and self.made_at <= started <= self.until
+        if started is None or not self.made_at <= started <= self.until:
+            return False
+        own = session.id_token.upper() == self.id_token.upper()
+        return (own or self.parent != "") if session.evse_id == self.evse_id else own and self.anywhere
 
 
 class Reservations:
@@ -65,6 +71,7 @@ class Reservations:
         self._taken: dict[int, Reservation] = {}  # by EVSE: used, its start message is not made yet
         self._numbers: dict[str, int] = {}  # session -> reservation
         self._gone: set[int] = set()  # durable copies to remove
+        self._free: set[int] = set()  # EVSEs that are held for nobody any more
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -94,24 +101,21 @@ class Reservations:
             return Reply({"status": await self._reserve(payload)})
 
     async def _reserve(self, payload: Payload) -> str:
-        number, evse_id = int(payload["reservationId"]), int(payload["connectorId"])
+        number, connector_id = int(payload["reservationId"]), int(payload["connectorId"])
         until, wall = parse_timestamp(str(payload["expiryDate"])), self._clock.wall()
-        evse = next((e for e in self._station.view().evses if e.evse_id == evse_id), None)
-        if evse is None or until is None or until <= wall:
+        if until is None or until <= wall:
             return "Rejected"
         self._prune(wall)
         before = self._by_id.get(number)
-        again = before is not None and before.evse_id == evse_id
-        status = connector_status(evse, self._specs).status
-        if status in ("Faulted", "Unavailable"):
+        evse_id, status = self._anywhere(before) if connector_id == 0 else (connector_id, self._obstacle(connector_id, before))
+        if status == "Occupied" and connector_id != 0:
+            status = await self._make_room(connector_id)
+        if status:
             return status
-        if status != "Available" and not (status == "Reserved" and again):
-            return "Occupied"
-        if not again and any(other.evse_id == evse_id for other in self._by_id.values()):
-            return "Occupied"
+        again = before is not None and before.evse_id == evse_id
         wanted = Reservation(
             reservation_id=number, evse_id=evse_id, id_token=str(payload["idTag"]), until=until, made_at=wall,
-            parent=str(payload.get("parentIdTag", "")),
+            parent=str(payload.get("parentIdTag", "")), anywhere=connector_id == 0,
         )
         if not await self._station.reserve(evse_id, wanted.id_token, wanted.parent, until):
             return "Occupied"
@@ -126,6 +130,47 @@ class Reservations:
         if before is not None and not again:
             await self._station.cancel_reservation(before.evse_id)
         return "Accepted"
+
+    def _obstacle(self, evse_id: int, before: Reservation | None) -> str:
+        """Return why an EVSE cannot be reserved now, "" when it can; ``before`` = what the same number reserves."""
+        evse = next((e for e in self._station.view().evses if e.evse_id == evse_id), None)
+        if evse is None:
+            return "Rejected"
+        again = before is not None and before.evse_id == evse_id
+        status = connector_status(evse, self._specs).status
+        if status in ("Faulted", "Unavailable"):
+            return status
+        if status != "Available" and not (status == "Reserved" and again):
+            return "Occupied"
+        if not again and any(other.evse_id == evse_id for other in self._by_id.values()):
+            return "Occupied"
+        return ""
+
+    def _anywhere(self, before: Reservation | None) -> tuple[int, str]:
+        """Return (EVSE to hold, why there is none): the one that is held already, else the last that is free."""
+        found = {evse.evse_id: self._obstacle(evse.evse_id, before) for evse in self._station.view().evses}
+        free = [evse_id for evse_id, obstacle in found.items() if not obstacle]
+        if before is not None and before.anywhere and before.evse_id in free:
+            return before.evse_id, ""
+        if free:
+            return free[-1], ""
+        obstacles = set(found.values())
+        return 0, obstacles.pop() if len(obstacles) == 1 else "Occupied" if "Occupied" in obstacles else "Unavailable"
+
+    async def _make_room(self, evse_id: int) -> str:
+        """Let what is reserved anywhere hold another EVSE than this; return "" or Occupied."""
+        held = next((found for found in self._by_id.values() if found.evse_id == evse_id and found.anywhere), None)
+        return "" if held is not None and await self._hold_another(held) else "Occupied"
+
+    async def _hold_another(self, found: Reservation) -> bool:
+        free = [e.evse_id for e in self._station.view().evses if not self._obstacle(e.evse_id, None)]
+        if not free or not await self._station.reserve(free[-1], found.id_token, found.parent, found.until):
+            return False
+        moved = msgspec.structs.replace(found, evse_id=free[-1])
+        self._by_id[found.reservation_id] = moved
+        await self._station.cancel_reservation(found.evse_id)
+        await self._store.put_many(NAMESPACE, {str(found.reservation_id): msgspec.json.encode(moved).decode()})
+        return True
 
     async def cancel(self, payload: Payload) -> Reply:
         """End a reservation by its number."""
@@ -169,6 +214,7 @@ class Reservations:
             found = next((r for r in self._by_id.values() if r.serves(session)), None)
         if found is None:
             return None
+        self._let_go(found, session)
         self._numbers[session.session_id] = found.reservation_id
         while len(self._numbers) > NUMBERED_MAX:
             self._numbers.pop(next(iter(self._numbers)))
@@ -177,6 +223,13 @@ class Reservations:
     def ended_with(self, session: SessionRecord) -> None:
         """A transaction is over, perhaps by a power cut: what it has used is not made again."""
         for found in [r for r in self._by_id.values() if r.serves(session)]:
+            self._let_go(found, session)
+            self._drop(found)
+
+    def _let_go(self, found: Reservation, session: SessionRecord) -> None:
+        """A card that has reserved anywhere charges elsewhere: the EVSE that is held for it is free."""
+        if found.anywhere and found.evse_id != session.evse_id:
+            self._free.add(found.evse_id)
             self._drop(found)
 
     def _drop(self, found: Reservation) -> None:
@@ -212,7 +265,12 @@ class Reservations:
             self._changed.set()  # in case the store refuses
             await self._store.put_many(NAMESPACE, {str(number): None for number in gone})
             self._gone -= gone
+        for evse_id in self._free - {found.evse_id for found in self._by_id.values()}:
+            await self._station.cancel_reservation(evse_id)
+        self._free.clear()
         states = {evse.evse_id: connector_status(evse, self._specs).status for evse in self._station.view().evses}
         for found in self.all():
             if states.get(found.evse_id) == "Available":
                 await self._station.reserve(found.evse_id, found.id_token, found.parent, found.until)
+            elif found.anywhere and states.get(found.evse_id) != "Reserved":
+                await self._hold_another(found)

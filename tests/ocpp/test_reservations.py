@@ -58,7 +58,6 @@ def test_reserve_change_and_cancel() -> None:
 
 
 @pytest.mark.parametrize(("changes", "request_", "status"), [
-    ({}, {"connector": 0}, "Rejected"),
     ({}, {"connector": 7}, "Rejected"),
     ({}, {"seconds": -1}, "Rejected"),
     ({}, {"expiryDate": "soon"}, "Rejected"),
@@ -187,5 +186,111 @@ def test_a_transaction_cut_by_power_loss_has_used_its_reservation(tmp_path: Path
         assert cut is not None and cut.stop_reason is StopReason.POWER_LOSS
         assert bench.csms.calls("StartTransaction")[0]["reservationId"] == 5
         assert bench.csms.violations == []
+
+    under_virtual_time(main)
+
+
+# -- connector 0 ------------------------------------------------------------------------------------------------------
+
+
+def held(bench: Bench) -> list[int]:
+    return [n for n, evse in bench.station.evses.items() if evse.reserved]
+
+
+def test_a_reservation_anywhere_holds_a_free_evse_and_gives_way() -> None:
+    async def main() -> None:
+        bench = await Bench(evses=3).start()
+        assert await reserve(bench, 1, connector=0) == OK
+        assert held(bench) == [3]
+        assert await reserve(bench, 1, connector=0, idTag="B") == OK  # the same again
+        assert held(bench) == [3]
+        assert await reserve(bench, 2, connector=3, idTag="C") == OK  # by its own number: the other one makes room
+        assert (held(bench), numbers(bench)) == ([2, 3], [1, 2])
+        assert await reserve(bench, 3, connector=0, idTag="D") == OK
+        assert await reserve(bench, 4, connector=0) == {"status": "Occupied"}
+        assert await bench.csms.call("CancelReservation", {"reservationId": 1}) == OK
+        assert held(bench) == [1, 3]
+
+    under_virtual_time(main)
+
+
+def test_it_holds_another_evse_when_its_own_fails_and_waits_when_there_is_none() -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        await reserve(bench, 1, connector=0)
+        assert held(bench) == [2]
+        bench.station.change(2, reserved=False, phase=SessionPhase.FAULTED)
+        bench.look()
+        await asyncio.sleep(3)
+        assert held(bench) == [1]
+        assert await bench.store.get_all("ocpp.reservations") != {}
+        bench.station.change(1, reserved=False, phase=SessionPhase.FAULTED)
+        for _ in range(3):
+            bench.look()
+            await asyncio.sleep(3)
+        assert (held(bench), numbers(bench)) == ([], [1])
+        bench.station.change(2, phase=SessionPhase.IDLE)
+        bench.look()
+        await asyncio.sleep(3)
+        assert held(bench) == [2]
+
+    under_virtual_time(main)
+
+
+@pytest.mark.parametrize("evse_id", [1, 2])
+def test_its_card_uses_it_at_any_evse(evse_id: int) -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        await reserve(bench, 42, connector=0)
+        assert held(bench) == [2]
+        if evse_id == 2:
+            ended(bench, "used", 2)
+        await bench.begin(evse_id, id_token="A")
+        await asyncio.sleep(3)
+        assert bench.csms.calls("StartTransaction")[0]["reservationId"] == 42
+        assert (held(bench), numbers(bench)) == ([], [])
+        assert await bench.store.get_all("ocpp.reservations") == {}
+
+    under_virtual_time(main)
+
+
+def test_another_card_elsewhere_does_not_use_it() -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        await reserve(bench, 42, connector=0, parentIdTag="FLEET")
+        await bench.begin(1, id_token="B")
+        await asyncio.sleep(3)
+        assert "reservationId" not in bench.csms.calls("StartTransaction")[0]
+        assert (held(bench), numbers(bench)) == ([2], [42])
+
+    under_virtual_time(main)
+
+
+@pytest.mark.parametrize(("changes", "status"), [
+    ({"phase": SessionPhase.FAULTED}, "Faulted"),
+    ({"operational": OperationalStatus.INOPERATIVE}, "Unavailable"),
+    ({"plugged": True}, "Occupied"),
+])
+def test_what_is_said_when_no_evse_is_free(changes: dict[str, Any], status: str) -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        for evse_id in (1, 2):
+            bench.station.change(evse_id, **changes)
+        assert await reserve(bench, connector=0) == {"status": status}
+        bench.station.change(1, plugged=True, phase=SessionPhase.PLUGGED, operational=OperationalStatus.OPERATIVE)
+        assert await reserve(bench, connector=0) == {"status": "Occupied"}
+
+    under_virtual_time(main)
+
+
+def test_it_survives_a_restart_where_it_was_held(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = await Bench(database=tmp_path / "x.db").start()
+        await reserve(bench, 5, connector=0)
+        await bench.kill()
+        await bench.start(0)
+        bench.look()
+        await asyncio.sleep(3)
+        assert (held(bench), numbers(bench)) == ([2], [5])
 
     under_virtual_time(main)
