@@ -133,6 +133,8 @@ def _attach(transfers: Transfers, client: OcppClient) -> None:
 
 def _saying(client: OcppClient, told: Told) -> Callable[[], Awaitable[None]]:
     async def say() -> None:
-        await client.ask(*told())
+        engine = client.link.engine
+        if engine is not None:  # what the CSMS asks for is also said while it has not accepted the station
+            await engine.call(*told())
 
     return say

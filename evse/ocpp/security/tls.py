@@ -129,6 +129,16 @@ class _Checked(ssl.SSLObject):
             raise
 
 
+class _CheckedSocket(ssl.SSLSocket):
+    """The same for blocking sockets (FTP): the dates by the clock of the station, where it is not that of the system."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As in the module ssl."""
+        context: Any = self.context
+        super().do_handshake(block)
+        _look_at_peer(self, context)
+
+
 def make_context(plan: TlsPlan, system_wall: Callable[[], int] = time.time_ns) -> StationContext:
     """Return the context of one attempt. Reads files and may take 50 ms: run it in a thread.
 
@@ -136,7 +146,7 @@ def make_context(plan: TlsPlan, system_wall: Callable[[], int] = time.time_ns) -
     """
     context = StationContext(ssl.PROTOCOL_TLS_CLIENT)
     context.plan, context.facts, context.told, context.own_dates, context.begun = plan, None, None, False, False
-    context.sslobject_class = _Checked
+    context.sslobject_class, context.sslsocket_class = _Checked, _CheckedSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if plan.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
     context.set_ciphers(SUITES)
     context.options |= ssl.OP_NO_COMPRESSION
@@ -217,7 +227,7 @@ def _own_certificate(context: StationContext, plan: TlsPlan) -> None:
 # -- after the handshake ----------------------------------------------------------------------------------------------
 
 
-def _look_at_peer(tls: ssl.SSLObject, context: StationContext) -> None:
+def _look_at_peer(tls: ssl.SSLObject | ssl.SSLSocket, context: StationContext) -> None:
     known: Any = tls.getpeercert() or {}
     not_after = _ns(str(known.get("notAfter", "")))
     if context.own_dates:
@@ -245,7 +255,7 @@ def _dn(name: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in ",".join(reversed(parts)))[:200]
 
 
-def _root(tls: ssl.SSLObject) -> str:
+def _root(tls: ssl.SSLObject | ssl.SSLSocket) -> str:
     """Return the SHA-256 of the root that the peer's chain led to; the module ssl shows chains from Python 3.13 on only."""
     inner = getattr(tls, "_sslobj", None)
     chain: Sequence[Any] = ()

@@ -9,8 +9,9 @@ import ssl
 from types import TracebackType
 from typing import Final, Self
 
+from evse.domain.base import DeviceError
 from evse.ocpp.transfers.errors import TransferError, Why
-from evse.ocpp.transfers.ports import Limits
+from evse.ocpp.transfers.ports import Limits, Net
 from evse.ocpp.transfers.target import Target
 
 SAID_MAX: Final = 120
@@ -57,6 +58,14 @@ class Attempt:
             raise TransferError(Why.LINE, text) from None
         if isinstance(error, OSError | EOFError) and not isinstance(error, TransferError):
             raise explain(self._target, error) from error
+
+
+def tls_of(net: Net, target: Target) -> ssl.SSLContext:
+    """Return the context that checks the server; may block. Raises `TransferError`, e.g. without a valid clock."""
+    try:
+        return net.tls()
+    except DeviceError as error:
+        raise TransferError(Why.CERTIFICATE, f"{target.netloc}: {error}") from error
 
 
 def explain(target: Target, error: OSError | EOFError) -> TransferError:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from evse.ocpp.transfers.attempt import said
+from evse.ocpp.transfers.attempt import said, tls_of
 from evse.ocpp.transfers.errors import TransferError, Why
 from evse.ocpp.transfers.partial import PartFile
 from evse.ocpp.transfers.ports import Net, Progress
@@ -120,7 +120,9 @@ class _Job:
     def connect(self) -> _Client:
         """Connect, make it safe, log in, change to binary."""
         target, limits = self.target, self.net.limits
-        client = _Client(self.net.tls(), implicit=target.scheme == "ftps", timeout_s=limits.idle_s)
+        tries = target.scheme != "ftp" or self.net.ftp_try_tls
+        context = tls_of(self.net, target) if tries else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        client = _Client(context, implicit=target.scheme == "ftps", timeout_s=limits.idle_s)
         self._client = client
         client.begin(target.host, target.port, limits.connect_s, limits.idle_s)
         if self.stopped:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from evse.ocpp.transfers.attempt import explain, said
+from evse.ocpp.transfers.attempt import explain, said, tls_of
 from evse.ocpp.transfers.errors import TransferError, Why
 from evse.ocpp.transfers.partial import PartFile
 from evse.ocpp.transfers.ports import Net, Progress
@@ -106,7 +106,7 @@ async def send_http(net: Net, target: Target, path: Path, name: str, progress: P
 
 
 async def _session(net: Net, target: Target) -> aiohttp.ClientSession:
-    context = await asyncio.to_thread(net.tls) if target.scheme == "https" else True
+    context = await asyncio.to_thread(tls_of, net, target) if target.scheme == "https" else True
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context, limit=2, force_close=True),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=net.limits.connect_s),
