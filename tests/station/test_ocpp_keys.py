@@ -138,3 +138,24 @@ def test_a_transaction_that_began_before_the_time_was_known_has_it_everywhere(tm
         assert csms.violations == []
 
     run_lab(tmp_path, scenario, config=ac_station(tmp_path))
+
+
+def test_a_reservation_of_any_connector_holds_one_and_ends_where_its_card_charges(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        csms = lab.sim.csms
+        assert csms is not None
+        until = timestamp(lab.clock.wall() + 600 * NS_PER_S)
+        reserve = {"connectorId": 0, "expiryDate": until, "idTag": CARD, "reservationId": 7}
+        assert (await csms.call("ReserveNow", reserve))["status"] == "Accepted"
+        await lab.forward(1)
+        assert [evse.evse_id for evse in lab.station.view().evses if evse.reserved] == [3]
+        await lab.do(cmd="plug_in", connector=2)
+        await lab.do(cmd="swipe", token=PARTNER, reader="reader2")
+        await charging(lab, 2)  # others are served
+        await charge(lab, 1)
+        await lab.forward(3)
+        first, second = csms.calls("StartTransaction")
+        assert ("reservationId" in first, second["reservationId"]) == (False, 7)
+        assert not any(evse.reserved for evse in lab.station.view().evses)
+
+    run_lab(tmp_path, scenario, config=ac_station(tmp_path))
