@@ -224,10 +224,9 @@ class Engine:
         now = self._clock.now()
         known = self._recent.get(unique_id)
         if known is not None and known.digest == digest and now - known.at <= REPEAT_NS:
-            if known.text:
-                self._log.add(self._clock.wall(), "sent", "result", action[:64], unique_id, "(the same answer again)")
-                await self._ws.send(known.text)
-            return  # while it is being carried out, its one answer is the answer to both
+            if known.text:  # while it is being carried out, its one answer is the answer to both
+                await self._say_again(action[:64], unique_id, known.text)
+            return
         error: CallError | None
         if action not in messages.known_actions():
             error = CallError("NotImplemented", "OCPP 1.6 has no such action")
@@ -252,6 +251,12 @@ class Engine:
             task = asyncio.get_running_loop().create_task(self._work(lane, queue))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _say_again(self, action: str, unique_id: str, text: str) -> None:
+        answer = msgspec.json.decode(text)
+        kind, payload = ("result", answer[2]) if answer[0] == CALLRESULT else ("error", answer[2:])
+        self._log.add(self._clock.wall(), "sent", kind, action, unique_id, _payload_text(payload))
+        await self._ws.send(text)
 
     async def _work(self, lane: str, queue: deque[tuple[str, str, Payload]]) -> None:
         while queue:

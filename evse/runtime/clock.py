@@ -7,6 +7,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from evse.units import NS_PER_S, DurationNs, Instant, WallNs
@@ -20,6 +21,9 @@ _TIMEX_BYTES: Final = 512
 _TIME_ERROR: Final = 5
 """adjtimex(2): the clock is not synchronised."""
 
+TIMESYNC_MARK: Final = Path("/run/systemd/timesync/synchronized")
+"""systemd-timesyncd makes it when it has set the clock (systemd-timesyncd.service(8))."""
+
 
 @cache
 def _libc() -> ctypes.CDLL | None:
@@ -29,13 +33,16 @@ def _libc() -> ctypes.CDLL | None:
         return None
 
 
-def kernel_synchronised() -> bool:
-    """Tell whether the kernel's clock is disciplined by a time daemon (adjtimex(2)); False where that is not known."""
+def kernel_state() -> int:
+    """Return the state of the kernel's clock (adjtimex(2)); -1 where it is not told."""
     adjtimex = getattr(_libc(), "adjtimex", None)
-    if adjtimex is None:
-        return False
-    state = int(adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
-    return 0 <= state < _TIME_ERROR
+    return -1 if adjtimex is None else int(adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
+
+
+def synchronised(state: Callable[[], int] = kernel_state, mark: Path = TIMESYNC_MARK) -> bool:
+    """Tell whether a time daemon keeps the system clock: by the kernel, or where it is not told by timesyncd's mark."""
+    found = state()
+    return mark.exists() if found < 0 else found < _TIME_ERROR
 
 
 class RealClock:
@@ -45,12 +52,12 @@ class RealClock:
     """
 
     def __init__(
-        self, *, set_system: bool = False, synchronised: Callable[[], bool] = kernel_synchronised,
+        self, *, set_system: bool = False, daemon: Callable[[], bool] = synchronised,
         system_ns: Callable[[], WallNs] = time.time_ns,
         set_ns: Callable[[int, int], object] = time.clock_settime_ns,
     ) -> None:
         self._set_system = set_system
-        self._synchronised = synchronised
+        self._daemon = daemon
         self._system_ns = system_ns
         self._set_ns = set_ns
         self._offset: DurationNs = 0
@@ -69,7 +76,7 @@ class RealClock:
 
     def synchronised(self) -> bool:
         """Tell whether a time daemon keeps the system clock."""
-        return self._synchronised()
+        return self._daemon()
 
     def move(self, by: DurationNs) -> str:
         """Move the calendar; see `ClockPort.move`."""

@@ -160,6 +160,8 @@ async def test_a_repeated_request_gets_the_same_answer_and_is_done_once() -> Non
     answers = [await peer.say(call("a")) for _ in range(3)]
     assert answers == [[3, "a", {"status": "Accepted", "data": "1"}]] * 3
     assert handler.done == 1
+    logged = [(row.type, json.loads(row.payload)) for row in peer.log.last(9) if row.direction == "sent"]
+    assert logged == [("result", {"status": "Accepted", "data": "1"})] * 3
 
 
 @virtual
@@ -186,6 +188,7 @@ async def test_a_refusal_is_repeated_too() -> None:
     peer = Peer({"DataTransfer": refuse})
     answers = [await peer.say(call("a")) for _ in range(2)]
     assert answers == [[4, "a", "InternalError", "number 1", {}]] * 2
+    assert [row.type for row in peer.log.last(9) if row.direction == "sent"] == ["error", "error"]
 
 
 @virtual

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from evse.lab.vloop import VirtualClock, VirtualLoop
 from evse.ocpp.messages import timestamp
 from evse.ocpp.time_source import JUMP_NS, VALID_FROM, ClockJump
-from evse.runtime.clock import RealClock, kernel_synchronised
+from evse.runtime.clock import RealClock, kernel_state, synchronised
 from evse.units import NS_PER_S
 from tests.ocpp.support import Bench, under_virtual_time
 
@@ -316,7 +317,7 @@ def test_real_clock_keeps_an_offset_of_its_own_when_it_may_not_set_the_system() 
         raise PermissionError(1, "Operation not permitted")
 
     for permitted in (False, True):
-        clock = RealClock(set_system=permitted, synchronised=lambda: False, system_ns=lambda: system[0], set_ns=refuse)
+        clock = RealClock(set_system=permitted, daemon=lambda: False, system_ns=lambda: system[0], set_ns=refuse)
         assert not clock.wall_valid()
         assert clock.move(TRUE) == "own"
         assert clock.wall() == TRUE + 1000 * NS_PER_S and clock.wall_valid()
@@ -331,11 +332,20 @@ def test_real_clock_sets_the_system_when_told_and_permitted() -> None:
     def put(which: int, value: int) -> None:
         system[0] = value
 
-    clock = RealClock(set_system=True, synchronised=lambda: False, system_ns=lambda: system[0], set_ns=put)
+    clock = RealClock(set_system=True, daemon=lambda: False, system_ns=lambda: system[0], set_ns=put)
     assert clock.move(TRUE) == "system"
     assert system[0] == clock.wall() == TRUE + 1000 * NS_PER_S
     assert clock.follow_system() == 0
 
 
-def test_the_kernel_can_be_asked() -> None:
-    assert kernel_synchronised() in (True, False)
+@pytest.mark.parametrize(("state", "expected"), [(0, True), (1, True), (4, True), (5, False)])
+def test_the_kernel_says_whether_a_time_daemon_keeps_the_clock(tmp_path: Path, state: int, expected: bool) -> None:
+    (tmp_path / "mark").touch()
+    assert synchronised(lambda: state, tmp_path / "mark") is expected
+    assert -1 <= kernel_state() <= 5
+
+
+def test_where_the_kernel_may_not_be_asked_timesyncd_is(tmp_path: Path) -> None:
+    assert not synchronised(lambda: -1, tmp_path / "mark")
+    (tmp_path / "mark").touch()
+    assert synchronised(lambda: -1, tmp_path / "mark")
