@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -152,13 +151,6 @@ class PowerDisk:
         file.synced()
 
 
-def _quiet(kind: Any, error: Any, trace: Any) -> bool:
-    """apsw tells here of a `Cut` while it handles one already."""
-    if not isinstance(error, Cut | apsw.Error):
-        sys.__excepthook__(kind, error, trace)
-    return True
-
-
 class _Vfs(apsw.VFS):
     """Hands out files that the disk watches. One for each connection: it belongs to one life."""
 
@@ -168,10 +160,6 @@ class _Vfs(apsw.VFS):
         self.name = f"power{next(_numbers)}"
         super().__init__(self.name, "unix-none")
 
-    def excepthook(self, kind: Any, error: Any, trace: Any) -> bool:
-        """What apsw cannot raise."""
-        return _quiet(kind, error, trace)
-
     def xOpen(self, name: Any, flags: list[int]) -> Any:
         self.fuse.step("disk open")
         file = _File(self, name, flags)
@@ -179,6 +167,8 @@ class _Vfs(apsw.VFS):
         return file
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
+        if self.fuse.blown:
+            return  # SQLite clears up after the error that ended it; no commit succeeds without a write
         self.fuse.step("disk delete")
         super().xDelete(filename, syncdir)
         self.disk.removed(filename, durable=syncdir)
@@ -193,10 +183,6 @@ class _File(apsw.VFSFile):
         self._known = vfs.disk.file(self._name) if self._name else _Durable(b"")
         super().__init__("unix-none", name, flags)
 
-    def excepthook(self, kind: Any, error: Any, trace: Any) -> bool:
-        """What apsw cannot raise."""
-        return _quiet(kind, error, trace)
-
     def xWrite(self, data: bytes, offset: int) -> None:
         self._fuse.step("disk write")
         if self._disk.full:
@@ -207,6 +193,8 @@ class _File(apsw.VFSFile):
         self._fuse.stepped("disk write")
 
     def xTruncate(self, newsize: int) -> None:
+        if self._fuse.blown:
+            return
         self._fuse.step("disk truncate")
         super().xTruncate(newsize)
         self._known.waiting.append((newsize, None))

@@ -113,8 +113,8 @@ def judge(
 
 
 def _excused(violation: str, late: set[int | None]) -> bool:
-    after_stop = re.search(r"transaction (\d+): meter values after its stop|while (\d+) runs", violation)
-    return after_stop is not None and int(after_stop[1] or after_stop[2]) in late
+    found = re.search(r"transaction (\d+): (?:meter values after its stop|starts on connector \d+ while (\d+) runs)", violation)
+    return found is not None and any(number is not None and int(number) in late for number in found.groups())
 
 
 def _delivery(csms: BookCsms, promised: Sequence[OutboxRow]) -> list[str]:
