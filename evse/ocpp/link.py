@@ -108,7 +108,7 @@ class Link:
         if not self._registered.is_set():
             self._registered.set()
             self._event("registered")
-            await self._dialler.registered(self.target)
+            await self._tell(self._dialler.registered(self.target))
 
     def ping_changed(self) -> None:
         """Interval or time-out of the pings is another."""
@@ -154,7 +154,14 @@ class Link:
         else:
             await self._use(ws)
         if not self._registered.is_set():
-            await self._dialler.failed(target, self.last_error)
+            await self._tell(self._dialler.failed(target, self.last_error))
+
+    async def _tell(self, told: Awaitable[None]) -> None:
+        """A dialler that cannot store what it is told does not end the link."""
+        try:
+            await told
+        except DeviceError as error:
+            self.note(str(error))
 
     def _tell_security(self, error: DeviceError) -> None:
         """A refusal by password or certificate is a security event, once until something else is wrong."""

@@ -308,6 +308,7 @@ class TwoTargets:
         self.tries = 0
         self.staged = False
         self.broken = ""
+        self.store_error = ""
 
     async def target(self) -> DialTarget:
         if self.broken:
@@ -316,10 +317,16 @@ class TwoTargets:
             return DialTarget(url=f"{URL}/new/DC%201", name="staged")
         return DialTarget(url=f"{URL}/DC%201")
 
+    def _store(self) -> None:
+        if self.store_error:
+            raise DeviceError(self.store_error)
+
     async def registered(self, target: DialTarget) -> None:
+        self._store()
         self.told.append(("registered", target.name))
 
     async def failed(self, target: DialTarget, error: str) -> None:
+        self._store()
         self.told.append((error, target.name))
         self.tries += target.name == "staged"
 
@@ -374,6 +381,20 @@ def test_a_dialler_that_has_no_target_is_asked_again() -> None:
         dialler.broken = ""
         await asyncio.sleep(181)
         assert bench.client.online
+
+    under_virtual_time(main)
+
+
+def test_a_dialler_whose_store_fails_does_not_end_the_link() -> None:
+    async def main() -> None:
+        bench, dialler, openers = await two_targets()
+
+        dialler.store_error = "the disk is full"
+        openers.errors = [DeviceError("down")] * 3
+        bench.client.reconnect("test")
+        await asyncio.sleep(60)
+        assert bench.client.online
+        assert bench.client.summary().last_error == "the disk is full"
 
     under_virtual_time(main)
 
