@@ -14,7 +14,7 @@ from textual.screen import Screen
 from evse.api.errors import ApiError
 from evse.api.models import SignIn, Token, WhoAmI
 from evse.units import NS_PER_S, Instant
-from tui.admin import connectors, faults, meters, overview, planner, registry, rules, sessions, whitelist  # noqa: F401  register themselves
+from tui.admin import connectors, faults, meters, ocpp, overview, planner, registry, rules, sessions, whitelist  # noqa: F401  register themselves
 from tui.admin.section import SectionScreen
 from tui.app_base import ScreenApp
 from tui.driver.profiles import Profile

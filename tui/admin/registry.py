@@ -34,6 +34,7 @@ PLACES: Final[tuple[Place, ...]] = tuple(
         ("T", "Meters"),
         ("W", "Whitelist"),
         ("A", "Rules"),
+        ("B", "OCPP"),
         ("L", "Logs"),
         ("M", "Maint"),
         ("K", "License"),
