@@ -126,7 +126,7 @@ def run_real(main: Callable[[Path], Awaitable[None]]) -> None:
     """Run a test body on a real loop with a directory of its own."""
 
     async def body(directory: Path) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await main(directory)
 
     with tempfile.TemporaryDirectory() as name:
@@ -138,7 +138,7 @@ def real_station(directory: Path, url: str, **config: Any) -> SecureStation:
     return SecureStation(directory, RealClock(), RealOpeners(), url=url, **config)
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
     """Wait until ``condition`` holds; fail with ``what``."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds

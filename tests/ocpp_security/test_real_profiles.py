@@ -91,7 +91,11 @@ def test_from_profile_0_to_2_at_a_port_of_its_own_and_wrong_certificates_fall_ba
         (root,) = station.security.certificates()
         assert root.in_use and root.fingerprint == facts.root
         (row,) = await second.installed()
-        assert await second.delete(row) == "Failed"
+        assert await second.delete(row) == "Failed", "the last one"
+        assert await second.install(pem(stranger.certificate)) == "Accepted"
+        assert await second.delete(row) == "Failed", "the one that the present link leads to"
+        (other,) = [r for r in await second.installed() if r != row]
+        assert await second.delete(other) == "Accepted"
         assert await second.set_key("SecurityProfile", "0") == "Rejected"
         await station.kill()
         await plain.close()
@@ -205,7 +209,7 @@ def test_without_a_clock_the_time_comes_first_and_the_dates_are_checked_then(exp
         begins = datetime.timedelta(days=-9)
         port = await security.listen(begins=begins, lasts=datetime.timedelta(days=8 if expired else 20))
         start = time.time_ns()
-        clock = RealClock(system_ns=lambda: time.time_ns() - start, synchronised=lambda: False)  # 1970, nobody has set it
+        clock = RealClock(system_ns=lambda: time.time_ns() - start, daemon=lambda: False)  # 1970, nobody has set it
         station = SecureStation(
             directory, clock, RealOpeners(), url=f"wss://127.0.0.1:{port}",
             tls={"roots": "installed", "without_clock": "accept"},
