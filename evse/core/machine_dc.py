@@ -75,6 +75,8 @@ class Signal(enum.Enum):
     OPENED = "opened"  # no current, vehicle out of its loop (or its time is over)
     RESTED = "rested"  # open, below 60 V, transaction closed
 
+    __hash__ = object.__hash__
+
 
 TABLE: dict[tuple[Stage, Signal], Stage] = {
     (Stage.EMPTY, Signal.PLUGGED): Stage.PLUGGED,

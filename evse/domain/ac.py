@@ -24,6 +24,8 @@ class PpState(enum.Enum):
     INVALID = "invalid"  # a value between the codings, or shorted
     UNKNOWN = "?"
 
+    __hash__ = object.__hash__
+
 
 class PilotMode(enum.Enum):
     """What the station puts on the pilot."""
@@ -32,6 +34,8 @@ class PilotMode(enum.Enum):
     X1 = "x1"  # +12 V, no PWM: do not charge (yet)
     PWM = "pwm"  # duty in `AcCommand.duty_bp`
     E = "E"  # 0 V: wake-up pulse
+
+    __hash__ = object.__hash__
 
 
 class FeedbackType(enum.Enum):
@@ -48,6 +52,8 @@ class RcdState(enum.Enum):
     NORMAL = "normal"
     TRIPPED = "tripped"
     UNKNOWN = "unknown"
+
+    __hash__ = object.__hash__
 
 
 class HlcMode(enum.Enum):
@@ -168,6 +174,8 @@ class ReleaseMode(enum.Enum):
     MQTT = "mqtt"
     KEY_SWITCH = "key_switch"
     DASHBOARD = "dashboard"  # an operator on site
+
+    __hash__ = object.__hash__
 
 
 class LockMotor(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,3 +11,5 @@ class ContactorFeedback(enum.Enum):
     OPEN = "open"
     CLOSED = "closed"
     UNKNOWN = "unknown"
+
+    __hash__ = object.__hash__

@@ -41,6 +41,8 @@ class LedMode(enum.Enum):
     BLINK_FAST = "blink_fast"  # 100 ms on, 100 ms off
     FADE = "fade"
 
+    __hash__ = object.__hash__
+
 
 class Lamp(enum.Enum):
     """Which lamp."""
@@ -48,6 +50,8 @@ class Lamp(enum.Enum):
     STATUS = "status"  # RGB lamp of the board
     READER = "reader"  # RGB lamp of the card reader
     OUTPUTS = "outputs"  # digital outputs: red, green, blue, or one for all colours
+
+    __hash__ = object.__hash__
 
 
 COLOURS = {

@@ -25,6 +25,8 @@ class CpState(enum.Enum):
     F = "F"  # EVSE not available
     UNKNOWN = "?"
 
+    __hash__ = object.__hash__
+
 
 class SlacState(enum.Enum):
     """Matching, ISO 15118-3."""
@@ -33,6 +35,8 @@ class SlacState(enum.Enum):
     MATCHING = "matching"
     MATCHED = "matched"
     FAILED = "failed"
+
+    __hash__ = object.__hash__
 
 
 class HlcStep(enum.Enum):
@@ -64,6 +68,8 @@ class LockState(enum.Enum):
     LOCKED = "locked"
     UNKNOWN = "unknown"
 
+    __hash__ = object.__hash__
+
 
 class IsolationState(enum.Enum):
     """Insulation monitoring during and after CableCheck (IEC 61851-23, IEC 61557-8)."""
@@ -74,6 +80,8 @@ class IsolationState(enum.Enum):
     WARNING = "warning"
     FAULT = "fault"
 
+    __hash__ = object.__hash__
+
 
 class Authorization(enum.Enum):
     """What the SECC answers in the Authorization loop."""
@@ -83,6 +91,8 @@ class Authorization(enum.Enum):
     GRANTED = "granted"
     DENIED = "denied"
 
+    __hash__ = object.__hash__
+
 
 class EvStop(enum.Enum):
     """Why the vehicle ended the session, as its SECC understood it."""
@@ -91,6 +101,8 @@ class EvStop(enum.Enum):
     NORMAL = "normal"  # PowerDelivery stop, full or asked for by the driver
     ERROR = "error"  # EVErrorCode / failed response
     COMM_LOST = "comm_lost"  # V2G TCP gone or sequence timeout
+
+    __hash__ = object.__hash__
 
 
 class BoardStatus(msgspec.Struct, frozen=True, kw_only=True):
