@@ -309,13 +309,14 @@ class TwoTargets:
         self.staged = False
         self.broken = ""
         self.store_error = ""
+        self.place = ""
 
     async def target(self) -> DialTarget:
         if self.broken:
             raise DeviceError(self.broken)
         if self.staged and self.tries < 2:
             return DialTarget(url=f"{URL}/new/DC%201", name="staged")
-        return DialTarget(url=f"{URL}/DC%201")
+        return DialTarget(url=f"{URL}/{self.place}DC%201")
 
     def _store(self) -> None:
         if self.store_error:
@@ -350,6 +351,18 @@ def test_a_staged_target_is_accepted_by_a_boot_over_it() -> None:
         assert dialler.told[1:] == [("registered", "staged")]
         assert len(bench.csms.calls("BootNotification")) == 2  # another CSMS does not know this station
         assert bench.client.summary().target == "staged"
+
+    under_virtual_time(main)
+
+
+def test_another_url_gets_a_boot_and_the_same_one_none() -> None:
+    async def main() -> None:
+        bench, dialler, _ = await two_targets()
+        for place, boots in (("", 1), ("elsewhere/", 2), ("elsewhere/", 2), ("", 3)):
+            dialler.place = place
+            bench.client.reconnect("test")
+            await asyncio.sleep(1)
+            assert bench.client.online and len(bench.csms.calls("BootNotification")) == boots
 
     under_virtual_time(main)
 
