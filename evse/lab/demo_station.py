@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from evse.api.aclient import AsyncClient
+from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import BY_NAME
 from evse.lab.demo_config import DEMO_DC, demo_text
 from evse.lab.demo_csms import at_csms
@@ -180,10 +181,20 @@ class DemoStation:
             return answer
 
     async def api(self, operation: str, request: dict[str, Any] | None = None) -> Any:
-        """Call an operation; the answer as plain JSON values."""
+        """Call an operation; the answer as plain JSON values. While the daemon is started again for a reset it waits."""
         row = BY_NAME[operation]
-        answer = await self.client.call(operation, msgspec.convert(request or {}, row.request))
-        return msgspec.to_builtins(answer)
+        until = asyncio.get_running_loop().time() + START_S
+        while True:
+            try:
+                answer = await self.client.call(operation, msgspec.convert(request or {}, row.request))
+            except ApiError as error:
+                managed = self._manager is not None and not self._manager.done()
+                late = asyncio.get_running_loop().time() > until
+                if error.kind is not ErrorCode.UNREACHABLE or not managed or late:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return msgspec.to_builtins(answer)
 
     async def kill_daemon(self) -> None:
         """SIGKILL, as a power cut of the controller."""

@@ -10,17 +10,20 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from evse.domain.base import ConfigError
 from evse.sim.control_args import Arg, Spec, short
 from evse.sim.csms import CsmsError, wall_text
 from evse.sim.files import FileStore
 from evse.sim.installer import FAILURES, make_bundle
-from evse.units import NS_PER_S
+from evse.units import NS_PER_S, WallNs
 
 if TYPE_CHECKING:
+    from evse.sim.firmware_signer import FirmwareSigner
     from evse.sim.station import SimStation
+
+T = TypeVar("T")
 
 USER, PASSWORD = "station", "demo pass"
 FIRMWARE, UPLOADS = "/home/station/firmware", "/home/station/uploads"
@@ -49,9 +52,10 @@ def real_host(store: FileStore) -> Host:
     started: dict[str, str] = {}
 
     async def host(protocol: str) -> str:
-        from evse.sim.file_servers import HOST, FtpServer, HttpServer
-
         if protocol not in started:
+            await asyncio.to_thread(__import__, "evse.sim.file_servers")
+            from evse.sim.file_servers import HOST, FtpServer, HttpServer
+
             server = HttpServer(store) if protocol == "http" else FtpServer(store)
             started[protocol] = f"{HOST}:{(await server.start()).port}"
         return started[protocol]
@@ -76,10 +80,11 @@ async def _address(station: SimStation, protocol: str, path: str) -> str:
 
 async def _update_firmware(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
     version, protocol = args["version"], args.get("protocol", "http")
-    image = random.Random(version).randbytes(args.get("size_kib", 512) * KIB)
-    bundle = await asyncio.to_thread(make_bundle, version, image, args.get("fail", "")) if station.real_time else make_bundle(
-        version, image, args.get("fail", "")
-    )
+
+    def made() -> bytes:
+        return make_bundle(version, random.Random(version).randbytes(args.get("size_kib", 512) * KIB), args.get("fail", ""))
+
+    bundle = await _aside(station, made)
     path = f"{FIRMWARE}/{''.join(c if c.isalnum() or c in '.-' else '_' for c in version)}.bundle"
     station.files.put(path, bundle)
     at = wall_text(station.clock.wall() + args.get("in_s", 0) * NS_PER_S)
@@ -91,6 +96,17 @@ async def _update_firmware(station: SimStation, args: dict[str, Any]) -> dict[st
     return {"version": version, "answer": await _call(station, "UpdateFirmware", payload)}
 
 
+async def _aside(station: SimStation, job: Callable[[], T]) -> T:
+    """Do what takes time beside the event loop: boards must go on answering."""
+    return await asyncio.to_thread(job) if station.real_time else job()
+
+
+def _make_signer(wall: WallNs) -> FirmwareSigner:
+    from evse.sim.firmware_signer import FirmwareSigner
+
+    return FirmwareSigner(wall)
+
+
 async def _signed_update(
     station: SimStation, args: dict[str, Any], location: str, at: str, bundle: bytes
 ) -> dict[str, Any]:
@@ -100,18 +116,17 @@ async def _signed_update(
     """
     kind = args["signed"]
     if station.signer is None:
-        from evse.sim.firmware_signer import FirmwareSigner
-
-        station.signer = FirmwareSigner(station.clock.wall())
+        station.signer = await _aside(station, lambda: _make_signer(station.clock.wall()))
         root = {"certificateType": "ManufacturerRootCertificate", "certificate": station.signer.root}
         answer = await _call(station, "InstallCertificate", root)
         if answer.get("status") != "Accepted":
             station.signer = None
             raise ConfigError([f"InstallCertificate: {answer}; the station does not take the root of the manufacturer"])
-    number = station.next_request()
+    number, signer = station.next_request(), station.signer
+    signature = await _aside(station, lambda: signer.sign(bundle, right=kind != "wrong_signature"))
+    certificate = await _aside(station, lambda: signer.certificate(trusted=kind != "wrong_certificate"))
     firmware = {
-        "location": location, "retrieveDateTime": at, "signature": station.signer.sign(bundle, right=kind != "wrong_signature"),
-        "signingCertificate": station.signer.certificate(trusted=kind != "wrong_certificate"),
+        "location": location, "retrieveDateTime": at, "signature": signature, "signingCertificate": certificate,
     }
     payload: dict[str, Any] = {"requestId": number, "firmware": firmware}
     payload |= {key: args[name] for name, key in (("retries", "retries"), ("interval_s", "retryInterval")) if name in args}
@@ -148,7 +163,7 @@ async def _files(station: SimStation, args: dict[str, Any]) -> dict[str, Any]:
         return saved
 
     try:
-        return {"files": rows, "saved": await asyncio.to_thread(job) if station.real_time else job()}
+        return {"files": rows, "saved": await _aside(station, job)}
     except OSError as error:
         raise ConfigError([f"save = '{short(args['save'])}': {error.strerror}; name a directory that can be written"]) from error
 

@@ -382,12 +382,12 @@ class FirmwareUpdates:
         """Return when no transaction runs and none can begin any more."""
         began = self._clock.now()
         while True:
-            self._site.set_updating(True)
-            await asyncio.sleep(SETTLE_S)
             if not self._site.transaction_runs():
-                return
-            if self._clock.now() - began < PATIENCE_NS:
-                self._site.set_updating(False)
+                self._site.set_updating(True)
+                await asyncio.sleep(SETTLE_S)
+                if not self._site.transaction_runs():
+                    return
+            self._site.set_updating(self._clock.now() - began >= PATIENCE_NS)
             if say and self.job.stage not in BUSY:
                 await self._to(say, stage=WAITING)
             self._detail = "waits until no transaction runs"
