@@ -188,10 +188,10 @@ class Rig(Bench):
             "location": "http://u:p@files.test/fw.bin", "retrieveDate": "2020-01-01T00:00:00Z", **changes,
         })
 
-    async def signed(self, request_id: int, **changes: Any) -> dict[str, Any]:
-        """SignedUpdateFirmware for now."""
+    async def signed(self, request_id: int, asked: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+        """SignedUpdateFirmware for now; ``asked`` = fields beside the firmware."""
         firmware = {
             "location": "http://u:p@files.test/fw.bin", "retrieveDateTime": "2020-01-01T00:00:00Z",
             "signingCertificate": "PEM", "signature": "c2ln", **changes,
         }
-        return await self.ask("SignedUpdateFirmware", {"requestId": request_id, "firmware": firmware, "retryInterval": 5})
+        return await self.ask("SignedUpdateFirmware", {"requestId": request_id, "firmware": firmware, "retryInterval": 15, **(asked or {})})

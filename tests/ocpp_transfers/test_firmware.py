@@ -127,6 +127,19 @@ def test_retries_with_pauses_go_on_where_the_line_broke_and_are_given_up(tmp_pat
     run(tmp_path, main)
 
 
+def test_many_attempts_in_short_order_are_no_flood(tmp_path: Path) -> None:
+    async def main(rig: Rig) -> None:
+        rig.files.drops.extend([10] * 100)
+        began = rig.clock.now()
+        await rig.signed(1, {"retries": 100, "retryInterval": 0})
+        await rig.until("DownloadFailed")
+        assert rig.said() == ["Downloading", "DownloadFailed"]
+        assert rig.carrier.fetches == 100
+        assert (rig.clock.now() - began) / NS_PER_S > 99
+
+    run(tmp_path, main)
+
+
 @pytest.mark.parametrize(
     ("location", "fetches"),
     [("sftp://h/x", 0), ("http://u:wrong@files.test/fw.bin", 1), ("http://u:p@files.test/none", 2), ("not an address", 0)],

@@ -55,6 +55,9 @@ SETTLE_S: Final = 0.5
 PATIENCE_NS: Final[DurationNs] = 12 * 3600 * NS_PER_S
 """So long a moment without any transaction is waited for; then nobody begins any more until the running ones have ended."""
 
+TOLD_PAUSE_S: Final = 10
+"""A shorter pause between two attempts is not told to the CSMS: it would be a flood."""
+
 LINK_TEXT: Final = "waits for the link to the back end"
 
 Finished = Callable[[Result], Awaitable[None]]
@@ -347,7 +350,7 @@ class FirmwareUpdates:
             self._detail = str(error)
             if left <= 0:
                 await self._fail("DownloadFailed", str(error))
-            await self._to("DownloadPaused", failed=failed)
+            await self._to("DownloadPaused" if self.job.pause_s >= TOLD_PAUSE_S else "", failed=failed)
             await asyncio.sleep(self.job.pause_s)
             return False
         self._detail = ""

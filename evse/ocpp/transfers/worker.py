@@ -21,7 +21,7 @@ ATTEMPTS: Final = 3
 PAUSE_S: Final = 60
 """Attempts and the pause between them where the CSMS names none."""
 
-ATTEMPTS_MAX, PAUSE_MAX_S = 1000, 86_400
+ATTEMPTS_MAX, PAUSE_MIN_S, PAUSE_MAX_S = 1000, 1, 86_400
 LOOK_S: Final = 10.0
 """The calendar may be set at any time, so a moment is waited for in steps."""
 
@@ -137,7 +137,7 @@ def tries_of(payload: Payload) -> tuple[int, int]:
     """Return (attempts, pause in s) of a request: ``retries`` is how often to try in all (OCPP 1.6, 6.19 and 6.49)."""
     attempts = int(payload.get("retries", ATTEMPTS))
     pause_s = int(payload.get("retryInterval", PAUSE_S))
-    return min(max(attempts, 1), ATTEMPTS_MAX), min(max(pause_s, 0), PAUSE_MAX_S)
+    return min(max(attempts, 1), ATTEMPTS_MAX), min(max(pause_s, PAUSE_MIN_S), PAUSE_MAX_S)
 
 
 def moment(payload: Payload, name: str) -> WallNs | None:
