@@ -20,6 +20,12 @@ const answers = {
   StartTransaction: () => ({ transactionId: nextTransaction++, ...accepted }),
   StopTransaction: () => accepted,
   DataTransfer: () => ({ status: 'Accepted' }),
+  FirmwareStatusNotification: () => ({}),
+  DiagnosticsStatusNotification: () => ({}),
+  LogStatusNotification: () => ({}),
+  SignedFirmwareStatusNotification: () => ({}),
+  SecurityEventNotification: () => ({}),
+  SignCertificate: () => ({ status: 'Accepted' }),
 };
 
 const server = new RPCServer({ protocols: ['ocpp1.6'], strictMode: true, pingIntervalMs: 1000 });

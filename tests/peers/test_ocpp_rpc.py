@@ -173,7 +173,7 @@ REQUESTS: list[tuple[str, dict[str, Any], str]] = [
     ("SendLocalList", {"listVersion": 7, "updateType": "Full", "localAuthorizationList": [CARD]}, "Accepted"),
     ("SendLocalList", {"listVersion": 7, "updateType": "Differential"}, "VersionMismatch"),
     ("ReserveNow", {"connectorId": 2, **RESERVE}, "Accepted"),
-    ("ReserveNow", {"connectorId": 0, **RESERVE}, "Rejected"),
+    ("ReserveNow", {"connectorId": 0, **RESERVE}, "Accepted"),
     ("CancelReservation", {"reservationId": 4}, "Accepted"),
     ("CancelReservation", {"reservationId": 4}, "Rejected"),
     ("Reset", {"type": "Soft"}, "Accepted"),
