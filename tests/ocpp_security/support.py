@@ -10,10 +10,12 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+import msgspec
+
 from evse.access.vault import KeyringVault
 from evse.config.model_ocpp_security import OcppSecuritySection, OcppTlsSection
 from evse.domain.clock import Clock, ClockPort
-from evse.lab.vloop import VirtualClock, VirtualLoop
+from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.ocpp.client import OcppClient
 from evse.ocpp.security.facade import Security
 from evse.ocpp.security.ports import inline
@@ -29,6 +31,7 @@ from tests.ocpp.support import CsmsOpeners, FakeStation, make_client, ocpp_secti
 T = TypeVar("T")
 
 NAME = "DC 1"
+Body = Callable[["World"], Awaitable[None]]
 KEY_1, KEY_2 = "0123456789abcdef-first", "0123456789abcdef-second"
 
 
@@ -120,6 +123,33 @@ class World:
         self.csms.down()
         self.csms.up()
         await asyncio.sleep(settle_s)
+
+
+def secured(directory: Path, main: Body, **config: object) -> None:
+    """Run a test body in a world of its own; everything that the station has logged of messages is free of keys."""
+
+    async def body() -> None:
+        world = World(directory, **config)
+        await main(world)
+        texts = [entry.payload for entry in world.station.client.messages(500)]
+        texts += [event.text for event in world.station.client.link_events(500)]
+        texts += [msgspec.json.encode(world.station.security.status()).decode()]
+        texts += [msgspec.json.encode(key).decode() for key in world.station.client.keys()]  # noqa: SIM118 - a method
+        texts += [await world.station.security.log_text()]
+        rows = await world.station.store.get_all("ocpp.security")
+        assert not [t for t in [*texts, *rows.values()] if KEY_1 in t or KEY_2 in t or "PRIVATE KEY" in t]
+        await world.station.kill()
+
+    run_virtual(body())
+
+
+async def with_key(world: World, key: str = KEY_1) -> None:
+    """Start, and let a technician set the key that the CSMS wants."""
+    world.back_end.passwords[NAME] = {key.encode()}
+    await world.start()
+    assert (await world.station.security.set_key(key)).status == "Accepted"
+    await asyncio.sleep(30)
+    assert world.station.online
 
 
 def run_real(main: Callable[[Path], Awaitable[None]]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from evse.domain.base import DeviceError
+from evse.ocpp.security import x509
 from evse.ocpp.security.tls import SUITES, StationContext, TlsPlan, make_context
 from evse.runtime.clock import RealClock
 from evse.sim.csms import SimCsms
@@ -69,8 +70,6 @@ def test_the_right_certificate_is_accepted_and_the_facts_are_known() -> None:
     assert facts is not None and facts.version == "TLSv1.3" and facts.dates_checked
     assert facts.peer == "CN=127.0.0.1,O=Simulated CPO" and facts.issuer == "CN=CSMS root,O=Simulated CPO"
     assert abs(facts.peer_not_after - time.time_ns() - 364 * 86_400 * 10**9) < 3600 * 10**9
-    from evse.ocpp.security import x509
-
     assert facts.root == x509.fingerprint(ROOT.certificate)
     assert context.plan.key == "" and context.failure is None
 
@@ -78,6 +77,14 @@ def test_the_right_certificate_is_accepted_and_the_facts_are_known() -> None:
 def test_a_certificate_from_an_intermediate_is_accepted() -> None:
     context, error = serving({"issuer": Authority("Middle", above=ROOT)})
     assert error is None and context is not None
+
+
+def test_a_root_that_is_not_self_signed_is_trusted_alone() -> None:
+    """After AdditionalRootCertificateCheck has replaced the old root, the new one stands without it."""
+    second = Authority("Second root", above=ROOT)
+    context, error = serving({"issuer": second}, {"roots": (pem(second.certificate),)})
+    assert error is None and context is not None and context.facts is not None
+    assert context.facts.root == x509.fingerprint(second.certificate)
 
 
 @pytest.mark.parametrize(
