@@ -201,6 +201,8 @@ class _File(apsw.VFSFile):
         self._fuse.stepped("disk truncate")
 
     def xSync(self, flags: int) -> None:
+        if self._fuse.blown:
+            return
         self._fuse.step("disk sync")
         self._disk.synced(self._known)
         self._fuse.stepped("disk sync")
