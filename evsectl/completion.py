@@ -46,12 +46,20 @@ VALUES: dict[str, tuple[str, ...]] = {
     "--color": ("auto", "always", "never"),
     "--lang": ("en", "de", "fr"),
     "--profile": ("utf8", "cp437", "ascii"),
+    "--direction": ("sent", "received"),
+    "--answer": ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId"),
 }
 
 WORDS: dict[str, tuple[str, ...]] = {
     "wait": ("connector",),
     "watch": ("status", "events"),
     "help": ("exit-codes", "output", "environment"),
+    "ocpp trigger": (
+        "BootNotification", "DiagnosticsStatusNotification", "FirmwareStatusNotification", "Heartbeat", "LogStatusNotification",
+        "MeterValues", "SignChargePointCertificate", "StatusNotification",
+    ),
+    "ocpp security set-profile": ("0", "1", "2", "3"),
+    "ocpp transfers cancel": ("firmware", "diagnostics", "log"),
 }
 """First argument of commands that know its values."""
 
@@ -92,6 +100,10 @@ LIVE: dict[str, tuple[str, str]] = {
     "meter probe": ("meter.read", "name"),
     "ocpp config get": ("ocpp.config", "key"),
     "ocpp config set": ("ocpp.config", "key"),
+    "ocpp queue resend": ("ocpp.queue", "row_id"),
+    "ocpp certs delete": ("ocpp.certs", "fingerprint"),
+    "ocpp schedule explain": ("connector.list", "evse_id"),
+    "ocpp schedule composite": ("connector.list", "evse_id"),
     "--connector": ("connector.list", "evse_id"),
 }
 """First argument of a command, or value of an option -> operation and field that has the names."""

@@ -6,6 +6,7 @@ from evsectl import pages, tables
 from evsectl import tables_ocpp as t
 from evsectl.layout import RED, Row, Screen, clean, fit, paint, pairs, plain, table, wrap
 
+CHECKS = {"full": "chain and host name", "chain": "CHAIN ONLY", "none": "NOTHING"}
 SOURCES = {"ntp": "NTP of this station", "csms": "the CSMS", "system": "the clock of this station"}
 
 
@@ -106,7 +107,7 @@ def security(s: Row, profiles: dict[int, str], where: Screen) -> str:
         ("Profile", f"{s['profile']}: {profiles[s['profile']]}"),
         ("URL", s["url"] + ("" if s["proven"] else "  (no CSMS has accepted the station here yet)")),
         ("Password", "not set" if not s["key_set"] else "set" if s["key_age_s"] is None else f"set {s['key_age_s'] // 86_400} days ago"),
-        ("Checks", {"full": "chain and host name", "chain": "CHAIN ONLY", "none": "NOTHING"}.get(s["verify"], s["verify"])),
+        ("Checks", "nothing: no TLS" if s["url"].startswith("ws://") else CHECKS.get(s["verify"], s["verify"])),
         ("TLS", "none yet" if tls is None else f"{tls['version']} {tls['cipher']}, {tls['peer']}, until {tables.clock(tls['valid_to'])[:10]}"),
         ("Roots", str(s["roots"])),
         ("Certificate", "none" if own is None else f"{own['subject']} until {tables.clock(own['valid_to'])[:10]}, issued by {own['issuer']}"),

@@ -13,6 +13,7 @@ from evse.api import models_ocpp as o
 from evse.api import models_ocpp_data as d
 from evsectl import exits
 from evsectl.commands import ocpp
+from evsectl.completion import WORDS
 from evsectl.output import FORMATS
 from tests._support.fake_ocpp_data import DOCTOR_401, QUEUE, STAGED
 from tests._support.fake_ocpp_security import PEM
@@ -150,7 +151,7 @@ def test_what_can_be_triggered_is_what_the_api_takes() -> None:
     import typing
 
     literal = typing.get_type_hints(o.OcppTrigger)["message"]
-    assert set(typing.get_args(literal)) == set(ocpp.MESSAGES)
+    assert set(typing.get_args(literal)) == set(ocpp.MESSAGES) == set(WORDS["ocpp trigger"])
     wrong = run("ocpp", "trigger", "Hartbeat")
     assert wrong.code == exits.USAGE and "Heartbeat" in wrong.err
 

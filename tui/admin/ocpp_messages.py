@@ -124,7 +124,7 @@ def _facts(state: o.OcppState) -> list[tuple[str, str]]:
     dial = "none failed since the last link" if not state.failures else f"{state.failures} in a row without success"
     if state.next_dial_s is not None and not state.connected:
         dial += f", the next in {state.next_dial_s} s"
-    offset = "" if state.clock_offset_ms is None else f", CSMS {state.clock_offset_ms / 1000:+.1f} s"
+    offset = "" if state.clock_offset_ms is None else f", CSMS {round(state.clock_offset_ms / 1000, 1) + 0.0:+.1f} s"
     held = f"{state.queued} wait"
     held += f", {state.parked} PARKED" if state.parked else ""
     held += f", {state.foreign} FOR ANOTHER BACK END" if state.foreign else ""
