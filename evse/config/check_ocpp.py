@@ -54,6 +54,11 @@ def check_ocpp_security(section: dict[str, Any] | None, problems: Problems, *, f
             "use full, or say that you want this with ocpp.tls.insecure = true",
             verify,
         )
+    name = section.get("charge_point_id", "") if section is not None else ""
+    if isinstance(name, str) and ":" in name and profile in (1, 2):
+        problems.add(
+            ("ocpp", "charge_point_id"), "must not hold a colon where the station shows a password (RFC 7617); use another name", name
+        )
     url = tls.get("url", "")
     if isinstance(url, str) and url:
         _url(url, problems)

@@ -49,3 +49,9 @@ def test_files_are_absolute_and_there() -> None:
     (problem,) = load('tls.ca_file = "roots.pem"\n')
     assert "absolute" in problem
     assert any("there is no such file" in p for p in load('tls.crl_file = "/nowhere/crl.pem"\n', files=True))
+
+
+def test_a_colon_in_the_name_and_a_password_do_not_go_together() -> None:
+    (problem,) = load('charge_point_id = "DE:1"\nsecurity.profile = 1\n')
+    assert "RFC 7617" in problem
+    parse_config(HEAD + 'charge_point_id = "DE:1"\nsecurity.profile = 3\n', "s.toml", check_files=False)
