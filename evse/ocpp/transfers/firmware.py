@@ -159,6 +159,9 @@ class FirmwareUpdates:
             if job.stage in BUSY:
                 return "the installation has begun; it can no longer be cancelled"
             await self._worker.stop()
+            job = self._job
+            if job is None:
+                return "it has just ended"
             early = job.stage in (SCHEDULED, DOWNLOADING)
             await self._end("DownloadFailed" if early else "InstallationFailed", False, "cancelled by the operator")
         return ""

@@ -49,6 +49,8 @@ class Journal:
         self._store = store
         self._rng = rng
         self._waiting: dict[int, Notice] = {}
+        self._gone: set[int] = set()
+        """Answered, but still on the medium."""
         self._next = 1
         self._kick = asyncio.Event()
 
@@ -73,16 +75,20 @@ class Journal:
         """Store jobs (None removes) and messages at once; raises `DeviceError` with nothing stored."""
         values: dict[str, str | None] = dict(jobs)
         made: dict[int, Notice] = {}
-        for action, payload in messages:
+        for action, payload in messages:  # numbers are taken before anything is waited for: others commit meanwhile
             notice = Notice(action=action, payload=payload, unique_id=f"{self._rng.getrandbits(128):032x}")
-            made[self._next + len(made)] = notice
-            values[_key(self._next + len(made) - 1)] = msgspec.json.encode(notice).decode()
-        gone = list(self._waiting)[: max(0, len(self._waiting) + len(made) - WAITING_MAX)]
-        values |= dict.fromkeys(map(_key, gone))
+            made[self._next] = notice
+            values[_key(self._next)] = msgspec.json.encode(notice).decode()
+            self._next += 1
+        gone = sorted(self._waiting)[: max(0, len(self._waiting) + len(made) - WAITING_MAX)]
+        answered = set(self._gone)
+        values |= dict.fromkeys(map(_key, [*gone, *answered]))
         await self._store.put_many(NAMESPACE, values)
+        self._gone -= answered
         for number in gone:
-            log.warning("ocpp: %s was never answered and is given up", self._waiting.pop(number).action)
-        self._next += len(made)
+            dropped = self._waiting.pop(number, None)
+            if dropped is not None:
+                log.warning("ocpp: %s was never answered and is given up", dropped.action)
         self._waiting |= made
         if made:
             self._kick.set()
@@ -102,7 +108,7 @@ class Journal:
         """Say what waits, in order, until the link ends. A job of `evse.ocpp.client.OcppClient.jobs`."""
         silences = 0
         while True:
-            number = next(iter(self._waiting), None)
+            number = min(self._waiting, default=None)
             if number is None:
                 self._kick.clear()
                 await self._kick.wait()
@@ -119,13 +125,19 @@ class Journal:
                     continue
                 log.warning("ocpp: %s %s is given up: %s", notice.action, notice.payload, error)
             silences = 0
-            try:
-                await self._store.put(NAMESPACE, _key(number), None)
-            except DeviceError as error:
-                log.error("ocpp: transfers: %s", error)
-                await asyncio.sleep(RETRY_S)
-                continue
             self._waiting.pop(number, None)
+            await self._forget(number)
+
+    async def _forget(self, number: int) -> None:
+        """Take an answered message off the medium; if that fails, the next write does it."""
+        self._gone.add(number)
+        gone = set(self._gone)
+        try:
+            await self._store.put_many(NAMESPACE, dict.fromkeys(map(_key, gone)))
+        except DeviceError as error:
+            log.error("ocpp: transfers: %s", error)
+        else:
+            self._gone -= gone
 
 
 def _key(number: int) -> str:
