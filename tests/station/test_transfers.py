@@ -16,6 +16,7 @@ from evse.domain.session import SessionPhase
 from evse.lab.station import Lab
 from evse.lab.vloop import run_virtual
 from evse.sim.installer import SimFirmware
+from evse.storage.executor import StorageError
 from tests._support.lab_world import demo_config
 
 
@@ -219,5 +220,20 @@ def test_signed_firmware_with_real_certificates(tmp_path: Path, signed: str, ans
         found = unpacked(lab, got["answer"]["filename"])
         assert list(found) == ["security.log"]
         assert b"StartupOfTheDevice" in found["security.log"]
+
+    run(tmp_path, main)
+
+
+def test_what_cannot_be_read_is_named_and_takes_nothing_else_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main(lab: Lab) -> None:
+        async def broken(*args: object, **changes: object) -> None:
+            raise StorageError("storage: read failed: disk I/O error; check the medium")
+
+        monkeypatch.setattr(lab.station.store, "events", broken)
+        answer = await lab.do(cmd="get_log", kind="diagnostics")
+        await lab.until(lambda: "Uploaded" in said(lab, "DiagnosticsStatusNotification"), "uploaded")
+        found = unpacked(lab, answer["answer"]["fileName"])
+        assert found["PROBLEMS.txt"] == b"events.ndjson: storage: read failed: disk I/O error; check the medium\n"
+        assert {"about.json", "status.json", "ocpp.json", "security.log"} <= set(found)
 
     run(tmp_path, main)
