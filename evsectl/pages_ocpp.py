@@ -27,6 +27,7 @@ def state(s: Row, where: Screen) -> str:
         ("Since", tables.clock(s["since"])),
         ("Target", s["target"] + (f" at {s['peer']}" if s["peer"] else "")),
         ("Identity", s["charge_point_id"]),
+        ("Security", f"profile {s['security_profile']}" + (f"; {s['security_note']}" if s["security_note"] else "")),
         ("Dials", dial),
         ("Booted", tables.clock(s["last_boot"])),
         ("Heartbeat", f"every {s['heartbeat_s']} s, last {tables.clock(s['last_heartbeat'])}"),

@@ -185,7 +185,7 @@ CERTIFICATE_USES = {
 
 CERTIFICATE = [
     Column("FINGERPRINT", lambda r: r["fingerprint"][:16]),
-    Column("FOR", lambda r: CERTIFICATE_USES.get(r["type"], r["type"])),
+    Column("FOR", lambda r: CERTIFICATE_USES.get(r["type"]) or plain(r["type"])),
     Column("SUBJECT", "subject", flex=True),
     Column("UNTIL", lambda r: clock(r["valid_to"])[:10]),
     Column("IN USE", lambda r: plain(r["note"]) if r["note"] else plain(r["in_use"]), style=lambda r: GREEN if r["in_use"] else "", drop=1),
@@ -206,7 +206,7 @@ SECURITY_EVENT = [
 
 def _progress(row: Row) -> str:
     if row["state"] != "running":
-        return row["state"]
+        return plain(row["state"])
     percent = "" if row["percent"] is None else f" {row['percent']} %"
     return f"{row['stage']}{percent}"
 

@@ -42,6 +42,8 @@ class OcppState(OcppSummary, frozen=True, kw_only=True):
     ping_s: int = 0
     ping_timeout_s: int = 0
     charge_point_id: str = ""
+    security_profile: int | None = None  # 0..3; None = OCPP is off
+    security_note: str = ""  # a change that is tried, or what somebody should do something about
 
 
 # -- messages -----------------------------------------------------------------------------------------------------

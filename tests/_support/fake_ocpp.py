@@ -50,7 +50,7 @@ class FakeOcpp(FakeOcppSecurity):
         super().__init__(heartbeat_s=heartbeat_s, status_period_s=status_period_s)
         self.link: dict[str, object] = {
             "parked": 1, "foreign": 1, "clock_offset_ms": 310, "time_source": "ntp", "last_boot": self.wall - 172 * 60 * NS_PER_S,
-            "target": "active", "peer": "203.0.113.7:443", "ping_s": 30, "ping_timeout_s": 10, "charge_point_id": "DC-0001",
+            "target": "active", "peer": "203.0.113.7:443", "ping_s": 30, "ping_timeout_s": 10, "charge_point_id": "DC-0001", "security_profile": 2,
         }  # fmt: skip
         self.link_events = data.LINK_EVENTS
         self.queue = data.QUEUE

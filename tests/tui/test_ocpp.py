@@ -44,7 +44,10 @@ def answer(operation: str, request: Any = None, *, down: bool = False) -> Any:
     fake, found = FakeStation(), []
     if down:
         fake.set_ocpp(connected=False, registration="", last_error="wss://csms.example.org/ocpp/DC-0001: HTTP 401: the CSMS refuses user or password")
-        fake.link |= {"peer": "", "failures": 3, "next_dial_s": 7, "time_source": "", "foreign": 12, "last_boot": None}
+        fake.link |= {
+            "peer": "", "failures": 3, "next_dial_s": 7, "time_source": "", "foreign": 12, "last_boot": None,
+            "security_note": "a change waits to be accepted by the CSMS: URL",
+        }  # fmt: skip
 
     async def ask() -> None:
         found.append(await getattr(fake, operation.replace(".", "_"))(request or Empty(), CALLER))

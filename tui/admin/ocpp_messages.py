@@ -111,6 +111,8 @@ def paint_state(frame: Frame, state: o.OcppState, log: o.OcppLog, glyphs: Glyphs
     registration = state.registration or "not registered"
     frame.put(x, 1, f"  {registration}  {state.target}  {state.url}", "value", limit=frame.width - x - 1)
     y = values(frame, 1, 2, frame.width - 2, _facts(state))
+    if state.security_note:
+        y = frame.wrap(1, y, state.security_note, frame.width - 2, "warn", rows=1)
     if state.last_error:
         y = frame.wrap(1, y, state.last_error, frame.width - 2, "warn", rows=2)
     rule(frame, y, glyphs)
@@ -131,7 +133,7 @@ def _facts(state: o.OcppState) -> list[tuple[str, str]]:
     ping = f"every {state.ping_s} s, {state.ping_timeout_s} s to answer" if state.ping_s else "off"
     return [
         ("Since", f"{fmt.stamp(state.since)}{f'  to {state.peer}' if state.peer else ''}"),
-        ("Identity", state.charge_point_id),
+        ("Identity", f"{state.charge_point_id}, security profile {state.security_profile}"),
         ("Booted", fmt.stamp(state.last_boot)),
         ("Heartbeat", f"every {state.heartbeat_s} s, last {fmt.time_of_day(state.last_heartbeat)}; ping {ping}"),
         ("Dials", dial),

@@ -43,13 +43,16 @@ class BackendOperations:
                 queued=0, charge_point_id=identity,
             )  # fmt: skip
         s = station.ocpp.summary()
+        secured = None if station.security is None else station.security.status()
+        profile = 0 if secured is None else secured.profile
+        note = "" if secured is None else next(iter(secured.warnings), "")
         return o.OcppState(
             enabled=True, url=s.url, connected=s.connected, registration=s.registration, since=s.since,
             last_error=s.last_error, sent=s.sent, received=s.received, queued=s.queued, heartbeat_s=s.heartbeat_s,
             last_heartbeat=s.last_heartbeat, parked=s.parked, foreign=station.ocpp.queue.foreign,
             clock_offset_ms=s.clock_offset_ms, time_source=s.time_source, last_boot=s.last_boot, target=s.target,
             peer=s.peer, failures=s.failures, next_dial_s=s.next_dial_s, ping_s=s.ping_s, ping_timeout_s=s.ping_timeout_s,
-            charge_point_id=identity,
+            charge_point_id=identity, security_profile=profile, security_note=note,
         )  # fmt: skip
 
     # -- messages and events --------------------------------------------------------------------------------------
