@@ -21,7 +21,7 @@ from tests._support.lab_world import demo_config
 from tests.ocpp.support import Bench, under_virtual_time
 
 OUT = Path(__file__).resolve().parents[2] / "docs" / "ocpp-cases.md"
-MODULES = ("core", "transactions", "station", "profiles", "charging", "transfers")
+MODULES = ("core", "transactions", "station", "profiles", "charging", "transfers", "security")
 OK, NO = {"status": "Accepted"}, {"status": "Rejected"}
 
 HEAD = """# OCPP use cases
