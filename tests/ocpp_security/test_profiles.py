@@ -326,6 +326,19 @@ def test_a_newer_change_is_not_charged_with_the_end_of_the_one_before(tmp_path: 
     secured(tmp_path, main, security={"profile": 1, "staged_tries": 1})
 
 
+def test_a_change_that_the_link_has_tried_by_itself_does_not_end_it_again(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await with_key(world)
+        connections = world.csms.connections
+        world.back_end.passwords[NAME].add(KEY_2.encode())
+        assert (await world.station.security.set_key(KEY_2)).status == "Accepted"
+        world.station.client.reconnect("somebody else has a reason too")
+        await asyncio.sleep(30)
+        assert world.station.online and world.csms.connections == connections + 1
+
+    secured(tmp_path, main, security={"profile": 1})
+
+
 def test_a_key_that_is_in_use_is_never_overwritten_also_on_the_way_to_profile_0(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         await with_key(world)

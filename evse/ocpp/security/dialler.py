@@ -158,6 +158,11 @@ class SecureDialler:
             if self._current(target):
                 await self._failed(target.name, error if failure is None else failure.text, refused=refused)
 
+    def waits(self, target: DialTarget) -> bool:
+        """Tell whether a staged change has its turn and ``target``, the last that was dialled, is not it."""
+        staged = self._state.staged is not None and self._state.turn == STAGED
+        return staged and not (target.name == STAGED and self._current(target))
+
     def _current(self, target: DialTarget) -> bool:
         """Tell whether a target is not one of a staged change that another one has replaced meanwhile."""
         generation = next((known for handed, known in self._handed if handed is target), self._generation)

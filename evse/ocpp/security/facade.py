@@ -128,7 +128,7 @@ class Security:
             self.certificate_store, self.dialler, self.signing, store, self.log.note,
             lambda: self._config.tls.roots == "system",
         )
-        self.dialler.reconnect = self._reconnect_soon
+        self.dialler.reconnect = self._try_soon
         self.dialler.changed = self.handlers.changed = self._tell_keys
 
     async def open(self) -> None:
@@ -317,10 +317,19 @@ class Security:
         self.log.online()
         self.signing.online()
 
-    def _reconnect_soon(self, reason: str) -> None:
+    def _try_soon(self, reason: str) -> None:
+        """Dial with the staged change once the answer has gone, unless the link has done so by itself meanwhile."""
         client = self._client
         if client is not None:
-            asyncio.get_running_loop().call_later(RECONNECT_S, client.link.reconnect, reason)
+            self._reconnect_soon(reason, lambda: self.dialler.waits(client.link.target))
+
+    def _reconnect_soon(self, reason: str, needed: Callable[[], bool] = lambda: True) -> None:
+        def reconnect(link: Link) -> None:
+            if needed():
+                link.reconnect(reason)
+
+        if self._client is not None:
+            asyncio.get_running_loop().call_later(RECONNECT_S, reconnect, self._client.link)
 
     def _tell_keys(self) -> None:
         if self._client is None:
