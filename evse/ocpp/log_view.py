@@ -1,9 +1,9 @@
-"""The message log as people read it: requests and answers paired, filtered by action, direction, connector and text. Pure."""
+"""The message log as people read it: requests and answers paired, filtered by action, direction, connector and text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,6 +13,9 @@ from evse.units import NS_PER_MS
 
 _CONNECTOR = re.compile(r'"connectorId":(\d{1,4})\b')
 _TRANSACTION = re.compile(r'"transactionId":(-?\d{1,19})\b')
+
+PLACES_MAX = 256
+"""Transactions whose connector is remembered."""
 
 
 class PairedMessage(Frozen, frozen=True, kw_only=True):
@@ -43,33 +46,55 @@ class Filter(Frozen, frozen=True, kw_only=True):
         return not wanted or any(wanted in part.lower() for part in (entry.action, entry.unique_id, entry.payload))
 
 
-def paired(entries: Iterable[LoggedMessage]) -> list[PairedMessage]:
-    """Return ``entries`` (in order) with their other halves.
+class Pairing:
+    """The messages of a log with their other halves, kept up to date: only what is new costs something.
 
     A unique id is used again when a message is repeated: an answer belongs to the last call of its id and direction.
     """
-    rows: list[PairedMessage] = []
-    calls: dict[tuple[str, str], int] = {}  # (direction of the answer, id) -> index of the call
-    places: dict[str, int] = {}  # transaction -> connector
-    for entry in entries:
+
+    def __init__(self) -> None:
+        self._rows: dict[int, PairedMessage] = {}  # by seq, in order
+        self._calls: dict[tuple[str, str], int] = {}  # (direction of the answer, id) -> seq of the call
+        self._places: dict[str, int] = {}  # transaction -> connector
+        self._last = 0
+
+    def update(self, entries: Sequence[LoggedMessage]) -> list[PairedMessage]:
+        """Take what ``entries`` (a whole log, in order) has new; return all rows that it still holds."""
+        if not entries:
+            return []
+        new = next((index for index in range(len(entries), 0, -1) if entries[index - 1].seq <= self._last), 0)
+        for entry in entries[new:]:
+            self._take(entry)
+        for seq in [seq for seq in self._rows if seq < entries[0].seq]:
+            row = self._rows.pop(seq)
+            key = (_other(row.message.direction), row.message.unique_id)
+            if self._calls.get(key) == seq:
+                del self._calls[key]
+        while len(self._places) > PLACES_MAX:
+            del self._places[next(iter(self._places))]
+        return list(self._rows.values())
+
+    def _take(self, entry: LoggedMessage) -> None:
+        self._last = entry.seq
         if entry.type == "call":
-            evse_id = _connector(entry.payload, places)
-            calls[_other(entry.direction), entry.unique_id] = len(rows)
-            rows.append(PairedMessage(message=entry, evse_id=evse_id, pair=None, latency_ms=None))
-            continue
-        at = calls.pop((entry.direction, entry.unique_id), None) if entry.type in ("result", "error") else None
-        if at is None:
-            rows.append(PairedMessage(message=entry, evse_id=None, pair=None, latency_ms=None))
-            continue
-        call = rows[at]
-        rows[at] = msgspec.structs.replace(call, pair=entry.seq)
+            evse_id = _connector(entry.payload, self._places)
+            self._calls[_other(entry.direction), entry.unique_id] = entry.seq
+            self._rows[entry.seq] = PairedMessage(message=entry, evse_id=evse_id, pair=None, latency_ms=None)
+            return
+        at = self._calls.pop((entry.direction, entry.unique_id), None) if entry.type in ("result", "error") else None
+        call = None if at is None else self._rows.get(at)
+        if call is None:
+            self._rows[entry.seq] = PairedMessage(message=entry, evse_id=None, pair=None, latency_ms=None)
+            return
+        self._rows[call.message.seq] = msgspec.structs.replace(call, pair=entry.seq)
         if entry.action == "StartTransaction" and call.evse_id is not None:
             number = _TRANSACTION.search(entry.payload)
             if number is not None:
-                places[number[1]] = call.evse_id
+                self._places[number[1]] = call.evse_id
         latency_ms = max(0, entry.wall - call.message.wall) // NS_PER_MS
-        rows.append(PairedMessage(message=entry, evse_id=call.evse_id, pair=call.message.seq, latency_ms=latency_ms))
-    return rows
+        self._rows[entry.seq] = PairedMessage(
+            message=entry, evse_id=call.evse_id, pair=call.message.seq, latency_ms=latency_ms
+        )
 
 
 def _other(direction: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evse.ocpp.log import LOG_MAX, LoggedMessage, MessageLog
-from evse.ocpp.log_view import Filter, paired, select
+from evse.ocpp.log_view import PLACES_MAX, Filter, PairedMessage, Pairing, select
 from evse.units import NS_PER_MS
 
 MS = NS_PER_MS
@@ -19,6 +19,10 @@ def log(*rows: tuple[int, str, str, str, str, str]) -> list[LoggedMessage]:
     for at_ms, direction, kind, action, unique_id, payload in rows:
         made.add(at_ms * MS, direction, kind, action, unique_id, payload)
     return made.all()
+
+
+def paired(entries: list[LoggedMessage]) -> list[PairedMessage]:
+    return Pairing().update(entries)
 
 
 ENTRIES = log(
@@ -73,6 +77,28 @@ def test_pairs_are_mutual_and_go_both_ways(given_: list[tuple[int, str, str, str
         assert {row.message.direction, other.message.direction} == {"sent", "received"}
         assert (row.latency_ms is None) is (row.message.type == "call")
         assert row.latency_ms is None or row.latency_ms >= 0
+
+
+@given(entries, st.lists(st.integers(1, 30), max_size=6))
+def test_what_is_taken_in_portions_is_the_same(given_: list[tuple[int, str, str, str, str, str]], cuts: list[int]) -> None:
+    whole = log(*given_)
+    pairing = Pairing()
+    for cut in sorted(cuts):
+        pairing.update(whole[:cut])
+    assert pairing.update(whole) == paired(whole) and pairing.update(whole) == paired(whole)
+
+
+def test_what_has_left_the_log_is_forgotten() -> None:
+    made, pairing = MessageLog(), Pairing()
+    for number in range(3 * LOG_MAX):
+        made.add(0, "sent", "call", "MeterValues", f"u{number}", f'{{"connectorId":1,"transactionId":{number}}}')
+        if number % 7 == 0:
+            rows = pairing.update(made.all())
+            assert [row.message.seq for row in rows] == [entry.seq for entry in made.all()]
+    pairing.update(made.all())
+    assert len(pairing._rows) == LOG_MAX and len(pairing._calls) == LOG_MAX and len(pairing._places) <= PLACES_MAX
+    made.add(1, "received", "result", "MeterValues", "u0", "{}")  # its call is gone
+    assert pairing.update(made.all())[-1].pair is None
 
 
 def test_who_watches_is_told_and_the_log_stays_bounded() -> None:

@@ -14,7 +14,7 @@ from evse.api.service import Caller
 from evse.ocpp.client import OcppClient
 from evse.ocpp.doctor import Check
 from evse.ocpp.engine import CallTimeout
-from evse.ocpp.log_view import Filter, PairedMessage, paired, select
+from evse.ocpp.log_view import Filter, PairedMessage, Pairing, select
 from evse.ocpp.messages import CallError, Payload
 from evse.ocpp.queue import Outbox, QueueRow
 from evse.runtime.station import Station
@@ -22,6 +22,9 @@ from evse.transports.base import WsClosed
 from evse.units import NS_PER_MS
 
 MESSAGES_MAX: Final = 500
+STEP_ROWS: Final = 50
+"""Messages that are filtered at once."""
+
 HEARTBEAT_S: Final = 10.0
 """Longest silence of a stream."""
 
@@ -32,6 +35,7 @@ class BackendOperations:
     """``ocpp.*`` but charging profiles and security."""
 
     _station: Station
+    _pairing: Pairing
 
     async def ocpp_status(self, request: Empty, caller: Caller) -> o.OcppState:
         """State of the link; also while OCPP is switched off."""
@@ -60,8 +64,12 @@ class BackendOperations:
     async def ocpp_messages(self, request: o.OcppMessageQuery, caller: Caller) -> o.OcppMessages:
         """Last messages, oldest first, with their other halves."""
         wanted = Filter(action=request.action, direction=request.direction, evse_id=request.evse_id, text=request.text)
-        rows = select(paired(self._client().log.all()), wanted, min(request.limit, MESSAGES_MAX))
-        return o.OcppMessages(items=tuple(_message(row) for row in rows))
+        rows = self._pairing.update(self._client().log.all())
+        found: list[PairedMessage] = []
+        for start in range(0, len(rows), STEP_ROWS):
+            found += select(rows[start : start + STEP_ROWS], wanted, STEP_ROWS)
+            await asyncio.sleep(0)  # the control loop goes on in between
+        return o.OcppMessages(items=tuple(_message(row) for row in found[-min(request.limit, MESSAGES_MAX) :]))
 
     def ocpp_stream(self, since: int | None) -> AsyncIterator[m.StreamItem]:
         """A heartbeat, messages behind ``since`` (None = from now on; one that is not there yet = all), and heartbeats."""
@@ -76,10 +84,9 @@ class BackendOperations:
             yield m.StreamItem(type="heartbeat", seq=last)
             while True:
                 added.clear()
-                for row in paired(log.all()):
-                    if row.message.seq > last:
-                        last = row.message.seq
-                        yield m.StreamItem(type="message", seq=last, message=_message(row))
+                for row in [row for row in self._pairing.update(log.all()) if row.message.seq > last]:
+                    last = row.message.seq
+                    yield m.StreamItem(type="message", seq=last, message=_message(row))
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):
                         await added.wait()

@@ -9,6 +9,7 @@ from evse.api import models as m
 from evse.api.auth import AuthOperations
 from evse.api.stream import EventHub
 from evse.domain.view import Event, StationView
+from evse.ocpp.log_view import Pairing
 from evse.runtime.service.ac import AcOperations
 from evse.runtime.service.backend import BackendOperations
 from evse.runtime.service.config import ConfigOperations
@@ -56,6 +57,7 @@ class RuntimeService(
         self._access = control
         self._hub = hub
         self._leases = DataLeases()
+        self._pairing = Pairing()
         station.event_sinks.append(self._publish)
         station.view_sinks.append(self._changed)
 
