@@ -50,6 +50,14 @@ class OcppSecuritySection(Frozen, frozen=True, kw_only=True):
             extra_json_schema={**Live, "x-ocpp": "CpoName"},
         ),
     ] = ""
+    common_name: Annotated[
+        str,
+        Meta(
+            title="Name (CN) in requests for a certificate of the station; empty = its identity at the CSMS",
+            max_length=64,
+            extra_json_schema=Live,
+        ),
+    ] = ""
     renew_days: Annotated[
         int,
         Meta(
