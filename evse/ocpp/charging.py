@@ -27,7 +27,7 @@ from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.keys import Keys
 from evse.ocpp.messages import Payload, parse_timestamp, timestamp
 from evse.ocpp.ports import StationPort, StorePort
-from evse.ocpp.schedule_explain import ScheduleExplanation, explain_schedule
+from evse.ocpp.schedule_explain import ScheduleExplanation, explain_in_steps
 from evse.planner import composite
 from evse.planner.composite import ChargingProfile, Kind, Period, Purpose, Scope, Step, Unit
 from evse.units import NS_PER_S, Instant, WallNs
@@ -281,7 +281,7 @@ class Charging:
         """All installed profiles, oldest first."""
         return sorted(self._profiles.values(), key=lambda profile: profile.set_at)
 
-    def explain(self, evse_id: int) -> ScheduleExplanation | None:
+    async def explain(self, evse_id: int) -> ScheduleExplanation | None:
         """Why an EVSE (0 = the station) may take what it may take now; None = there is none of that number."""
         rated_w = self._ratings().get(evse_id)
         if rated_w is None:
@@ -289,9 +289,16 @@ class Charging:
         self.on_view(self._station.view())
         wall = self._clock.wall()
         ac = self._ac(evse_id)
-        return explain_schedule(
+        steps = explain_in_steps(
             self.profiles(), self._scope(evse_id, wall), wall, rated_w, ac=ac, calendar=self._clock.wall_valid()
         )
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                told: ScheduleExplanation = end.value
+                return told
+            await asyncio.sleep(0)
 
     async def set_profile(self, payload: Payload) -> Reply:
         """Install a profile, replacing the one with its number and the one at its place in the stack."""

@@ -7,7 +7,7 @@ a test compares both for random profiles. Times are UTC ns, power is W, current 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import islice
 
 from evse.domain.ac import AcSpec
@@ -23,6 +23,8 @@ LOOK_AHEAD_S = 7 * 86_400
 
 STEPS_MAX = 1000
 """Instants that are looked at on the way."""
+
+STEPS_AT_ONCE = 16
 
 SILENT_STEPS_MAX = 16
 """The same, for the next period of one profile."""
@@ -78,13 +80,29 @@ def explain_schedule(
     calendar: bool = True,
 ) -> ScheduleExplanation:
     """Explain ``scope`` at ``at``. ``rated_w`` = what the hardware gives where no profile says anything."""
+    steps = explain_in_steps(profiles, scope, at, rated_w, ac=ac, calendar=calendar)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            told: ScheduleExplanation = end.value
+            return told
+
+
+def explain_in_steps(
+    profiles: Sequence[ChargingProfile], scope: Scope, at: WallNs, rated_w: int, *, ac: AcSpec | None = None,
+    calendar: bool = True,
+) -> Generator[None, None, ScheduleExplanation]:
+    """The same in portions of `STEPS_AT_ONCE`: many long profiles take a tenth of a second, and others want a turn."""
     ranked = composite.relevant(profiles, scope)
     caps_of = composite.caps_at if calendar else composite.caps_without_calendar
     caps = [_Cap(profile, *_as_kept(profile, power_w, scope, at, ac, calendar=calendar))
             for power_w, profile in caps_of(ranked, at, scope.tx_start)]  # fmt: skip
     power_w = min([rated_w, *(cap.power_w for cap in caps)])
     hardware_ma = power_w * 1000 // LINES_W if ac is None else ac.evse_ma
-    changes_at, next_power_w = _next(profiles, ranked, scope, at, rated_w, ac, power_w) if calendar else (None, None)
+    changes_at, next_power_w = None, None
+    if calendar:
+        changes_at, next_power_w = yield from _next(profiles, ranked, scope, at, rated_w, ac, power_w)
     return ScheduleExplanation(
         evse_id=scope.evse_id, session_id=scope.session_id, at=at, calendar=calendar, rated_w=rated_w, power_w=power_w,
         current_ma=hardware_ma if ac is None else min([hardware_ma, *(cap.current_ma for cap in caps)]),
@@ -126,9 +144,11 @@ def _order(profile: ChargingProfile) -> tuple[int, int, int, int]:
 def _next(
     profiles: Sequence[ChargingProfile], ranked: Sequence[ChargingProfile], scope: Scope, at: WallNs, rated_w: int,
     ac: AcSpec | None, power_w: int,
-) -> tuple[WallNs | None, int | None]:
+) -> Generator[None, None, tuple[WallNs | None, int | None]]:
     end = at + LOOK_AHEAD_S * NS_PER_S
-    for step in islice(composite.walk(profiles, scope, at, end, rated_w), STEPS_MAX):
+    for number, step in enumerate(islice(composite.walk(profiles, scope, at, end, rated_w), STEPS_MAX), start=1):
+        if number % STEPS_AT_ONCE == 0:
+            yield
         later = step if ac is None else on_lines(step, ranked, scope, ac, rated_w, Unit.W)
         if later.power_w != power_w:
             return step.at, later.power_w

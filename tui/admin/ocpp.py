@@ -27,8 +27,11 @@ from tui.widgets.table import TableState
 MESSAGES: Final = 200
 """Messages that the viewer holds."""
 
+SCHEDULE_TURNS: Final = 5
+"""Schedules are asked for at each such turn of `OcppScreen.RELOAD_S`."""
+
 LOG_ROWS: Final = 60
-QUEUE_ROWS: Final = 500
+QUEUE_ROWS: Final = 100
 
 ACTIONS: Final = frozenset(action for acts in ACTS.values() for action in acts)
 
@@ -67,6 +70,7 @@ class OcppScreen(SectionScreen):
         self.whole = False  # the payload of the chosen message gets the page
         self.place = 0  # connector whose schedules are shown
         self.examining = False
+        self._turns = 0
 
     # -- data ------------------------------------------------------------------------------------------------------
 
@@ -84,7 +88,7 @@ class OcppScreen(SectionScreen):
             case "queue":
                 data.queue = await ask("ocpp.queue", o.OcppQueueQuery(limit=QUEUE_ROWS))
             case "schedules":
-                data.schedules = await ask("ocpp.explain")
+                await self._load_schedules()
             case "certs":
                 data.certs = await ask("ocpp.certs")
             case "security":
@@ -92,6 +96,13 @@ class OcppScreen(SectionScreen):
                 data.events = await ask("ocpp.security_events", s.OcppSecurityEventsQuery(limit=LOG_ROWS))
             case "files":
                 data.files = await ask("ocpp.transfers")
+
+    async def _load_schedules(self) -> None:
+        """Of the chosen place only, and every few seconds: a schedule is looked at far ahead."""
+        self._turns += 1
+        told = self.told()
+        if told is None or self._turns % SCHEDULE_TURNS == 0:
+            self.data.schedules = await self.admin.store.call("ocpp.explain", o.OcppScheduleQuery(evse_id=self.place))
 
     async def _load_messages(self) -> None:
         table, before = self.tables["messages"], self.data.messages
@@ -123,9 +134,9 @@ class OcppScreen(SectionScreen):
         return []
 
     def told(self) -> o.OcppScheduleExplanation | None:
-        """The explanation of the chosen place."""
+        """The explanation of the chosen place; None until it has come."""
         items = self.data.schedules.items if self.data.schedules else ()
-        return next((item for item in items if item.evse_id == self.place), items[0] if items else None)
+        return next((item for item in items if item.evse_id == self.place), None)
 
     # -- painting --------------------------------------------------------------------------------------------------
 
@@ -194,13 +205,13 @@ class OcppScreen(SectionScreen):
 
     def action_other(self) -> None:
         """Schedules of the next place."""
-        items = self.data.schedules.items if self.data.schedules else ()
-        places = [item.evse_id for item in items]
-        if places:
-            at = places.index(self.place) if self.place in places else -1
-            self.place = places[(at + 1) % len(places)]
-            self.tables["schedules"] = TableState()
-            self.paint_all()
+        status = self.admin.store.status
+        places = [0, *(view.evse_id for view in status.view.evses)] if status is not None else [0]
+        at = places.index(self.place) if self.place in places else -1
+        self.place = places[(at + 1) % len(places)]
+        self.tables["schedules"] = TableState()
+        self.reload()
+        self.paint_all()
 
     def action_back(self) -> None:
         """No filter, no frozen list, no whole payload."""

@@ -57,7 +57,7 @@ class ScheduleOperations:
         wanted = (request.evse_id,) if request.evse_id is not None else (0, *(e.evse_id for e in self._station.view().evses))
         items = []
         for evse_id in wanted:
-            told = charging.explain(evse_id)
+            told = await charging.explain(evse_id)
             if told is None:
                 raise self._missing(evse_id)
             items.append(explained(told, self._binding(told.evse_id)))
