@@ -312,6 +312,8 @@ def pilot(t: Tick, conn: Conn) -> None:
     if _wake(t, conn, mode is PilotMode.PWM and duty != cp.DIGITAL_BP):
         mode = PilotMode.E
     cp.drive(t, conn, mode, duty)
+    if w.lease and w.lease_since == t.now and a.cp_mode is not PilotMode.PWM:
+        contactor.act(t, conn, False)  # the offer has gone on the tick that would have closed; boards close with PWM only
 
 
 def _wake(t: Tick, conn: Conn, offering: bool) -> bool:

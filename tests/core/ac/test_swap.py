@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from evse.core.inputs import SetDynamicLimit
 from evse.core.outputs import CloseTransaction, SaveSession
-from evse.domain.ac import PpState
+from evse.core.state import Stage
+from evse.domain.ac import PilotMode, PpState
 from tests.core.ac.plant_ac import AcPlant
 
 
@@ -49,3 +51,31 @@ def test_a_refused_cable_is_not_held_against_the_next_one() -> None:
     p.start()
     p.until(lambda p: p.car.drawn_ma > 0)
     assert p.board.offered_ma == 20_000
+
+
+def _about_to_close() -> AcPlant:
+    p = AcPlant()
+    p.run(7)
+    p.car.plug()
+    p.run(0.3)
+    p.start()
+    return p
+
+
+def test_an_offer_that_goes_on_the_tick_that_would_close_closes_nothing() -> None:
+    """L30: boards close with PWM only; a vehicle that then stays in C would make it F11."""
+    p, steps = _about_to_close(), 0
+    while not p.w.lease:
+        p.step()
+        steps += 1
+    p = _about_to_close()
+    for _ in range(steps - 1):
+        p.step()
+    p.car.stubborn = True
+    p.send(SetDynamicLimit, evse_id=1, name="x", current_ma=0)
+    p.step()
+    assert p.w.stage is Stage.CURRENT and p.pilot[0] is PilotMode.X1 and not p.board.contactor_lease
+    p.run(10)
+    assert not p.names() and not p.board.contactor_lease
+    p.send(SetDynamicLimit, evse_id=1, name="x", current_ma=None)
+    p.until(lambda p: p.car.main, 15)
