@@ -11,7 +11,7 @@ from evse.ocpp.keys import range_of
 HEAD = """# OCPP configuration keys
 
 Made by `python -m tools.generate` from `evse/ocpp/key_table.py`, for a station with an AC socket on three phases and a DC
-connector. What the CSMS or `evsectl ocpp set` writes is on the disk before it is answered, stands over restarts and goes before
+connector. What the CSMS or `evsectl ocpp config set` writes is on the disk before it is answered, stands over restarts and goes before
 `station.toml`; HeartbeatInterval is set again by every BootNotification. Names count without regard to case.
 
 - **R** read, **W** write, **-W** write only. *guarded* = another part decides and keeps the value; it may answer Rejected, or
