@@ -62,6 +62,12 @@ def point(lab: Lab) -> AcConnectorWorld:
     return lab.sim.world.ac_by_id[1]
 
 
+def locked(lab: Lab) -> bool:
+    """Whether the bolt holds the plug in the socket."""
+    drive = point(lab).plant.drive
+    return drive is not None and drive.locked
+
+
 async def plug(lab: Lab, **car: Any) -> None:
     """A three-phase car of 32 A, unless told otherwise."""
     await lab.do(cmd="plug_in", connector=1, **{"phases": 3, "max_ma": 32_000, "soc_pct": 20, **car})
@@ -123,9 +129,9 @@ async def books(lab: Lab, sessions: int) -> list[Any]:
     await lab.forward(1)
     assert await lab.store.open_transactions() == []
     rows, _, _ = await lab.store.sessions(state="all", limit=100)
-    started = sorted((s for s in rows if s.started_at is not None), key=lambda s: s.started_at)
+    started = sorted((s for s in rows if s.started_at is not None), key=lambda s: s.started_at or 0)
     assert len(started) == sessions, [s.session_id for s in started]
-    assert all(s.meter_stop_wh == s.meter_start_wh + s.energy_wh for s in started)
+    assert all(s.meter_stop_wh == (s.meter_start_wh or 0) + s.energy_wh for s in started)
     assert lab.sim.csms is not None
     assert compare_ledger(rows, lab.sim.csms.ledger()) == []
     assert lab.sim.world.violations == []
@@ -134,5 +140,5 @@ async def books(lab: Lab, sessions: int) -> list[Any]:
 
 
 __all__ = [
-    "CARD", "OTHER", "books", "charge", "charging", "codes", "happened", "leave", "one_point", "plug", "point", "record", "tap",
+    "CARD", "OTHER", "books", "charge", "charging", "codes", "happened", "leave", "locked", "one_point", "plug", "point", "record", "tap",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from evse.core.outputs import Outputs
 from evse.core.state import StationState
 from evse.core.tick import tick
 from evse.domain.limits import LimitSource, PowerLimit
-from evse.domain.readings import NoData, NoDataReason, Sample
+from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
 from evse.units import NS_PER_S, TICK_NS
 from tests._support.laws_run import QUIET_EVERY, RunLaws
 from tests.core.ac.plant_ac import AcPlant
@@ -52,6 +52,10 @@ def _board(change: Callable[[Any], Any]) -> Callable[[Inputs], Inputs]:
     return on
 
 
+def _meter(i: Inputs) -> Inputs:
+    return replace(i, evses=tuple(replace(e, meter=Sample(MeterValues(power_w=9), 1)) for e in i.evses))
+
+
 CHANGES: dict[str, Callable[[Inputs], Inputs]] = {
     "a reading": _board(lambda r: replace(r, value=replace(r.value, temperature_dc=251))),
     "the door": _board(lambda r: replace(r, value=replace(r.value, door_open=True))),
@@ -61,7 +65,7 @@ CHANGES: dict[str, Callable[[Inputs], Inputs]] = {
     "the disk": lambda i: replace(i, storage_ok=False),
     "the loop": lambda i: replace(i, loop_fault="a test"),
     "a command": lambda i: replace(i, commands=(ClearFault(seq=9, evse_id=1, code="F1"),)),
-    "the meter": lambda i: replace(i, evses=tuple(replace(e, meter=replace(e.meter, value=replace(e.meter.value, power_w=9))) for e in i.evses)),
+    "the meter": _meter,
 }  # fmt: skip
 
 

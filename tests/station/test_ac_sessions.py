@@ -22,6 +22,7 @@ from tests._support.ac_world import (
     codes,
     happened,
     leave,
+    locked,
     one_point,
     plug,
     point,
@@ -193,7 +194,7 @@ def test_a_restart_in_a_session_ends_it_once_with_power_loss_and_frees_the_plug(
         await charge(lab)
         await lab.forward(30)
         cut = lab.evse(1).session
-        assert cut is not None and point(lab).plant.drive is not None and point(lab).plant.drive.locked
+        assert cut is not None and locked(lab)
         await lab.kill()
         if mains:
             await lab.do(cmd="power_cut", duration_ms=4_000)
@@ -207,7 +208,7 @@ def test_a_restart_in_a_session_ends_it_once_with_power_loss_and_frees_the_plug(
         await again.__aenter__()
         await again.forward(10)
         assert not point(again).closed, "a new daemon has no permission"
-        assert point(again).plant.drive is not None and not point(again).plant.drive.locked, "the plug is free"
+        assert not locked(again), "the plug is free"
         session = await again.store.session(cut.session_id)
         assert session is not None and session.stop_reason is StopReason.POWER_LOSS
         assert 0 < session.energy_wh <= cut.energy_wh
