@@ -229,6 +229,10 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
         ("Measured", f"{t.kilo(body['site_power_w'])} kW at the site meter"),
         ("Plan", _plan(plan)),
     ]
+    if s["own_ma"] or s["operator_ma"]:
+        rows.insert(1, ("Per phase", f"installer {_phases(s['own_ma'])}, operator {_phases(s['operator_ma'])}"))
+    if body["allowed"]:
+        rows.insert(2, ("Now", _allowed(body["allowed"])))
     text = pairs(rows, where)
     tables = (
         (plan["allocations"] if plan else [], t.ALLOCATION),
@@ -240,6 +244,17 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
             shown = [column for column in columns if wide or not column.wide]
             text += "\n" + table(items, shown if wide else fit(items, shown, where), where=where)
     return text
+
+
+def _phases(values: list[int] | None) -> str:
+    """``63/63/32 A``; no limit."""
+    return "no limit" if values is None else "/".join(f"{ma / 1000:g}" for ma in values) + " A"
+
+
+def _allowed(now: Row) -> str:
+    """What may be taken now, and why: "10/10/10 A: the limit from 8:00 to 22:00"."""
+    why = "; ".join(dict.fromkeys(now["words"]))
+    return f"{_phases(now['limit_ma'])}: {why}"
 
 
 def _plan(plan: Row | None) -> str:

@@ -411,7 +411,8 @@ TREE: dict[str, dict[str, list[str]]] = {
         "commands": [],
         "options": [
             "--allow-cross", "--fields", "--forbid-cross", "--group-power-w", "--help", "--host", "--json", "--limit-w",
-            "--max-groups", "--no-headers", "--ocpp-limit-w", "--output", "--output-file", "--reset", "-H", "-O", "-o",
+            "--max-groups", "--no-headers", "--ocpp-limit-w", "--operator-a", "--output", "--output-file", "--reset",
+            "-H", "-O", "-o",
         ],
         "flags": ["--allow-cross", "--forbid-cross", "--help", "--json", "--no-headers", "--reset"],
     },

@@ -305,6 +305,10 @@ class Events(Model, frozen=True, kw_only=True):
 # -- planner ------------------------------------------------------------------------------------------------------
 
 
+PhasesMa = tuple[int, int, int]
+"""mA on L1, L2, L3."""
+
+
 class PlannerSettings(Model, frozen=True, kw_only=True):
     """Site limits in force. ``override`` True = differs from the configuration file."""
 
@@ -319,6 +323,18 @@ class PlannerSettings(Model, frozen=True, kw_only=True):
     file_max_groups: int
     file_allow_cross: bool
     override: bool
+    operator_ma: PhasesMa | None = None  # all EVSEs together per phase; None = no limit
+    file_operator_ma: PhasesMa | None = None
+    own_ma: PhasesMa | None = None  # the installer's; the operator's is never above it
+
+
+class Allowed(Model, frozen=True, kw_only=True):
+    """What all EVSEs together may take per phase now, and which limit says so on each."""
+
+    limit_ma: PhasesMa
+    words: tuple[str, str, str]
+    shedding: bool  # load shedding acts
+    until_minute: int | None  # minute of the local day at which the hour's limit ends
 
 
 class PlannerChange(Model, frozen=True, kw_only=True):
@@ -329,6 +345,7 @@ class PlannerChange(Model, frozen=True, kw_only=True):
     group_power_w: LimitW | None = None
     max_groups: Annotated[int, Meta(ge=0, le=64)] | None = None
     allow_cross: bool | None = None
+    operator_ma: Annotated[tuple[Annotated[int, Meta(ge=0, le=4_000_000)], ...], Meta(max_length=3)] | None = None  # () = no limit
     reset: bool = False
 
 
@@ -361,6 +378,7 @@ class PlannerState(Model, frozen=True, kw_only=True):
     shared_chains: int
     bms_stale: int
     site_power_w: int | None
+    allowed: Allowed | None = None
 
 
 class ExplainQuery(Model, frozen=True, kw_only=True):

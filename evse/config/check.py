@@ -16,7 +16,7 @@ from evse.config.check_firmware import check_firmware
 from evse.config.check_io import check_io, recloser_bus
 from evse.config.check_ocpp import check_ocpp_link, check_ocpp_security
 from evse.config.check_rules import check_leds, check_rules
-from evse.config.check_site import check_grid
+from evse.config.check_site import check_grid, check_timezone, io_inputs
 from evse.config.meter_profiles import list_profiles, load_profile
 from evse.config.options import Table, tree
 from evse.config.profiles import nearest
@@ -71,7 +71,8 @@ def check_all(source: Source, problems: Problems, *, files: bool = True) -> None
     _readers(view, problems)
     _ports(view, problems)
     _site(view, problems)
-    check_grid(view.table("site"), {row.get("id") for _, row in view.rows("evse")}, problems)
+    check_grid(view.table("site"), {row.get("id") for _, row in view.rows("evse")}, io_inputs(view.table("io")), problems)
+    check_timezone(view.table("station"), problems)
     check_io(view.table("io"), {row.get("id") for _, row in view.rows("evse")}, problems)
     check_access(view.table("access"), problems)
     check_rules(source.data.get("rule"), view.rows("evse"), problems)

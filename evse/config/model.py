@@ -45,6 +45,9 @@ class StationSection(Frozen, frozen=True, kw_only=True):
     language: Annotated[
         Literal["en", "de", "fr"], Meta(title="First language of the kiosk", extra_json_schema=Live)
     ] = "en"
+    timezone: Annotated[
+        str, Meta(title="Time zone of hours and days, e.g. Europe/Berlin", max_length=48, extra_json_schema=Live)
+    ] = "UTC"
     data_dir: Annotated[
         str, Meta(title="Directory for the database and traces; empty = platform default", extra_json_schema=Restart)
     ] = ""

@@ -162,6 +162,9 @@ class AcSection(Frozen, frozen=True, kw_only=True):
         Amps,
         Meta(title="Until a limit was received for the first time, A; -1 = none", extra_json_schema=Live),
     ] = -1
+    disconnected_a: Annotated[
+        Amps, Meta(title="While the back end is not connected, A; -1 = none", extra_json_schema=Live)
+    ] = -1
     fallback_a: Annotated[
         Amps, Meta(title="While limits are older than fallback_s, A; -1 = none", extra_json_schema=Live)
     ] = -1

@@ -13,6 +13,36 @@ from msgspec import Meta
 from evse.domain.base import Frozen
 
 Live = {"x-apply": "live"}
+LivePhases = {**Live, "x-positions": True}
+
+PhasesA = tuple[int, ...]
+"""A per phase [L1, L2, L3]; empty = none."""
+
+
+class HourSection(Frozen, frozen=True, kw_only=True):
+    """From an hour of the day on (local time of ``station.timezone``) until the next entry, every day."""
+
+    hour: Annotated[int, Meta(title="Begins at this full hour", ge=0, le=23, extra_json_schema=Live)]
+    limit_a: Annotated[
+        PhasesA, Meta(title="All EVSEs together per phase, A [L1, L2, L3]", max_length=3, extra_json_schema=LivePhases)
+    ]
+
+
+class ShedSection(Frozen, frozen=True, kw_only=True):
+    """Load shedding: while an input of the controller is active, or cannot be read, there is less current."""
+
+    input: Annotated[str, Meta(title="Name of an [[io.input]]", min_length=1, extra_json_schema=Live)]
+    polarity: Annotated[
+        Literal["active_high", "active_low"],
+        Meta(title="Level that sheds: the input active, or not active (a broken wire sheds)", extra_json_schema=Live),
+    ] = "active_high"
+    offset_a: Annotated[
+        PhasesA,
+        Meta(title="Change per phase while it sheds, A [L1, L2, L3], e.g. [-10, -10, -10]", max_length=3, extra_json_schema=LivePhases),
+    ] = ()
+    limit_a: Annotated[
+        int, Meta(title="Fixed limit per phase while it sheds, A; -1 = none", ge=-1, le=4000, extra_json_schema=Live)
+    ] = -1
 
 
 class GridSection(Frozen, frozen=True, kw_only=True):
@@ -43,6 +73,26 @@ class GridSection(Frozen, frozen=True, kw_only=True):
             extra_json_schema=Live,
         ),
     ] = -1
+    own_a: Annotated[
+        PhasesA,
+        Meta(
+            title="Installer's limit: all EVSEs together per phase, A [L1, L2, L3]; empty = none",
+            max_length=3,
+            extra_json_schema=LivePhases,
+        ),
+    ] = ()
+    operator_a: Annotated[
+        PhasesA,
+        Meta(
+            title="Operator's limit below the installer's, A [L1, L2, L3]; empty = none",
+            max_length=3,
+            extra_json_schema=LivePhases,
+        ),
+    ] = ()
+    hours: Annotated[
+        tuple[HourSection, ...], Meta(title="Limits by the hour, at least two entries", max_length=24, extra_json_schema=Live)
+    ] = ()
+    shed: ShedSection | None = None
     nominal_v: Annotated[
         int, Meta(title="Voltage of a phase to neutral, V", ge=100, le=300, extra_json_schema=Live)
     ] = 230

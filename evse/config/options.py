@@ -57,6 +57,7 @@ class Option(Frozen, frozen=True, kw_only=True):
     apply: str = "restart"  # live | idle | restart
     ocpp: str = ""
     secret: bool = False
+    positions: bool = False  # a list in which each place has a meaning: the same number may stand in it again
     help: str = ""
 
     @property
@@ -106,6 +107,7 @@ def _leaf(key: str, name: str, field: inspect.Field, kind: inspect.Type, extra: 
         "required": field.required,
         "default": default,
         "apply": extra.get("x-apply", "restart"),
+        "positions": extra.get("x-positions", False),
         "ocpp": extra.get("x-ocpp", ""),
         "secret": extra.get("x-secret", False),
         "help": extra.get("title", ""),

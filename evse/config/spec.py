@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from evse.config.model import EvseSection, GroupSection, SiteSection, StationConfig
 from evse.config.model_ac import AcSection
-from evse.config.model_site import GridSection
+from evse.config.model_site import GridSection, ShedSection
 from evse.config.spec_ac import ac_spec
 from evse.config.spec_rules import led_specs, rule_specs
 from evse.domain.ac import ReleaseMode
 from evse.domain.rules import rules_version
-from evse.domain.station import EvseKind, EvseSpec, FuseSpec, GridSpec, GroupSpec, StationSpec, Topology
+from evse.domain.station import (
+    EvseKind,
+    EvseSpec,
+    FuseSpec,
+    GridSpec,
+    GroupSpec,
+    HourLimit,
+    ShedSpec,
+    StationSpec,
+    Topology,
+)
 
 INSULATION_OHM_PER_V = 100
 """IEC 61851-23: at least 100 ohm per volt of the rated output voltage."""
@@ -68,6 +78,19 @@ def _ma(amps: int) -> int:
     return -1 if amps < 0 else amps * 1000
 
 
+def _phases_ma(amps: tuple[int, ...]) -> tuple[int, int, int] | None:
+    return (amps[0] * 1000, amps[1] * 1000, amps[2] * 1000) if amps else None
+
+
+def _shed(section: ShedSection | None) -> ShedSpec | None:
+    if section is None:
+        return None
+    return ShedSpec(
+        input=section.input, active_high=section.polarity == "active_high",
+        offset_ma=_phases_ma(section.offset_a) or (0, 0, 0), limit_ma=_ma(section.limit_a),
+    )
+
+
 def grid_spec(site: SiteSection) -> GridSpec | None:
     """Return the connection that AC EVSEs share, None when nothing is said about it."""
     if site.grid is None and not site.fuse:
@@ -81,6 +104,12 @@ def grid_spec(site: SiteSection) -> GridSpec | None:
         max_served=grid.pause_policy == "max_served",
         threshold_ma=grid.threshold_a * 1000,
         dwell_s=grid.dwell_s,
+        own_ma=_phases_ma(grid.own_a),
+        operator_ma=_phases_ma(grid.operator_a),
+        hours=tuple(
+            HourLimit(hour=h.hour, limit_ma=_phases_ma(h.limit_a) or (0, 0, 0)) for h in sorted(grid.hours, key=lambda h: h.hour)
+        ),
+        shed=_shed(grid.shed),
         fuses=tuple(FuseSpec(name=f.name, fuse_ma=f.fuse_a * 1000, evses=f.evses) for f in site.fuse),
     )
 

@@ -44,6 +44,7 @@ def ac_spec(section: AcSection) -> AcSpec:
         phase_rotation=section.phase_rotation,
         nominal_mv=section.nominal_v * 1000,
         failsafe_ma=_ma(section.failsafe_a),
+        disconnected_ma=_ma(section.disconnected_a),
         fallback_ma=_ma(section.fallback_a),
         fallback_s=section.fallback_s,
         reject_13=section.reject_plugs != "none",

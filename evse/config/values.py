@@ -166,7 +166,7 @@ def judge(option: Option, value: object) -> str:
                 return f"must be a list of whole numbers; for example {option.name} = [1, 2]"
             if len(value) < (option.length_min or 0):
                 return f"must not be empty; for example {option.name} = [1]"
-            if len(set(value)) != len(value):
+            if len(set(value)) != len(value) and not option.positions:
                 return "has an entry twice; remove one"
     return ""
 

@@ -265,6 +265,7 @@ class AcSpec(msgspec.Struct, frozen=True, kw_only=True):
     phase_rotation: str = "RST"  # OCPP ConnectorPhaseRotation
     nominal_mv: int = 230_000
     failsafe_ma: int = -1  # until a back end or program has set a limit for the first time
+    disconnected_ma: int = -1  # while the back end is not connected
     fallback_ma: int = -1  # after `fallback_s` without a fresh dynamic limit
     fallback_s: int = 0  # 0 = dynamic limits do not age
     reject_13: bool = False  # plugs that are too weak (charx: 13 A, or 13 A and 20 A)

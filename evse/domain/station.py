@@ -67,6 +67,22 @@ class FuseSpec(msgspec.Struct, frozen=True, kw_only=True):
     evses: tuple[int, ...]
 
 
+class HourLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """From an hour of the local day on: all EVSEs together, mA per phase."""
+
+    hour: int  # 0..23
+    limit_ma: tuple[int, int, int]
+
+
+class ShedSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Load shedding by an input of the controller. Either or both of ``offset_ma`` and ``limit_ma`` (-1 = none) act."""
+
+    input: str
+    active_high: bool = True
+    offset_ma: tuple[int, int, int] = (0, 0, 0)
+    limit_ma: int = -1
+
+
 class GridSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The connection that AC EVSEs share. Currents are per phase; ``fuse_ma`` 0 = no limit, the others -1 = none."""
 
@@ -78,6 +94,10 @@ class GridSpec(msgspec.Struct, frozen=True, kw_only=True):
     threshold_ma: int = 2_000  # a vehicle that draws so much less than its share gives the rest to the others
     dwell_s: int = 300  # shortest time on or paused
     fuses: tuple[FuseSpec, ...] = ()
+    own_ma: tuple[int, int, int] | None = None  # all EVSEs together, set by the installer
+    operator_ma: tuple[int, int, int] | None = None  # the operator's, never above it
+    hours: tuple[HourLimit, ...] = ()  # by hour, rising
+    shed: ShedSpec | None = None
 
 
 class StationSpec(msgspec.Struct, frozen=True, kw_only=True):

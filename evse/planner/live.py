@@ -50,6 +50,8 @@ class PlannerSettingsW(Frozen, frozen=True, kw_only=True):
     min_power_w: int = 3_000
     efficiency_permille: int = 950
     limits: tuple[PowerLimit, ...] = ()
+    operator_ma: tuple[int, int, int] | None = None
+    """What the operator lets all EVSEs take per phase, mA; None = nothing is said."""
 
     def site_caps(self) -> tuple[tuple[LimitSource, int], ...]:
         """Return the site-side caps in force, AC W, smallest first."""

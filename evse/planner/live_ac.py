@@ -20,6 +20,7 @@ from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource
 from evse.domain.station import GridSpec
 from evse.planner.ac import solve
 from evse.planner.ac_problem import PHASES, AcConnector, AcNode, AcProblem, AcSolution, PausePolicy, Phases, phases_of
+from evse.planner.allowance import Allowance
 from evse.planner.feedback import demand_ma
 from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad
 from evse.planner.live_ac_text import Limits, binding, overdraws
@@ -65,14 +66,15 @@ def plan_ac(
     site: SiteLoad,
     memory: AcMemory,
     now: Instant,
+    allowed: Allowance | None = None,
 ) -> AcShares:
-    """Share the site out. ``site_w`` = power limits of the station (AC side, smallest first); ``memory`` is fresh."""
+    """Share the site out. ``allowed`` = what all EVSEs together may take per phase. ``site_w`` = power limits of the station (AC side, smallest first); ``memory`` is fresh."""
     lost = site.fitted and site.house_ma is None
-    planner = _Planner(grid, site_w[0][1] if site_w else None, dc, requests, site, memory, now, lost=lost)
+    planner = _Planner(grid, site_w[0][1] if site_w else None, dc, requests, site, memory, now, allowed, lost=lost)
     problem, target = planner.target()
     present = {str(p.evse_id): p.share_ma for p in memory.points}
     given = planner.transition(problem, target)
-    limits = Limits(problem, planner.beside(given), grid, site_w, lost=lost)
+    limits = Limits(problem, planner.beside(given), grid, site_w, allowed, lost=lost)
     points, rows = [], []
     for r in requests:
         name, before = str(r.evse_id), memory.point(r.evse_id)
@@ -95,7 +97,7 @@ def plan_ac(
         )
     points += [_next(memory.point(ask.evse_id), given[str(ask.evse_id)], now) for ask in dc]
     dc_ma = sum(given[str(ask.evse_id)] for ask in dc)
-    limited = bool(site_w) or grid.fuse_ma > 0 or bool(grid.fuses) or grid.failsafe_ma >= 0
+    limited = bool(site_w) or grid.fuse_ma > 0 or bool(grid.fuses) or grid.failsafe_ma >= 0 or allowed is not None
     memory = msgspec.structs.replace(memory, points=tuple(points))
     return AcShares(
         rows=tuple(rows),
@@ -129,9 +131,11 @@ class _Planner:
         site: SiteLoad,
         memory: AcMemory,
         now: Instant,
+        allowed: Allowance | None,
         *,
         lost: bool,
     ) -> None:
+        self.allowed = allowed
         self.grid, self.site_w, self.dc, self.requests = grid, site_w, dc, requests
         self.site, self.memory, self.now, self.lost = site, memory, now, lost
         self.node_of = {e: f"fuse {f.name}" for f in grid.fuses for e in f.evses}
@@ -155,7 +159,9 @@ class _Planner:
                     excess[node][k] += self.fixed.get(str(r.evse_id), 0)
         free = (UNLIMITED_MA,) * PHASES
         top = (grid.fuse_ma,) * PHASES if grid.fuse_ma else free
-        own = free if not self.lost or grid.failsafe_ma < 0 else (grid.failsafe_ma,) * PHASES
+        own = free if self.allowed is None else self.allowed.limit_ma
+        if self.lost and grid.failsafe_ma >= 0:
+            own = (min(own[0], grid.failsafe_ma), min(own[1], grid.failsafe_ma), min(own[2], grid.failsafe_ma))
         imbalance = None if grid.imbalance_ma < 0 else grid.imbalance_ma
         return (
             AcNode(

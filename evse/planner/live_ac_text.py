@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from evse.domain.limits import CurrentRequest, LimitSource
 from evse.domain.station import GridSpec
 from evse.planner.ac_problem import PHASES, AcNode, AcProblem, phases_of
+from evse.planner.allowance import UNLIMITED_MA, Allowance
 from evse.units import NS_PER_S, DurationNs
 
 NEAR_MA = 200
@@ -33,10 +34,11 @@ class Limits:
         given: Mapping[str, int],
         grid: GridSpec,
         site_w: tuple[tuple[LimitSource, int], ...],
+        allowed: Allowance | None = None,
         *,
         lost: bool,
     ) -> None:
-        self.problem, self.grid, self.site_w, self.lost = problem, grid, site_w, lost
+        self.problem, self.grid, self.site_w, self.allowed, self.lost = problem, grid, site_w, allowed, lost
         self.parent = {n.id: n.parent for n in problem.nodes}
         self.used = {n.id: list(n.background_ma) for n in problem.nodes}
         for c in problem.connectors:
@@ -70,8 +72,12 @@ class Limits:
 
     def _fuse(self, node: AcNode, phase: int) -> tuple[LimitSource, str]:
         if node.id == "own":
-            text = f"the site meter is lost: {amps(self.grid.failsafe_ma)} for all vehicles" if self.lost else ""
-            return LimitSource.FAILSAFE, text
+            allowed = UNLIMITED_MA if self.allowed is None else self.allowed.limit_ma[phase]
+            if self.lost and 0 <= self.grid.failsafe_ma <= allowed:
+                return LimitSource.FAILSAFE, f"the site meter is lost: {amps(self.grid.failsafe_ma)} for all vehicles"
+            if self.allowed is None:
+                return LimitSource.FAILSAFE, ""
+            return LimitSource.GRID, f"{self.allowed.words[phase]} of {amps(allowed)} is used up on L{phase + 1}"
         what = f"the {node.id}" if node.id != "grid" else "the fuse of the grid connection"
         house = node.background_ma[phase]
         words = f"{what} ({amps(node.limit_ma[phase])}) is full on L{phase + 1}"

@@ -113,6 +113,11 @@ class FieldDevices:
             if text:
                 yield LostDevice(kind="io", name=self.io.name, evse_ids=guarded, detail=text)
 
+    def input_level(self, name: str) -> bool | None:
+        """Return whether an input of the controller is active; None = there is none of that name, or it cannot be read."""
+        reading = self.io.inputs().get(name) if self.io is not None else None
+        return reading.value if isinstance(reading, Sample) else None
+
     def set_output(self, name: str, active: bool | None) -> None:
         """Hold an output of the controller active or not; None = back to rest. Takes effect at once."""
         if active is None:

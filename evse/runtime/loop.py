@@ -215,8 +215,9 @@ class ControlLoop:
     def snapshot(self, commands: tuple[AnyCommand, ...]) -> Inputs:
         """Everything the drivers know now, with ``commands``."""
         devices = self._devices
+        wall, wall_valid = self._clock.wall(), self._clock.wall_valid()
         return Inputs(
-            wall=self._clock.wall(),
+            wall=wall,
             evses=tuple(
                 [
                     EvseInputs(
@@ -228,13 +229,13 @@ class ControlLoop:
             groups=tuple([devices.modules.reading(g.group_id) for g in self.spec.groups]) if devices.modules else (),
             site_meter=self.meter(0),
             limits=self._planner.limits,
-            plan=self._planner.plan,
+            plan=self._planner.plan_now(wall, wall_valid=wall_valid),
             commands=commands,
             storage_ok=self.storage_ok,
             storage_code=self.storage_code,
             loop_fault=self.fault,
             backend_online=self.backend_online,
-            wall_valid=self._clock.wall_valid(),
+            wall_valid=wall_valid,
             list_conflict=self.list_conflict,
             lost=devices.lost(),
             updating=self.updating,

@@ -18,12 +18,14 @@ from evse.domain.readings import Sample
 from evse.domain.station import GridSpec, StationSpec
 from evse.domain.view import EvseView
 from evse.planner.ac_problem import AcProblem
+from evse.planner.allowance import UNLIMITED_MA, Allowance, Cap, allowance, truncate
 from evse.planner.live import PlannerSettingsW, build_problem, make_plan, plan_changed
 from evse.planner.live_ac import DcAsk, plan_ac
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.planner.why_live import more_ac, more_dc
+from evse.runtime.local_time import LocalDay
 from evse.runtime.site_load import site_load
-from evse.units import NS_PER_MS, NS_PER_S, Instant
+from evse.units import NS_PER_MS, NS_PER_S, Instant, WallNs
 
 REPLAN_NS = 2 * NS_PER_S
 REPLAN_MIN_NS = 250 * NS_PER_MS
@@ -37,7 +39,10 @@ LOAD_STEP_MA = 500
 class PlannerShell:
     """Keeps the settings in force, the limits they mean, and the last plan."""
 
-    def __init__(self, spec: StationSpec, settings: PlannerSettingsW, now: Instant) -> None:
+    def __init__(
+        self, spec: StationSpec, settings: PlannerSettingsW, now: Instant,
+        input_level: Callable[[str], bool | None] = lambda name: None, timezone: str = "UTC",
+    ) -> None:
         self._spec = spec
         self.file_settings = settings
         self.settings = settings
@@ -55,13 +60,20 @@ class PlannerShell:
         self._who = ""
         self._ac = AcMemory()
         self._pending = False  # vehicles with smaller shares have not followed yet
+        self.allowed: Allowance | None = None
+        """What all EVSEs together may take per phase now."""
+
+        self._caps: tuple[Cap, ...] = ()  # limits per phase that `plan` was made with
+        self._house_ma = (0, 0, 0)  # other loads that `plan` was made with
+        self._input_level = input_level
+        self._day = LocalDay(timezone)
         self._ac_problem: AcProblem | None = None
         self._asked: tuple[Sequence[PowerRequest], Sequence[GroupReading], int | None] = ((), (), None)
         self._limits_changed(now, "configuration")
 
-    def change_spec(self, spec: StationSpec) -> None:
+    def change_spec(self, spec: StationSpec, timezone: str) -> None:
         """Plan with other ratings from now on."""
-        self._spec = spec
+        self._spec, self._day = spec, LocalDay(timezone)
         self._force = True
 
     def change(self, settings: PlannerSettingsW, now: Instant, who: str) -> None:
@@ -75,6 +87,48 @@ class PlannerShell:
         self._csms = tuple(limits)
         self._limits_changed(self._set_at, self._who)
         self._force = True
+
+    def plan_now(self, wall: WallNs, *, wall_valid: bool) -> Plan | None:
+        """Return the plan for the tick that begins: shares are cut at once where a limit per phase has fallen."""
+        grid = self._spec.grid
+        if grid is None or (grid.own_ma is None and self.settings.operator_ma is None and not grid.hours and grid.shed is None):
+            self.allowed = None
+        else:
+            level = None if grid.shed is None else self._input_level(grid.shed.input)
+            minute = self._day.minute(wall) if wall_valid else None
+            allowed = allowance(grid, self.settings.operator_ma, minute, level)
+            if allowed != self.allowed:
+                self.allowed, self._force = allowed, True
+        plan = self.plan
+        if plan is None or not plan.currents:
+            return plan
+        caps = self._caps_now()
+        if len(caps) != len(self._caps) or any(_fell(a, b) for a, b in zip(self._caps, caps, strict=True)):
+            order = sorted(self._ac.points, key=lambda p: -p.charged_ns)
+            shares = truncate(plan.currents, caps, self._dc_ma(plan), [p.evse_id for p in order])
+            self._caps, self._force = caps, True
+            if shares is not plan.currents:
+                self.plan = plan = replace(plan, version=plan.version + 1, currents=shares, reason="cut at a lower limit of the site")
+        return plan
+
+    def _caps_now(self) -> tuple[Cap, ...]:
+        """Limits per phase as they stand, other loads taken off: everybody, then each fuse."""
+        grid = self._spec.grid
+        if grid is None:
+            return ()
+        top = grid.fuse_ma or UNLIMITED_MA
+        own = (UNLIMITED_MA,) * 3 if self.allowed is None else self.allowed.limit_ma
+        limits = [min(a, top - b) for a, b in zip(own, self._house_ma, strict=True)]
+        return (
+            Cap(limit_ma=(limits[0], limits[1], limits[2])),
+            *(Cap(limit_ma=(f.fuse_ma, f.fuse_ma, f.fuse_ma), evses=f.evses) for f in grid.fuses),
+        )
+
+    def _dc_ma(self, plan: Plan) -> dict[int, int]:
+        """What DC EVSEs take of each phase, mA."""
+        grid = self._spec.grid
+        unit = 3 * (230_000 if grid is None else grid.nominal_mv) * max(1, self.in_force.efficiency_permille)
+        return {a.evse_id: a.assigned_w * 1_000_000_000 // unit for a in plan.allocations if a.assigned_w}
 
     def recompute(self) -> None:
         """Plan again in the next pass, without regard to the prior plan."""
@@ -146,7 +200,9 @@ class PlannerShell:
     ) -> tuple[tuple[CurrentAllocation, ...], int | None]:
         """Shares of the AC EVSEs, and what they leave for the DC EVSEs (AC side W), which ask for what ``plan`` gives."""
         asks = self._asks(plan, requests)
-        shares = plan_ac(grid, self.in_force.site_caps(), asks, currents, site, self._ac, now)
+        shares = plan_ac(grid, self.in_force.site_caps(), asks, currents, site, self._ac, now, self.allowed)
+        self._house_ma = self._ac.house_ma if self._spec.has_site_meter else (0, 0, 0)
+        self._caps = self._caps_now()
         self._ac, self._pending, self._ac_problem = shares.memory, shares.pending, shares.problem
         return shares.rows, shares.dc_w
 
@@ -199,3 +255,8 @@ class PlannerShell:
         self.in_force = replace(
             s, limits=self.limits, csms_limit_w=min((x.power_w for x in self._csms if x.evse_id == 0), default=None)
         )
+
+
+def _fell(before: Cap, now: Cap) -> bool:
+    """Tell whether a limit is lower on any phase, or holds for others."""
+    return before.evses != now.evses or any(b < a for a, b in zip(before.limit_ma, now.limit_ma, strict=True))

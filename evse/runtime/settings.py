@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import msgspec
 
 from evse.config.model import StationConfig
+from evse.config.spec import grid_spec
 from evse.core.state import AvailabilityCell
 from evse.planner.live import PlannerSettingsW
 from evse.storage.db import Store
 
 NAMESPACE = "runtime"
-OVERRIDABLE = frozenset({"site_limit_w", "ocpp_limit_w", "group_power_w", "max_groups", "allow_cross"})
+OVERRIDABLE = frozenset({"site_limit_w", "ocpp_limit_w", "group_power_w", "max_groups", "allow_cross", "operator_ma"})
 """What an operator may change on the planner screen, over the configuration file."""
 
 
@@ -30,7 +31,7 @@ async def save_availability(store: Store, cells: Sequence[AvailabilityCell]) -> 
 
 async def load_planner_settings(store: Store | None, config: StationConfig) -> PlannerSettingsW:
     """Return the settings of the configuration file, with the operator's override when ``store`` holds one."""
-    site = config.site
+    site, grid = config.site, grid_spec(config.site)
     base = PlannerSettingsW(
         site_limit_w=site.limit_w,
         ocpp_limit_w=site.ocpp_limit_w,
@@ -39,6 +40,7 @@ async def load_planner_settings(store: Store | None, config: StationConfig) -> P
         allow_cross=site.allow_cross,
         min_power_w=site.min_power_w,
         efficiency_permille=site.efficiency_permille,
+        operator_ma=None if grid is None else grid.operator_ma,
     )
     if store is None:
         return base

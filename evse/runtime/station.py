@@ -135,7 +135,7 @@ class Station:
         event_seq = await self.store.last_event_seq()
         now = self.clock.now()
         settings = await load_planner_settings(self.store, self.config)
-        self.planner = PlannerShell(self.spec, settings, now)
+        self.planner = PlannerShell(self.spec, settings, now, self.devices.field.input_level, self.config.station.timezone)
         self.planner.file_settings = await load_planner_settings(None, self.config)
         self.recorder = Recorder(self.spec)
         age_ns = self.config.ocpp.meter_age_s * NS_PER_S
@@ -380,7 +380,7 @@ class Station:
             spec = with_keys(spec, self.ocpp.station_keys())
         self.spec = spec
         self.loop.change_spec(spec)
-        self.planner.change_spec(spec)
+        self.planner.change_spec(spec, config.station.timezone)
         settings = await load_planner_settings(None, config)
         overridden = self.planner.settings != self.planner.file_settings
         self.planner.file_settings = settings

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from evsectl import exits, pages, tables
+from evsectl.commands.limits import milliamps
 from evsectl.diagnostics import usage
 from evsectl.options import Call, data
 from evsectl.output import emit, write
@@ -48,6 +49,9 @@ def set_(
     allow_cross: Annotated[
         bool | None, typer.Option("--allow-cross/--forbid-cross", help="Borrow module groups of other connectors")
     ] = None,
+    operator_a: Annotated[
+        str, typer.Option("--operator-a", help="All AC connectors together per phase, A (40 or 40,40,32); none = no limit", metavar="AMPS")
+    ] = "",
     reset: Annotated[bool, typer.Option("--reset", help="Back to the configuration file")] = False,
 ) -> int:
     """Change limits now, without restart."""
@@ -60,11 +64,26 @@ def set_(
         change["max_groups"] = max_groups
     if allow_cross is not None:
         change["allow_cross"] = allow_cross
+    if operator_a:
+        change["operator_ma"] = per_phase(operator_a)
     if reset:
         change["reset"] = True
     if not change:
         usage("nothing to set", "for example: evsectl planner set --limit-w 60kW")
     return _show(call, call.ask("planner.set", **change))
+
+
+def per_phase(text: str) -> list[int]:
+    """``40`` or ``40,40,32`` in mA per phase; ``none`` = an empty list = no limit."""
+    if text.strip().lower() == "none":
+        return []
+    parts = text.split(",")
+    if len(parts) not in (1, 3):
+        usage(f"{text!r} is not a current per phase", "write one (40) or three (40,40,32), in A")
+    values = [milliamps(part) for part in parts]
+    if min(values) < 0:
+        usage(f"{text!r} is not a current per phase", "write none alone to remove the limit")
+    return values * 3 if len(values) == 1 else values
 
 
 POWER_MAX_W = 10_000_000

@@ -205,6 +205,8 @@ def rows(t: Tick, conn: Conn) -> list[Row]:
     result = _physical(conn)
     if spec.failsafe_ma >= 0 and not a.lim_contact:
         result.append(Row(spec.failsafe_ma, LimitSource.FAILSAFE, "no limit received since start"))
+    if spec.disconnected_ma >= 0 and not t.inputs.backend_online:
+        result.append(Row(spec.disconnected_ma, LimitSource.FAILSAFE, "back end not connected"))
     result += _dynamic(t, conn)
     result += [_of_power(t, conn, x) for x in _live(t, conn) if x.evse_id]
     result += _shared(t, conn)

@@ -20,8 +20,16 @@ from evse.runtime.station import Station
 from evse.units import power_w
 
 LIMIT_MAX_W = 10_000_000
+PHASES = 3
 PLANNED_S = 0.12
 """Two ticks: the answer to a change shows the plan that follows from it."""
+
+
+def _allowed(station: Station) -> m.Allowed | None:
+    now = station.planner.allowed
+    if now is None:
+        return None
+    return m.Allowed(limit_ma=now.limit_ma, words=now.words, shedding=now.shedding, until_minute=now.next_minute)
 
 
 class PlannerOperations:
@@ -51,6 +59,7 @@ class PlannerOperations:
             **{
                 **msgspec.structs.asdict(base),
                 **{key: value for key, value in wanted.items() if value is not None},
+                **self._operator(request),
             }
         )
         if settings != planner.settings:
@@ -59,6 +68,23 @@ class PlannerOperations:
             planner.change(settings, self._station.clock.now(), who)
             await asyncio.sleep(PLANNED_S)
         return self._planner_state()
+
+    def _operator(self, request: m.PlannerChange) -> dict[str, tuple[int, int, int] | None]:
+        """The operator's limit per phase as asked for; the installer's stands above it."""
+        wanted, grid = request.operator_ma, self._station.spec.grid
+        if wanted is None:
+            return {}
+        if not wanted:
+            return {"operator_ma": None}
+        if len(wanted) != PHASES:
+            raise ApiError(ErrorCode.INVALID, f"operator_ma = {list(wanted)}: must be three currents", "L1, L2, L3 in mA")
+        if grid is None:
+            raise ApiError(ErrorCode.CONFLICT, "no AC connectors share a limit", "add [site.grid] to the configuration")
+        for k, (ma, most) in enumerate(zip(wanted, grid.own_ma or wanted, strict=True)):
+            if ma > most:
+                text = f"operator_ma on L{k + 1} = {ma} mA: the installer's limit is {most} mA"
+                raise ApiError(ErrorCode.CONFLICT, text, "ask for no more than site.grid.own_a")
+        return {"operator_ma": (wanted[0], wanted[1], wanted[2])}
 
     async def planner_recompute(self, request: Empty, caller: Caller) -> m.PlannerState:
         """Plan again."""
@@ -104,7 +130,11 @@ class PlannerOperations:
                 file_max_groups=f.max_groups,
                 file_allow_cross=f.allow_cross,
                 override=s != f,
+                operator_ma=s.operator_ma,
+                file_operator_ma=f.operator_ma,
+                own_ma=None if station.spec.grid is None else station.spec.grid.own_ma,
             ),
+            allowed=_allowed(station),
             plan=plan,
             groups=tuple(self._group_row(index, group) for index, group in enumerate(station.spec.groups)),
             requested_w=sum(a.requested_w for a in rows),
