@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -26,7 +27,7 @@ from evse.runtime.effects import EffectRunner
 from evse.runtime.station import cut_session
 from evse.storage.db import InlineExecutor, Store
 from evse.storage.executor import StorageError
-from evse.units import NS_PER_S
+from evse.units import NS_PER_S, Instant, WallNs
 from tests.ocpp.support import FakeStation, make_client, ocpp_section
 from tests.ocpp_kill.executor import LaggingExecutor
 from tests.ocpp_kill.fuse import Cut, Fuse
@@ -65,6 +66,30 @@ class Death(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
 
 
+class StationClock:
+    """The clock of the station: without a battery it says 1970 after the power was away, until somebody sets it."""
+
+    def __init__(self, true: VirtualClock) -> None:
+        self._true = true
+        self.behind = 0
+
+    def now(self) -> Instant:
+        """Monotonic ns."""
+        return self._true.now()
+
+    def wall(self) -> WallNs:
+        """UTC ns as the station believes."""
+        return self._true.wall() - self.behind
+
+    def wall_valid(self) -> bool:
+        """Whether it was set since the power came."""
+        return self.behind == 0
+
+    def power_away(self) -> None:
+        """It begins at zero again."""
+        self.behind = self._true.wall()
+
+
 class _Core:
     """What `EffectRunner` needs of the control loop."""
 
@@ -95,6 +120,7 @@ class Run:
         self.disk = disk or PowerDisk(checkpoint_pages=pages)
         self.path = folder / "station.sqlite3"
         self.death = death
+        self.forgets_time = self.rng.random() < 0.25 and death is None
         self.lives = self.rng.randint(1, 4) if death is None else 1
         self.lag_s = self.rng.choice((0.0, 0.0, 0.02, 0.3))
         self.sample_s = self.rng.choice((0, 7, 10, 30))
@@ -114,6 +140,8 @@ class Run:
         logger.setLevel(logging.ERROR)
         logger.propagate = False
         loop = VirtualLoop()
+        unraisable = sys.unraisablehook
+        sys.unraisablehook = lambda told: None if isinstance(told.exc_value, Cut) else unraisable(told)
         try:
             run_virtual(self._main(), loop)
         except Exception as error:  # noqa: BLE001 - whatever ends the run is a finding
@@ -122,6 +150,7 @@ class Run:
             logger.removeHandler(watch)
             logger.setLevel(before[0])
             logger.propagate = before[1]
+            sys.unraisablehook = unraisable
             self.disk.fuse.blow("the run is over")
             self.disk.abandon()
         return Report(
@@ -139,8 +168,9 @@ class Run:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         loop.set_exception_handler(self._unhandled)
-        self.clock = VirtualClock(loop)
-        self.csms = BookCsms(self.clock)
+        true = VirtualClock(loop)
+        self.clock = StationClock(true)
+        self.csms = BookCsms(true)
         self.mischief = Mischief(self.csms, Random(self.rng.random()), self.say, quiet=self.death is not None)
         for _ in range(self.lives):
             await self._life(Life(self, self._fuse()))
@@ -164,6 +194,7 @@ class Run:
     async def _life(self, life: Life) -> None:
         kind = self.rng.choice(("kill", "power", "power", "stop")) if self.death is None else self.death.kind
         self.disk.insert(life.fuse)
+        self._set_clock(life)
         main = asyncio.get_running_loop().create_task(life.run())
         dead = asyncio.get_running_loop().create_task(life.fuse.wait())
         misery = asyncio.get_running_loop().create_task(self.mischief.run(life))
@@ -189,10 +220,23 @@ class Run:
         self.disk.full = False
         if kind == "power":
             self.disk.cut(self.rng)
+            if self.forgets_time:
+                self.clock.power_away()
+
+    def _set_clock(self, life: Life) -> None:
+        """Somebody sets the clock while this life lasts, or the CSMS does."""
+
+        async def later(seconds: float) -> None:
+            await asyncio.sleep(seconds)
+            self.clock.behind = 0
+
+        if self.forgets_time:
+            life.tasks.append(asyncio.get_running_loop().create_task(later(self.rng.uniform(1, 100))))
 
     async def _last_life(self) -> None:
         life = Life(self, Fuse(), visits=1)
         self.disk.insert(life.fuse)
+        self._set_clock(life)
         main = asyncio.get_running_loop().create_task(life.run())
         began = self.clock.now()
         while not main.done() or life.client.summary().queued or self.csms.ledger()["open"]:
