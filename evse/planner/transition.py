@@ -1,0 +1,230 @@
+"""From one plan to the next: shares fall at once, and rise when there is room beside what may still flow.
+
+A plan says what everybody shall have; between two plans a vehicle may need seconds to follow, may never follow, or a group
+of modules may fall silent. So each connector has a `Follower`: the share in force, and what it may still draw because its
+share was larger a moment ago. Each limit is a `Row`. `raised` gives more only while every row holds with the largest draws
+of all, whatever else happens: no step has to be completed for the state after it to be within every limit.
+
+    lower (in the tick) -> wait for the meter, or the time-out -> raise
+
+Which relays move, and when, is decided in `evse.core.power_path` on every tick from the readings themselves: ramp down, open,
+close, pre-charge, ramp up. A plan only says who shall hold which module group in the end.
+
+Pure, integers, deterministic; independent of the order of its arguments. Amounts are mA per phase (AC) or W (DC) throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from evse.domain.base import Frozen
+from evse.domain.limits import Plan
+from evse.planner.ac_problem import PHASES, AcProblem, phases_of
+from evse.units import NS_PER_S, DurationNs, Instant
+
+FALLS_MAX = 16
+"""Reductions remembered per connector; the next one is counted as one with the last, larger amount and later time."""
+
+PASSES_MAX = 4
+
+
+class Pace(Frozen, frozen=True, kw_only=True):
+    """How connectors follow. Before ``follow_ns`` nothing is believed, after ``wait_max_ns`` a missing reading is no longer
+    waited for. A draw up to ``slack`` above the share obeys (meters and steps)."""
+
+    follow_ns: DurationNs
+    wait_max_ns: DurationNs
+    slack: int
+
+
+AC_PACE = Pace(follow_ns=5 * NS_PER_S, wait_max_ns=10 * NS_PER_S, slack=500)
+"""A vehicle follows a new duty cycle within 5 s (IEC 61851-1); a meter shows it up to 5 s later."""
+
+DC_PACE = Pace(follow_ns=2 * NS_PER_S, wait_max_ns=12 * NS_PER_S, slack=1_000)
+"""Modules are told at once and read every 0.5 s; one that hears nothing switches off by itself after 10 s."""
+
+
+class Fall(Frozen, frozen=True, kw_only=True):
+    """One reduction: the share that was in force until ``at``."""
+
+    was: int
+    at: Instant
+
+
+class Follower(Frozen, frozen=True, kw_only=True):
+    """One connector. ``falls`` = reductions that it may not have followed yet, oldest first; ``ignores`` = what it draws
+    although it had time to follow a smaller share, 0 = it obeys."""
+
+    share: int = 0
+    falls: tuple[Fall, ...] = ()
+    lowered_at: Instant = 0
+    ignores: int = 0
+
+    @property
+    def held(self) -> int:
+        """The largest share that may still be drawn, the one in force among them."""
+        return max(self.share, max((fall.was for fall in self.falls), default=0))
+
+    @property
+    def reserved(self) -> int:
+        """What others must leave to it."""
+        return max(self.held, self.ignores)
+
+
+def follow(f: Follower, measured: int | None, pace: Pace, now: Instant, *, cut: bool = False) -> Follower:
+    """Return the follower after a reading of what it draws (None = no fresh one). ``cut`` = its contactor is known to be open;
+    with a share of 0 it stays open, so nothing has to be waited for."""
+    above = measured is not None and measured - f.share > pace.slack
+    later = (*(fall.was for fall in f.falls[1:]), f.share)
+    falls = tuple(fall for fall, low in zip(f.falls, later, strict=False) if _waits(fall, low, measured, pace, now))
+    if cut and f.share == 0:
+        falls = ()
+    timely = bool(falls) or now - f.lowered_at < pace.follow_ns
+    ignores = (measured or 0) if above and (f.ignores or not timely) else 0
+    if falls == f.falls and ignores == f.ignores:
+        return f
+    return msgspec.structs.replace(f, falls=falls, ignores=ignores)
+
+
+def _waits(fall: Fall, low: int, measured: int | None, pace: Pace, now: Instant) -> bool:
+    """Return True while it may still draw what it had before ``fall``; ``low`` = the most it was allowed after it."""
+    unsure = measured is None or measured - low > pace.slack
+    waited = now - fall.at
+    return waited < pace.follow_ns or (unsure and waited < pace.wait_max_ns)
+
+
+def set_share(f: Follower, share: int, now: Instant) -> Follower:
+    """Return the follower with another share in force from ``now`` on."""
+    if share >= f.share:
+        return f if share == f.share else msgspec.structs.replace(f, share=share)
+    falls = (*f.falls, Fall(was=f.share, at=now))
+    if len(falls) > FALLS_MAX:
+        falls = (*falls[:-2], Fall(was=max(falls[-2].was, f.share), at=now))
+    return msgspec.structs.replace(f, share=share, falls=falls, lowered_at=now)
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+class Row(Frozen, frozen=True, kw_only=True):
+    """One limit: the sum of ``draws`` (weight per name) at their largest, less ``against`` at their smallest, is at most
+    ``most``. A name in both does not move the difference and is not bounded by it."""
+
+    most: int
+    draws: Mapping[str, int]
+    against: Mapping[str, int] = {}
+
+    def left(self, high: Mapping[str, int], low: Mapping[str, int]) -> int:
+        """What is left, negative when the limit is exceeded."""
+        taken = sum(weight * high[name] for name, weight in self.draws.items())
+        return self.most - taken + sum(weight * low[name] for name, weight in self.against.items())
+
+
+def ac_rows(problem: AcProblem) -> tuple[Row, ...]:
+    """Every limit of an AC problem: each node and phase, kW, and differences of two phases both ways. In mA."""
+    parent = {node.id: node.parent for node in problem.nodes}
+    inside: dict[str, list[tuple[str, tuple[int, ...]]]] = {node.id: [] for node in problem.nodes}
+    for c in problem.connectors:
+        at: str | None = c.node
+        while at is not None:
+            inside[at].append((c.id, phases_of(c)))
+            at = parent[at]
+    rows = []
+    for node in problem.nodes:
+        here, other = inside[node.id], node.background_ma
+        on = [{name: 1 for name, phases in here if k in phases} for k in range(PHASES)]
+        rows += [Row(most=node.limit_ma[k] - other[k], draws=on[k]) for k in range(PHASES)]
+        if node.limit_w is not None:
+            most = node.limit_w * 1_000_000 // problem.voltage_mv - sum(other)
+            rows.append(Row(most=most, draws={name: len(phases) for name, phases in here}))
+        if node.imbalance_ma is not None:
+            for p in range(PHASES):
+                for q in range(PHASES):
+                    if p != q:
+                        most = max(node.imbalance_ma, other[p] - other[q]) - (other[p] - other[q])
+                        rows.append(Row(most=most, draws=on[p], against=on[q]))
+    return tuple(row for row in rows if row.draws)
+
+
+def raised(
+    rows: Sequence[Row],
+    wanted: Mapping[str, int],
+    followers: Mapping[str, Follower],
+    least: Mapping[str, int],
+    step: int,
+) -> dict[str, int]:
+    """Return the shares that may be in force now on the way to ``wanted``: no larger than wanted, none below ``least``
+    unless 0, on the grid ``step`` unless wanted or present.
+
+    With what everybody may draw under these shares or still draws under the last ones, no row that holds is broken and one
+    that is exceeded already does not get worse. Who has least rises first.
+    """
+    if all(followers[name].reserved <= amount for name, amount in wanted.items()):
+        return dict(wanted)
+    given = {name: min(amount, followers[name].share) for name, amount in wanted.items()}
+    high = {name: max(given[name], followers[name].reserved) for name in wanted}
+    bounds: dict[str, list[Row]] = {name: [] for name in wanted}
+    for row in rows:
+        for name in row.draws:
+            if name in bounds and name not in row.against:
+                bounds[name].append(row)
+    rising = sorted((name for name, amount in wanted.items() if amount > given[name]), key=lambda n: (given[n], _order(n)))
+    for _ in range(PASSES_MAX):
+        moved = False
+        for name in rising:
+            top = wanted[name]
+            if top > high[name]:
+                room = min((row.left(high, given) // row.draws[name] for row in bounds[name]), default=top)
+                top = min(top, high[name] + room)
+            if top < wanted[name]:
+                top = top // step * step
+            if top > given[name] and top >= least[name]:
+                given[name], high[name], moved = top, max(high[name], top), True
+        if not moved:
+            break
+    return given
+
+
+def _order(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdecimal() else (0, name)
+
+
+# -- DC ---------------------------------------------------------------------------------------------------------------
+
+WAITS = "{:.1f} kW as soon as the others have followed their smaller shares"
+
+
+def dc_in_force(
+    target: Plan,
+    cap_w: int | None,
+    min_w: int,
+    followers: Mapping[int, Follower],
+    measured_w: Mapping[int, int | None],
+    now: Instant,
+) -> tuple[Plan, dict[int, Follower], bool]:
+    """Return the plan that may be in force now on the way to ``target``, the followers, and whether to look again soon.
+
+    ``cap_w`` = what all DC EVSEs may take together (DC side W, None = no limit is shared); ``measured_w`` = power at each
+    EVSE, None = nobody knows. Owners of module groups pass unchanged: relays wait for zero current by themselves.
+    """
+    names = {str(row.evse_id): row for row in target.allocations}
+    known = {
+        name: follow(followers.get(row.evse_id, Follower()), measured_w.get(row.evse_id), DC_PACE, now)
+        for name, row in names.items()
+    }
+    wanted = {name: row.assigned_w for name, row in names.items()}
+    rows = () if cap_w is None else (Row(most=cap_w, draws=dict.fromkeys(names, 1)),)
+    given = raised(rows, wanted, known, dict.fromkeys(names, min_w), 1)
+    after = {row.evse_id: set_share(known[name], given[name], now) for name, row in names.items()}
+    pending = given != wanted or any(f.falls for f in after.values())
+    if given == wanted:
+        return target, after, pending
+    allocations = tuple(
+        row if given[name] == row.assigned_w else msgspec.structs.replace(
+            row, assigned_w=given[name], detail=WAITS.format(row.assigned_w / 1000)
+        )
+        for name, row in names.items()
+    )  # fmt: skip
+    return msgspec.structs.replace(target, allocations=allocations), after, pending
