@@ -155,7 +155,7 @@ def plan_check(
     allocation: Annotated[str, typer.Argument(help="Allocation to judge (JSON); - = standard input", metavar="ALLOCATION")],
     output: Output = "table",
 ) -> int:
-    """Judge an allocation: limits, who could have more, whether a fairer one exists."""
+    """Judge an allocation of a planner problem."""
     report_format(output)
     if problem == allocation == "-":
         usage("only one of the two can come from standard input", "evsectl plan check problem.json - < allocation.json")
@@ -173,14 +173,14 @@ def plan_site(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the made-up vehicles", metavar="N")] = 1,
     cars: Annotated[int, typer.Option("--cars", help="Made-up vehicles; 0 = as many as usual", min=0, metavar="N")] = 0,
     sessions: Annotated[
-        str, typer.Option("--sessions", help="Measured sessions (CSV: station,arrival,... or the DC columns)", metavar="FILE")
+        str, typer.Option("--sessions", help="Measured sessions (CSV: station,arrival and more, or the DC columns)", metavar="FILE")
     ] = "",
     date: Annotated[
         str, typer.Option("--date", help="Day of the measured sessions; without it the busiest", metavar="DATE")
     ] = "",
     output: Output = "table",
 ) -> int:
-    """Simulate a day of a site; compare the planner with first-come and phase-blind sharing."""
+    """Simulate a day of a site under several planners."""
     report_format(output)
     if date and not sessions:
         usage("--date goes with --sessions", "evsectl plan site SITE --sessions sessions.csv --date 2019-08-21")
