@@ -226,6 +226,20 @@ def test_secrets_never_reach_audit_or_errors() -> None:
     run(main)
 
 
+def test_a_password_of_the_back_end_never_reaches_audit_or_errors() -> None:
+    async def main(w: World) -> None:
+        answers = [
+            await w.call("ocpp.set_password", b'{"secret": "geheim-0123456789"}'),
+            await w.call("ocpp.set_password", b'{"secret": ["geheim-1"]}'),
+            await w.call("ocpp.set_password", b'{"secret": "' + b"geheim-2" * 40 + b'"}'),
+        ]
+        assert [status for status, _ in answers] == [200, 400, 422]
+        assert "geheim" not in msgspec.json.encode([answers, w.rows]).decode()
+        assert [(row.operation, row.new) for row in w.rows] == [("ocpp.set_password", "secret=***")]
+
+    run(main)
+
+
 def test_one_time_codes_from_enrolment_to_recovery_leave_rows_and_no_secrets() -> None:
     async def main(w: World) -> None:
         guest, operator = UIDS["guest"], UIDS["operator"]

@@ -201,6 +201,65 @@ def test_a_port_that_is_no_web_server() -> None:
     asyncio.run(go())
 
 
+# -- proxy and interface --------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def proxy(answer: bytes) -> AsyncIterator[int]:
+    """A proxy that says ``answer`` to CONNECT, and tunnels when that is 200."""
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        if b" 200 " not in answer:
+            writer.close()
+            return
+        host, port = head.split()[1].decode().rsplit(":", 1)
+        there_reader, there = await asyncio.open_connection(host, int(port))
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65_536):
+                sink.write(data)
+            sink.close()
+
+        await asyncio.gather(pump(reader, there), pump(there_reader, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def _through(url: str, **options: str) -> Report:
+    return await examine(DialTarget(url=url, options=DialOptions(**options)), CLOCK, BOOT)
+
+
+def test_through_a_proxy() -> None:
+    async def go() -> None:
+        async with csms(booting()) as url, proxy(b"HTTP/1.1 200 OK\r\n\r\n") as port:
+            report = await _through(url, proxy=f"http://127.0.0.1:{port}")
+        assert words(report) == dict.fromkeys(STEPS, "ok")
+        assert "the proxy 127.0.0.1" in detail(report, "dns") and "through the proxy" in detail(report, "tcp")
+
+    asyncio.run(go())
+
+
+def test_a_proxy_that_refuses_is_the_tcp_step() -> None:
+    async def go() -> None:
+        async with proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as port:
+            report = await _through("ws://csms.invalid/CP1", proxy=f"http://u:geheim@127.0.0.1:{port}")
+        assert report.failed == "tcp" and "407" in detail(report, "tcp") and "geheim" not in str(report)
+        wrong = await _through("ws://csms.invalid/CP1", proxy="ftp://x")
+        assert wrong.failed == "dns" and "ocpp.proxy" in detail(wrong, "dns")
+
+    asyncio.run(go())
+
+
+def test_an_interface_that_is_not_there() -> None:
+    report = asyncio.run(_through("ws://127.0.0.1:1/CP1", interface="wwan7"))
+    assert report.failed == "tcp" and "wwan7" in detail(report, "tcp")
+    assert "ocpp.interface" in next(check.remedy for check in report.checks if check.name == "tcp")
+
+
 # -- TLS ------------------------------------------------------------------------------------------------------------
 
 
