@@ -22,6 +22,9 @@ PAGES: Final[tuple[tuple[str, str, str], ...]] = (
 )
 """Page, its key, its name."""
 
+FACTS_WIDTH: Final = 78
+"""Names and values stand this wide: on a broad screen the eye must not travel."""
+
 ACTS: Final[dict[str, dict[str, str]]] = {
     "status": {"send": "Send now", "remove": "Reconnect"},
     "messages": {"edit": "Whole", "search": "Filter", "freeze": "Freeze"},

@@ -8,7 +8,7 @@ from typing import Final
 
 from evse.api import models_ocpp as o
 from tui import format as fmt
-from tui.admin.ocpp_data import Filter
+from tui.admin.ocpp_data import FACTS_WIDTH, Filter
 from tui.driver.glyphs import Glyphs
 from tui.widgets.frame import Frame
 from tui.widgets.parts import rule, values
@@ -110,7 +110,7 @@ def paint_state(frame: Frame, state: o.OcppState, log: o.OcppLog, glyphs: Glyphs
     x = frame.put(1, 1, word, role)
     registration = state.registration or "not registered"
     frame.put(x, 1, f"  {registration}  {state.target}  {state.url}", "value", limit=frame.width - x - 1)
-    y = values(frame, 1, 2, frame.width - 2, _facts(state))
+    y = values(frame, 1, 2, min(frame.width - 2, FACTS_WIDTH), _facts(state))
     if state.security_note:
         y = frame.wrap(1, y, state.security_note, frame.width - 2, "warn", rows=1)
     if state.last_error:

@@ -7,7 +7,7 @@ from typing import Final
 from evse.api import models_ocpp as o
 from evse.api import models_ocpp_security as s
 from tui import format as fmt
-from tui.admin.ocpp_data import PAGES
+from tui.admin.ocpp_data import FACTS_WIDTH, PAGES
 from tui.driver.glyphs import Glyphs
 from tui.widgets.frame import Frame
 from tui.widgets.parts import rule, values
@@ -206,7 +206,7 @@ def paint_security(frame: Frame, state: s.OcppSecurityState, events: s.OcppSecur
     y = 1
     for text in state.warnings:
         y = frame.wrap(1, y, f"[!] {text}", frame.width - 2, "warn", rows=2)
-    y = values(frame, 1, y, frame.width - 2, _secured(state))
+    y = values(frame, 1, y, min(frame.width - 2, FACTS_WIDTH), _secured(state))
     if state.staged is not None:
         change, turn = state.staged, "next" if state.staged.next else "later"
         text = f"Change waits: {change.changed} by {change.by}, try {change.tries + 1} of {change.limit} {turn}, "
