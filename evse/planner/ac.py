@@ -75,7 +75,7 @@ class _Separator:
         """
         first: tuple[AcCut, int] | None = None
         for cut in self.found:
-            level = filler.level_of(risers, cut)
+            level = filler.level_of(risers, cut) if _breaks(filler.totals, cut) else None
             if level is not None and (first is None or level < first[1]):
                 first = cut, level
         totals = filler.totals if first is None else filler.totals_at(risers, first[1])
@@ -113,9 +113,14 @@ class _Separator:
                 raise Doubt
             return None
         cut = cut_from(proof, rows, self.caps, self.high)
-        if sum(c * totals[g] for g, c in cut.coefficients) < cut.cap_na + SLACK_NA // 4:
+        if not _breaks(totals, cut):
             raise Doubt
         return cut
+
+
+def _breaks(totals: list[int], cut: AcCut) -> bool:
+    """True when ``totals`` break ``cut`` by more than rounding."""
+    return sum(c * totals[g] for g, c in cut.coefficients) > cut.cap_na + SLACK_NA // 4
 
 
 def solve(problem: AcProblem) -> AcSolution:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import combinations
 
-from evse.planner.ac_problem import PPM, AcConnector, AcNode, AcProblem, PausePolicy
+from evse.planner.ac_problem import PPM, AcConnector, AcProblem, PausePolicy
 
 ORACLE_CONNECTORS_MAX = 5
 """Connectors that ask in a case that `oracle` is willing to solve."""
@@ -18,20 +18,22 @@ ORACLE_CONNECTORS_MAX = 5
 Row = tuple[dict[str, int], Fraction]
 """(coefficient per connector id, cap in mA)."""
 
+Highest = tuple[int, Fraction] | None
+"""Class (larger = later) and level, less rounding, of who stands highest above the own minimum in a full row."""
+
 
 def _draws(connector: AcConnector, phase: int) -> bool:
     return "RST"[phase] in connector.rotation[: connector.lines]
 
 
-def _below(problem: AcProblem, node: AcNode) -> list[AcConnector]:
+def _below(problem: AcProblem) -> dict[str, list[AcConnector]]:
+    """The connectors at or below each node. Raises KeyError when a node or a parent is unknown."""
     parent = {n.id: n.parent for n in problem.nodes}
-    found = []
+    found: dict[str, list[AcConnector]] = {n.id: [] for n in problem.nodes}
     for connector in problem.connectors:
         at: str | None = connector.node
         while at is not None:
-            if at == node.id:
-                found.append(connector)
-                break
+            found[at].append(connector)
             at = parent[at]
     return found
 
@@ -39,8 +41,9 @@ def _below(problem: AcProblem, node: AcNode) -> list[AcConnector]:
 def packing_rows(problem: AcProblem) -> list[tuple[str, Row]]:
     """Every fuse and kW limit with its name."""
     rows: list[tuple[str, Row]] = []
+    members = _below(problem)
     for node in problem.nodes:
-        below = _below(problem, node)
+        below = members[node.id]
         for p in range(3):
             cap = max(0, node.limit_ma[p] - node.background_ma[p])
             rows.append((f"{node.id} L{p + 1}", ({c.id: 1 for c in below if _draws(c, p)}, Fraction(cap))))
@@ -53,10 +56,11 @@ def packing_rows(problem: AcProblem) -> list[tuple[str, Row]]:
 def difference_rows(problem: AcProblem) -> list[tuple[str, Row]]:
     """Every imbalance limit with its name."""
     rows: list[tuple[str, Row]] = []
+    members = _below(problem)
     for node in problem.nodes:
         if node.imbalance_ma is None:
             continue
-        below = _below(problem, node)
+        below = members[node.id]
         for p in range(3):
             for q in range(3):
                 if p != q:
@@ -95,38 +99,34 @@ def check(problem: AcProblem, current_ma: Mapping[str, int]) -> list[str]:
 def could_rise(problem: AcProblem, current_ma: Mapping[str, int], slack_ma: int) -> list[str]:
     """The certificate of planner.md for packing rows: who is on, below the maximum, and in no full row in which nobody
     above their own minimum stands higher (or in a lower class). Rows count as full up to ``slack_ma`` per member."""
-    rows = packing_rows(problem)
     by_id = {c.id: c for c in problem.connectors}
-    where: dict[str, list[int]] = {}
-    for r, (_, (terms, _)) in enumerate(rows):
-        for name in terms:
-            where.setdefault(name, []).append(r)
 
-    def stands(connector: AcConnector) -> tuple[int, Fraction]:
-        return -connector.priority, Fraction(current_ma[connector.id] * PPM, connector.weight_ppm)
+    def level(connector: AcConnector) -> Fraction:
+        return Fraction(current_ma[connector.id] * PPM, connector.weight_ppm)
 
-    def blocks(connector: AcConnector, r: int) -> bool:
-        terms, cap = rows[r][1]
-        others = [by_id[k] for k in terms if current_ma[k]]
-        used = sum(terms[c.id] * current_ma[c.id] for c in others)
-        if cap - used > slack_ma * sum(terms[c.id] for c in others):
-            return False
-        rank, level = stands(connector)
-        ease = Fraction(2 * slack_ma * PPM, connector.weight_ppm)
-        for other in others:
-            above = current_ma[other.id] > other.min_ma + slack_ma
-            other_rank, other_level = stands(other)
-            room = ease + Fraction(2 * slack_ma * PPM, other.weight_ppm)
-            if above and (other_rank > rank or (other_rank == rank and other_level > level + room)):
-                return False
-        return True
+    def ease(connector: AcConnector) -> Fraction:
+        return Fraction(2 * slack_ma * PPM, connector.weight_ppm)
+
+    where: dict[str, list[Highest]] = {}
+    for _, (terms, cap) in packing_rows(problem):
+        on = [by_id[name] for name in terms if current_ma[name]]
+        used = sum(terms[c.id] * current_ma[c.id] for c in on)
+        if cap - used > slack_ma * sum(terms[c.id] for c in on):
+            continue
+        above = [(-c.priority, level(c) - ease(c)) for c in on if current_ma[c.id] > c.min_ma + slack_ma]
+        highest = max(above, default=None)
+        for c in on:
+            where.setdefault(c.id, []).append(highest)
+
+    def blocks(connector: AcConnector, highest: Highest) -> bool:
+        return highest is None or highest <= (-connector.priority, level(connector) + ease(connector))
 
     return [
         c.id
         for c in problem.connectors
         if current_ma[c.id]
         and current_ma[c.id] + slack_ma < _ceiling(c)
-        and not any(blocks(c, r) for r in where.get(c.id, ()))
+        and not any(blocks(c, highest) for highest in where.get(c.id, ()))
     ]
 
 

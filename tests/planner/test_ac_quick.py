@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from evse.planner.ac import SLACK_NA
+from evse.planner.ac import SLACK_NA, solve
 from evse.planner.ac_admit import admit
 from evse.planner.ac_fill import NA_PER_MA, Filler
 from evse.planner.ac_lp import Reach, cut_from
@@ -70,3 +70,9 @@ def test_a_sweep_that_goes_on_ends_where_a_new_one_would() -> None:
             again = filler.restrict(on, amps * 1_000_000_000, spare)
             filler.fill(again, amps * 1_000_000_000)
             assert all(abs(a - b) <= 10_000 for a, b in zip(filler.x, whole, strict=True))
+
+
+def test_a_row_that_is_full_to_the_last_nanoampere_is_not_found_again() -> None:
+    """Seed 351: the level of the binding row was rounded up by 1 nA, and the plan was called inexact after 500 rounds."""
+    _, problem = ac_instance(351, 58)
+    assert solve(problem).exact
