@@ -130,6 +130,8 @@ class HttpServer(_Server):
         """(method, path, headers, body) of what was sent to it."""
         self.no_ranges = False
         self.no_tags = False
+        self.wrong_range = False
+        """Ranges begin elsewhere than asked for."""
         self.redirect = ""
         """Where every GET is sent on to."""
 
@@ -191,6 +193,8 @@ class HttpServer(_Server):
         start = 0
         if asked.startswith("bytes=") and same and not self.no_ranges:
             start = int(asked[6:].partition("-")[0])
+        if start and self.wrong_range:
+            start -= 1000
         self.store.offsets.append(start)
         if start and start >= len(content):
             await self._say(writer, 416, "Range Not Satisfiable", {"Content-Range": f"bytes */{len(content)}"})

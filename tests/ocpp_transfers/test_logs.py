@@ -111,6 +111,7 @@ def test_each_failure_has_its_word(tmp_path: Path) -> None:
         assert rig.said() == []
         await get_log(rig, 3, where="ftp://u:wrong@files.test/")
         await rig.until("PermissionDenied")
+        assert rig.carrier.sends == 1
         await rig.ask("GetDiagnostics", {"location": "sftp://h/", "retries": 1})
         await rig.until("UploadFailed")
         assert rig.said("DiagnosticsStatusNotification") == ["UploadFailed"]
@@ -160,6 +161,7 @@ def test_a_power_cut_goes_on_with_the_same_name(tmp_path: Path, moment_s: float)
         await asyncio.sleep(100)
         assert rig.unique_said() == ["Uploading", "Uploaded"]
         assert f"/up/{answer['filename']}" in rig.files.files
+        assert len(rig.pages.asked) == 1, "a bundle that is whole is not made again"
         assert list((tmp_path / "transfers").iterdir()) == []
 
     run(tmp_path, main)

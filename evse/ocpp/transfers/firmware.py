@@ -283,8 +283,7 @@ class FirmwareUpdates:
             say = "InstallationFailed"
         level = logging.INFO if ok else logging.ERROR
         log.log(level, "ocpp: firmware from %s: %s: %s", _shown(job.location), say, text)
-        messages = [message(job.request_id, say)] if say != job.said else []
-        await self._journal.surely({KEY: None}, messages)
+        await self._journal.surely({KEY: None}, [message(job.request_id, say)])
         self._job, self._due, self._detail = None, None, ""
         self._site.set_updating(False)
         await self._offload(lambda: remove(self._path(job)))
