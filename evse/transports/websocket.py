@@ -195,7 +195,7 @@ def _http_error(url: str, error: InvalidStatus) -> DialError:
     status = error.response.status_code
     step = DialStep.CREDENTIALS if status in (401, 403) else DialStep.HTTP
     if 300 <= status < 400:
-        where = error.response.headers.get("Location", "another place")
+        where = next(iter(error.response.headers.get_all("Location")), "another place")
         hint = f"the CSMS redirects to {where[:200]}, which is not followed; if that is right, set it as ocpp.url"
     elif 200 <= status < 300:
         hint = "a web server answers, but it does not speak WebSocket here; check the URL"

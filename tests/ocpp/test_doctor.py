@@ -122,6 +122,17 @@ def test_http_answers(status: int, step: str, word: str) -> None:
     asyncio.run(go())
 
 
+def test_a_header_that_comes_twice_does_no_harm() -> None:
+    twice = Headers([("Location", "ws://one/"), ("Location", "ws://two/"), ("Date", "Thu, 01 Jan 2026 00:00:00 GMT"), ("Date", "soon")])
+
+    async def go() -> None:
+        async with csms(booting(), judge=lambda connection, request: Response(302, "Found", twice, b"")) as url:
+            report = await look(url)
+        assert report.failed == "http" and "ws://one/" in detail(report, "http")
+
+    asyncio.run(go())
+
+
 def test_the_password_is_sent_and_told_of() -> None:
     seen = []
 
