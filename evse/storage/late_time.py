@@ -28,13 +28,13 @@ def correct(db: sqlite3.Connection, fix: Fix) -> int:
     which = "CASE WHEN {} <= ? THEN ? ELSE ? END"
     mine = f"(SELECT {which.format('s.rowid')} FROM session AS s WHERE s.session_id = {{}})"
     rows = db.execute(
-        f"SELECT row_id, payload, created, coalesce({mine.format('outbox.session_id')}, ?) FROM outbox WHERE created < ?",
-        (fix.marks.session, old, fix.by, old, valid),
+        f"SELECT row_id, payload, created, coalesce({mine.format('outbox.session_id')}, ?) FROM outbox "
+        "WHERE created < ? OR session_id IN (SELECT session_id FROM session WHERE plugged_at < ?)",
+        (fix.marks.session, old, fix.by, old, valid, valid),
     ).fetchall()
-    for row_id, payload, created, by in rows:
-        db.execute(
-            "UPDATE outbox SET payload = ?, created = ? WHERE row_id = ?", (fix.retime(payload, by), created + by, row_id)
-        )
+    for row_id, payload, created, by in rows:  # a stop that was made with valid time tells of a begin without
+        at = created + by if created < valid else created
+        db.execute("UPDATE outbox SET payload = ?, created = ? WHERE row_id = ?", (fix.retime(payload, by), at, row_id))
     db.execute(
         f"UPDATE OR IGNORE tx_reading SET wall = wall + coalesce({mine.format('tx_reading.session_id')}, ?) WHERE wall < ?",
         (fix.marks.session, old, fix.by, old, valid),
@@ -61,4 +61,23 @@ def _old_shift(db: sqlite3.Connection, fix: Fix) -> DurationNs:
         (fix.marks.session, fix.valid_from),
     ).fetchone()[0]
     last = max((at for at in (newest, messages) if at is not None and at < fix.valid_from), default=0)
-    return fix.began - int(last)
+    return min([fix.began - int(last), *_bounds(db, fix)])
+
+
+def _bounds(db: sqlite3.Connection, fix: Fix) -> list[DurationNs]:
+    """Return what sessions say that a process before has begun without time and gone on with it: no shift is larger."""
+    stamps: dict[str, list[WallNs]] = {}
+    for name, *walls in db.execute(
+        "SELECT session_id, plugged_at, started_at, ended_at, unplugged_at FROM session WHERE rowid <= ? AND plugged_at < ?",
+        (fix.marks.session, fix.valid_from),
+    ):
+        stamps[name] = [wall for wall in walls if wall is not None]
+    for name, created in db.execute("SELECT session_id, created FROM outbox"):
+        if name in stamps:
+            stamps[name].append(created)
+    found = []
+    for walls in stamps.values():
+        known = [wall for wall in walls if wall >= fix.valid_from]
+        if known:
+            found.append(min(known) - max(wall for wall in walls if wall < fix.valid_from))
+    return found

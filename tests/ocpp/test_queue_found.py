@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 
 from evse.domain.readings import MeterValues
+from evse.ocpp.messages import parse_timestamp
+from evse.units import NS_PER_S
 from tests.ocpp.support import Bench, under_virtual_time
+from tests.ocpp.test_queue_backends import _late_bench
 from tests.ocpp_kill.executor import LaggingExecutor
 
 
@@ -102,5 +106,31 @@ def test_a_reading_triggered_while_pending_goes_alone() -> None:
         (sent,) = bench.csms.calls("MeterValues")
         assert "transactionId" not in sent
         assert bench.csms.calls("StartTransaction") == []
+
+    under_virtual_time(main)
+
+
+def test_a_stop_with_valid_time_bounds_the_time_of_a_start_without(tmp_path: Path) -> None:
+    """The clock was set within a transaction, and the power went before the records were put right (seed 423)."""
+
+    async def main() -> None:
+        bench, clock = await _late_bench(tmp_path)
+        true_start = clock.wall() + clock.behind
+        await bench.begin()
+        await asyncio.sleep(30)
+        clock.behind = 0
+        await bench.end()
+        await bench.kill()
+        clock.behind = clock.wall() - 5 * NS_PER_S  # 1970 again
+        await asyncio.sleep(500)
+        await bench.start()
+        clock.behind = 0
+        bench.csms.up()
+        await asyncio.sleep(150)
+        ledger = bench.csms.ledger()
+        assert ledger["violations"] == []
+        (row,) = ledger["transactions"]
+        assert true_start <= (parse_timestamp(row["started"]) or 0) <= (parse_timestamp(row["stopped"]) or 0)
+        assert "1970" not in str(bench.csms.calls("StopTransaction"))
 
     under_virtual_time(main)
