@@ -44,6 +44,7 @@ bench: $(VENV)/.installed  ## measure the budgets and write docs/performance.md
 
 docs: $(VENV)/.installed  ## regenerate man pages, completions, schemas and references
 	$(BIN)/python -m tools.generate
+	$(BIN)/python -m tools.ocpp_cases
 
 screens: $(VENV)/.installed  ## regenerate the pictures of the README
 	$(BIN)/python -m tools.render_screens
