@@ -52,6 +52,7 @@ class Conn:
         "current",
         "energy_ok",
         "hold",
+        "hold_now",
         "home",
         "index",
         "m",
@@ -87,7 +88,8 @@ class Conn:
         self.home = -1  # index of the home group
         self.chain: tuple[int, ...] = ()  # indices of connected groups
         self.modules_w = 0  # what they can give
-        self.hold = False  # a tie moves: no current
+        self.hold = False  # a tie moves: current down to zero
+        self.hold_now = False  # ... at once: nobody knows how long the tie stays closed
         self.present_ma = 0
         self.present_known = False
         self.contactor_open = False  # confirmed

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from evse.core import power_path
 from evse.core.ac import limits as ac_limits
 from evse.core.ac.cp import MIN_MA
 from evse.core.context import Conn, Tick
@@ -216,7 +217,7 @@ def _cut(t: Tick, conn: Conn) -> None:
     voltage = conn.voltage_mv if conn.voltage_mv >= spec.voltage_min_mv else max(conn.want_mv, spec.voltage_min_mv)
     w.offered_ma = min(spec.current_max_ma, w.offered_w * 1_000_000 // voltage)
     if conn.hold:
-        w.offered_ma = 0
+        w.offered_ma = min(w.offered_ma, power_path.ramped_ma(t, conn))
     if conn.want_on and w.stage is Stage.CURRENT:
         conn.want_ma = min(conn.want_ma, w.offered_ma)
     _tell(t, conn)

@@ -1,8 +1,10 @@
 """Module groups and ties: who holds which group, in which order relays move, what each group is told.
 
 A group changes hands in the order ramp down, open, (idle), join: a tie opens only without current; it closes only
-without current and at equal voltage, so the joining group is brought to bus voltage first, then both ramp up. Each
-waiting step has a deadline; a tie that does not move is left open and tried again later. A group whose home EVSE is
+without current and at equal voltage, so the joining group is brought to bus voltage first, then both ramp up. Current
+comes down with a slope, so that the vehicle sees its supply fade and not fail; at once when the board of the relay is
+lost, because then the relay opens soon whatever flows. Each waiting step has a deadline; a tie that does not close is left
+open, one that does not open stays with its owner, and both are tried again later. A group whose home EVSE is
 energised, or whose output contactors are not confirmed open, belongs to its home EVSE whatever the plan says.
 Relays exist on chains and rings; in a matrix (no relay in the board link yet) each EVSE has its home group only.
 """
@@ -15,18 +17,25 @@ from evse.core.context import Conn, Tick, uses_energy
 from evse.core.state import ENERGY_STAGES, Stage, TieStage, TieState
 from evse.domain.readings import GroupStatus
 from evse.domain.signals import ContactorFeedback, GroupCommand
-from evse.units import s
+from evse.units import NS_PER_S, s
 
 TIE_QUIET_MA = 1_000
 TIE_BAND_MV = 20_000
 JOIN_MA = 2_000
-RAMP_LIMIT = s(5)
+RAMP_MA_PER_S = 100_000
+"""Slope to zero before a tie moves. The least that a station must be able to follow in normal operation (IEC 61851-23;
+general knowledge, not checked against the text), so every vehicle bears it."""
+
+RAMP_LIMIT = s(12)
+"""Slope, and what modules need that hear nothing: they switch off after 10 s of silence (`evse.devices.infypower`)."""
+
 PREPARE_LIMIT = s(10)
 RELAY_LIMIT = s(2)
 RETRY_AFTER = s(30)
 BOARD_DROPS_TIE = s(3)
 """A board without commands opens its relay by itself after 1.3 s (docs/board-link.md): a silent one counts as open."""
 
+_JOINED = (TieStage.CLOSED, TieStage.RAMP_DOWN)
 _JOIN_STAGES = frozenset({Stage.AUTHORISED, Stage.CURRENT})
 
 
@@ -77,7 +86,7 @@ def _chain(t: Tick, conn: Conn) -> tuple[int, ...]:
     evse_id, home, owners, ties = conn.spec.evse_id, conn.home, t.owners, t.ties
     if owners[home] != evse_id:
         return ()
-    return tuple(_walk(t, home, lambda tie, y: ties[tie].stage is TieStage.CLOSED and owners[y] == evse_id))
+    return tuple(_walk(t, home, lambda tie, y: ties[tie].stage in _JOINED and owners[y] == evse_id))
 
 
 def wanted(t: Tick) -> list[int]:
@@ -148,10 +157,21 @@ def step(t: Tick) -> None:
         if _relay(t, tie) is not None:
             t.ties[tie] = _advance_tie(t, tie, want)
     for tie, state in enumerate(t.ties):
-        if state.stage is not TieStage.OPEN and state.stage is not TieStage.CLOSED and _relay(t, tie) is not None:
+        relay = _relay(t, tie)
+        if state.stage is not TieStage.OPEN and state.stage is not TieStage.CLOSED and relay is not None:
+            lost = state.stage is TieStage.OPENING or _feedback(t, relay) is not True
             for conn in t.conns:
                 if any(i in conn.chain for i in sides(t, tie)):
                     conn.hold = True
+                    conn.hold_now = conn.hold_now or (lost and state.stage is not TieStage.PREPARE)
+
+
+def ramped_ma(t: Tick, conn: Conn) -> int:
+    """Return the most that an EVSE may be given on this tick while it has to hold still."""
+    if conn.hold_now:
+        return 0
+    passed = max(0, t.now - t.state.last_tick)
+    return max(0, conn.w.cmd_ma - RAMP_MA_PER_S * passed // NS_PER_S)
 
 
 def _feedback(t: Tick, relay: Conn | None) -> bool | None:
@@ -165,6 +185,19 @@ def _feedback(t: Tick, relay: Conn | None) -> bool | None:
 
 def _quiet(group: GroupStatus | None) -> bool:
     return group is None or group.current_ma < TIE_QUIET_MA
+
+
+def _still(t: Tick, groups: tuple[int, int]) -> bool | None:
+    """Return whether no current flows through a closed tie; None = nobody knows. A silent group may still deliver: then the
+    meter of the EVSE that holds it, or its open contactor, has to say so."""
+    if not all(_quiet(t.groups[i]) for i in groups):
+        return False
+    silent = [t.dc.get(t.owners[i]) for i in groups if t.groups[i] is None]
+    if all(conn is None or conn.contactor_open for conn in silent):
+        return True
+    if all(conn is None or conn.present_known for conn in silent):
+        return all(conn is None or conn.present_ma < TIE_QUIET_MA for conn in silent)
+    return None
 
 
 def _advance_tie(t: Tick, tie: int, want: list[int]) -> TieState:
@@ -196,15 +229,27 @@ def _advance_tie(t: Tick, tie: int, want: list[int]) -> TieState:
         case TieStage.CLOSED:
             if closed is False:
                 return _to(t, tie, TieStage.OPENING, RELAY_LIMIT, "tie.unexpected", "feedback open, commanded closed")
-            if not join or closed is None:
+            if closed is None or (not join and (now >= state.retry_at or not _keeps(t, a, b))):
                 return _to(t, tie, TieStage.RAMP_DOWN, RAMP_LIMIT)
         case TieStage.RAMP_DOWN:
-            if quiet or now >= state.deadline:
+            still = _still(t, (a, b))
+            if still or closed is False or (still is None and now >= state.deadline):
                 return _to(t, tie, TieStage.OPENING, RELAY_LIMIT)
+            if now >= state.deadline:  # no relay opens under current: whoever does not obey is cut off by its contactor
+                return _to(t, tie, TieStage.RAMP_DOWN, RAMP_LIMIT, "tie.failed", "current does not fall, the tie stays closed")
         case TieStage.OPENING:
             if closed is False:
                 return TieState(stage=TieStage.OPEN, retry_at=state.retry_at)
+            if closed and state.deadline and now >= state.deadline:
+                stage = TieStage.CLOSED if _keeps(t, a, b) else TieStage.OPENING
+                return _to(t, tie, stage, 0, "tie.failed", "relay did not report open")
     return state
+
+
+def _keeps(t: Tick, a: int, b: int) -> bool:
+    """Return True when both groups may stay with the one that holds them although the tie shall open."""
+    conn = t.dc.get(t.owners[a])
+    return conn is not None and t.owners[a] == t.owners[b] and _others_open(t, a, b, conn)
 
 
 def _to(t: Tick, tie: int, stage: TieStage, limit: int, kind: str = "", detail: str = "") -> TieState:
