@@ -91,7 +91,8 @@ def _set_dynamic(t: Tick, conn: Conn, c: SetDynamicLimit) -> None:
     others = tuple(x for x in a.lim_dynamic if x.name != c.name)
     if c.current_ma is None:
         a.lim_dynamic = others
-        a.lim_ignored = ""  # there is room again, or it is withdrawn
+        if len(others) < NAMES_MAX or a.lim_ignored == c.name:
+            a.lim_ignored = ""  # there is room again, or it is withdrawn
         return
     if len(others) >= NAMES_MAX:
         a.lim_ignored = c.name

@@ -107,6 +107,9 @@ def test_the_example_of_the_manual() -> None:
     assert "'ignored'" in b.causes[1][FaultCode.DYNAMIC_LIMIT_IGNORED]
     b.set("internal", 20_000)
     assert b.binding() == (13_000, LimitSource.DYNAMIC)
+    b.set("nobody", None)
+    b.once()
+    assert FaultCode.DYNAMIC_LIMIT_IGNORED in b.causes[1]  # a name that was never there makes no room
     b.set("special", None)
     b.once()
     assert b.causes[1] == {}
