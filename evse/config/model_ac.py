@@ -58,8 +58,10 @@ class LockSection(Frozen, frozen=True, kw_only=True):
         str, Meta(title="Motor profile of profiles/locks, e.g. ev-t2m3s-e-lock12v", extra_json_schema=Restart)
     ] = "generic"
     mode: Annotated[
-        Literal["session", "plugged", "never"],
-        Meta(title="Lock while a transaction runs, as long as a plug is in, or never", extra_json_schema=Live),
+        Literal["session", "plugged", "remote", "never"],
+        Meta(
+            title="Lock while a transaction runs, as long as a plug is in, on command only, or never", extra_json_schema=Live
+        ),
     ] = "session"
     unlock_on_ev_disconnect: Annotated[
         bool,

@@ -160,6 +160,7 @@ class LockMode(enum.Enum):
 
     SESSION = "session"  # from the start of a transaction to its end (OCPP UnlockConnectorOnEVSideDisconnect applies)
     PLUGGED = "plugged"  # as long as a plug is in
+    REMOTE = "remote"  # only when another program, an operator or an event action says so; no energy without
     NEVER = "never"  # fixed cable, or no lock
 
 

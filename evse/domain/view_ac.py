@@ -20,7 +20,7 @@ class LockView(msgspec.Struct, frozen=True, kw_only=True):
     forced: bool = False  # unlocked by hand until the plug is out
     held: bool = False  # the vehicle side was unplugged, the station side stays locked for its owner
     charged: bool | None = None  # capacitor holds enough to unlock without mains; None = none is needed
-    mode: str = "session"  # session, plugged, never
+    mode: str = "session"  # session, plugged, remote
     motor: str = ""
 
 

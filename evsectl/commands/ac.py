@@ -66,8 +66,9 @@ def unlock(
 
 @data(lock, "Done", "lock")
 def lock_(call: Call, evse_id: EvseId) -> int:
-    """End a held unlocking: the lock follows the session."""
-    return call.done(call.ask("lock.lock", evse_id=evse_id), f"connector {evse_id}: the lock follows the session again")
+    """End a held unlocking: the lock follows the session. In lock mode remote: lock the plug."""
+    body = call.ask("lock.lock", evse_id=evse_id)
+    return call.done(body, body["detail"] or f"connector {evse_id}: the lock follows the session again")
 
 
 # -- residual current ---------------------------------------------------------------------------------------------

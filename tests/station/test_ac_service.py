@@ -14,6 +14,8 @@ from evse.lab.demo_config import demo_text
 from evse.lab.station import Lab
 from tests._support.lab_world import Api, run_lab
 
+LOCK = 'motor = "ev-t2m3s-e-lock12v"'
+
 
 def ac_station(folder: Path, *changes: tuple[str, str]) -> StationConfig:
     """The demo's AC station: connector 1 a socket with everything, connector 2 a fixed cable."""
@@ -150,6 +152,21 @@ def test_phases_are_switched_under_a_session(tmp_path: Path) -> None:
         assert "relay 2 is the ventilation" in await refused(api, "phase.set", {"evse_id": 2, "phases": 1})
 
     run_lab(tmp_path, scenario, config=ac_station(tmp_path))
+
+
+def test_a_remote_lock_is_locked_and_unlocked_by_command_only(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> None:
+        api = Api(lab)
+        assert "no plug is in" in await refused(api, "lock.lock", {"evse_id": 1})
+        await lab.do(cmd="plug_in", connector=1)
+        await lab.forward(5)
+        assert lab.evse(1).locked is False
+        assert (await api("lock.lock", {"evse_id": 1}))["detail"] == "connector 1: locking, until it is unlocked"
+        await lab.until(lambda: lab.evse(1).locked is True, "locked", 30)
+        await api("lock.unlock", {"evse_id": 1})
+        await lab.until(lambda: lab.evse(1).locked is False, "unlocked", 30)
+
+    run_lab(tmp_path, scenario, config=ac_station(tmp_path, (LOCK, LOCK + '\nmode = "remote"')))
 
 
 def test_a_held_unlocking_lasts_until_the_plug_is_out(tmp_path: Path) -> None:

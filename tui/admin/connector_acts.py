@@ -50,6 +50,13 @@ def hold_or_lock(screen: SectionScreen, view: EvseView, ac: AcView) -> None:
             lambda: call("lock.lock", EvseRef(evse_id=number)), done=f"Connector {number}: the lock follows the session",
             cli=f"evsectl lock lock {number}",
         )  # fmt: skip
+    elif ac.lock.mode == "remote" and not ac.lock.commanded:
+        screen.confirm(
+            "Lock", f"Lock the plug of connector {number}",
+            ["It stays locked until somebody unlocks it, also after a session."],
+            lambda: call("lock.lock", EvseRef(evse_id=number)), done=f"Connector {number}: locking",
+            cli=f"evsectl lock lock {number}",
+        )  # fmt: skip
     else:
         screen.confirm(
             "Hold", f"Unlock connector {number} and hold",

@@ -111,6 +111,8 @@ def observe(t: Tick, conn: Conn) -> None:
     a, b = conn.a, conn.b
     if not fitted(conn) or b is None:
         return
+    if proximity.plug_in(conn) is False or conn.ac.lock_mode is not LockMode.REMOTE:
+        a.lock_remote = False
     if a.lock_forced and proximity.plug_in(conn) is False:
         a.lock_forced = False
         t.event("lock.forced", conn.spec.evse_id, on=False, why="the plug is out")
@@ -178,9 +180,11 @@ def _target(t: Tick, conn: Conn, wanted: bool) -> bool:
     live = w.lease or feedback.closed(conn) is True
     if a.lock_forced:
         return live and a.lock_cmd
-    target = wanted or a.lock_hold or (conn.ac.lock_mode is LockMode.PLUGGED and w.plugged)
+    remote = conn.ac.lock_mode is LockMode.REMOTE
+    session = a.lock_wanted if remote else True  # nobody locks a session in mode REMOTE, and no event action opens its plug
+    target = (a.lock_remote if remote else wanted) or a.lock_hold or (conn.ac.lock_mode is LockMode.PLUGGED and w.plugged)
     if a.lock_rule is not None:
-        target = a.lock_rule or w.tx_open
+        target = a.lock_rule or (w.tx_open and session)
     plug = proximity.plug_in(conn)
     if plug is False or (plug is None and not a.lock_cmd):
         target = False
@@ -278,11 +282,15 @@ def dwell(conn: Conn) -> DurationNs:
 
 
 def force(t: Tick, conn: Conn, c: ForceUnlock) -> None:
-    """Unlock until the plug is out, or take that back. A running transaction is stopped first."""
-    if not fitted(conn):
-        refuse(t, c.evse_id, "force_unlock", c.seq, f"EVSE {c.evse_id} has no plug lock")
+    """Unlock until the plug is out, or take that back. A running transaction is stopped first. In mode REMOTE, taking back locks."""
+    remote = conn.ac.lock_mode is LockMode.REMOTE
+    why = "" if fitted(conn) else f"EVSE {c.evse_id} has no plug lock"
+    if not why and remote and not c.on and proximity.plug_in(conn) is False:
+        why = "no plug is in the socket; plug in first"
+    if why:
+        refuse(t, c.evse_id, "force_unlock", c.seq, why)
         return
-    conn.a.lock_forced = c.on
+    conn.a.lock_forced, conn.a.lock_remote = c.on, remote and not c.on
     if c.on:
         retry(conn)
         if conn.w.tx_open:

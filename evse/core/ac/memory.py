@@ -126,6 +126,7 @@ class AcWork(msgspec.Struct):
     lock_empty_at: Instant = 0  # the capacitor is needed and not charged since
     lock_rule: bool | None = None  # an event action moves the lock; None = by itself
     lock_forced: bool = False  # unlocked by hand until the plug is out
+    lock_remote: bool = False  # mode REMOTE: another program wants it locked, until it says otherwise or the plug is out
     lock_hold: bool = False  # the vehicle side was unplugged, the station side stays locked
     lock_token: str = ""  # who may end `lock_hold`
     lock_fault_at: Instant = 0  # a fault wants the lock open since

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from evse.api import models as m
 from evse.api import models_ac as ac
 from evse.api.caller import Caller
@@ -19,7 +21,7 @@ from evse.core.inputs import (
     TestRcd,
     UnlockConnector,
 )
-from evse.domain.ac import ReleaseMode
+from evse.domain.ac import LockMode, ReleaseMode
 from evse.domain.view import EvseView
 from evse.domain.view_ac import AcView
 from evse.runtime.station import Station
@@ -89,12 +91,14 @@ class AcOperations:
         return await self._ask(lambda seq: ForceUnlock(seq=seq, evse_id=evse_id, on=True))
 
     async def lock_lock(self, request: m.EvseRef, caller: Caller) -> m.Done:
-        """The lock follows the session again."""
+        """The lock follows the session again; in mode remote it locks."""
         evse_id = request.evse_id
         _, side = self._ac(evse_id)
-        if side.lock is not None and not side.lock.forced:
+        remote = side.lock is not None and side.lock.mode == LockMode.REMOTE.value
+        if side.lock is not None and not side.lock.forced and not remote:
             return m.Done(changed=False, detail=f"the lock of connector {evse_id} follows its session")
-        return await self._ask(lambda seq: ForceUnlock(seq=seq, evse_id=evse_id, on=False))
+        done = await self._ask(lambda seq: ForceUnlock(seq=seq, evse_id=evse_id, on=False))
+        return replace(done, detail=f"connector {evse_id}: locking, until it is unlocked") if remote else done
 
     # -- residual current, phases -------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from evse.config.lock_profiles import list_locks, load_lock
 from evse.core.ac import lock
 from evse.core.ac.lock import DRIVEN, TABLE, Signal
 from evse.core.ac.memory import LockStage
+from evse.core.state import Stage
 from evse.domain.ac import LockMode, PpState
 from evse.domain.contactor import ContactorFeedback
 from evse.domain.faults import FaultCode
@@ -68,6 +69,59 @@ def test_plugged_mode_locks_with_the_vehicle_and_opens_when_it_leaves() -> None:
     b.go(2)
     assert b.stage is LockStage.LOCKED
     b.work(plugged=False)
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+
+
+def test_remote_mode_moves_on_command_only_and_energy_still_needs_a_locked_plug() -> None:
+    b = Locked(spec_of(lock_mode=LockMode.REMOTE, lock_motor=MOTOR))
+    b.board(pp=PpState.NONE)
+    b.go(1)
+    b.send(on=False)
+    assert "no plug is in the socket" in str(b.told("command.refused")[0].data["why"])
+    b.board(pp=PpState.A32)
+    b.plug()
+    b.wanted = True  # a transaction
+    b.work(tx_open=True, id_token="T", stage=Stage.AUTHORISED)
+    b.go(5)
+    assert b.stage is LockStage.OPEN and not b.ready()
+    b.send(on=False, seq=2)
+    b.go(2)
+    assert b.stage is LockStage.LOCKED and b.ready()
+    b.wanted = False
+    b.work(tx_open=False)
+    b.go(60)
+    assert b.stage is LockStage.LOCKED  # the end of the session unlocks nothing
+    b.send(on=True, seq=3)
+    b.go(2)
+    assert b.stage is LockStage.OPEN and b.mem().lock_forced
+    b.send(on=False, seq=4)
+    b.go(2)
+    assert b.stage is LockStage.LOCKED  # taken back: locked again
+    b.work(plugged=False)
+    b.board(pp=PpState.NONE)
+    b.go(2)
+    assert b.stage is LockStage.OPEN
+    b.board(pp=PpState.A32)
+    b.work(plugged=True)
+    b.go(5)
+    assert b.stage is LockStage.OPEN  # the next plug needs its own command
+
+
+def test_in_remote_mode_a_rule_locks_and_opens_no_plug_of_a_session() -> None:
+    b = Locked(spec_of(lock_mode=LockMode.REMOTE, lock_motor=MOTOR))
+    b.plug()
+    b.work(tx_open=True, id_token="T", stage=Stage.AUTHORISED)
+    b.memory(lock_rule=False)
+    b.go(5)
+    assert b.stage is LockStage.OPEN  # nobody has locked it
+    b.memory(lock_rule=True)
+    b.go(2)
+    assert b.stage is LockStage.LOCKED
+    b.memory(lock_rule=False)
+    b.go(5)
+    assert b.stage is LockStage.LOCKED
+    b.work(tx_open=False)
     b.go(2)
     assert b.stage is LockStage.OPEN
 
