@@ -73,8 +73,9 @@ class PowerRequest(msgspec.Struct, frozen=True, kw_only=True):
 class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What an AC EVSE asks the planner for, in mA per phase. ``wanted_ma`` 0 = nothing.
 
-    ``measured_ma`` = the largest phase current, 0 while the contactor is open, None = nobody knows. ``draw_l_ma`` = the same
-    on the grid phases L1, L2, L3. ``single`` = the meter shows current on line 1 of the vehicle only.
+    ``measured_ma`` = the largest phase current, 0 while the contactor is open, None = nobody knows. ``cut`` = it is known to
+    be open. ``draw_l_ma`` = the same on the grid phases L1, L2, L3. ``lines_used`` = lines on which the vehicle charges as
+    its meter shows, 0 = it does not show that.
     """
 
     evse_id: int
@@ -85,7 +86,8 @@ class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):
     offered_ma: int = 0  # on this tick
     measured_ma: int | None = None
     draw_l_ma: tuple[int, int, int] | None = None
-    single: bool = False
+    lines_used: int = 0
+    cut: bool = False
     charging_since: Instant | None = None
 
 

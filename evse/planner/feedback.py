@@ -81,29 +81,6 @@ def demand_ma(state: Draw, wanted_ma: int, min_ma: int) -> int:
     return max(min_ma, min(wanted_ma, state.ceiling_ma))
 
 
-def reserved_ma(
-    old_setpoint_ma: int,
-    new_setpoint_ma: int,
-    measured_ma: int | None,
-    changed_at: Instant,
-    timeout_ns: DurationNs,
-    now: Instant,
-) -> int:
-    """What must stay reserved for a connector after a change of its setpoint: it may need seconds to follow down.
-
-    max(old setpoint, measured) until the meter confirms the new one or the time is over; then max(new, measured). A
-    missing reading confirms nothing.
-    """
-    if new_setpoint_ma >= old_setpoint_ma:
-        return max(new_setpoint_ma, measured_ma or 0)
-    confirmed = measured_ma is not None and measured_ma <= new_setpoint_ma
-    if confirmed:
-        return new_setpoint_ma
-    if now - changed_at < timeout_ns:
-        return max(old_setpoint_ma, measured_ma or 0)
-    return max(new_setpoint_ma, measured_ma or 0)
-
-
 def may_switch(
     on: bool, wanted: bool, since: Instant, now: Instant, forced: bool, dwell_ns: DurationNs = PAUSE_DWELL_NS
 ) -> bool:

@@ -5,7 +5,7 @@ below it, the fuses below that, and the EVSEs. A DC EVSE takes part as a balance
 the part of the site that the DC planner may use.
 
 From one plan to the next shares fall at once and rise when there is room beside what the others may still draw
-(`evse.planner.live_ac_memory`). Who is on stays on for a while, so that nobody flaps; a limit that falls does not wait.
+(`evse.planner.transition`). Who is on stays on for a while, so that nobody flaps; a limit that falls does not wait.
 Pure, integers, deterministic.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
+from msgspec.structs import replace
 
 from evse.domain.base import Frozen
 from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource
@@ -21,9 +21,11 @@ from evse.domain.station import GridSpec
 from evse.planner.ac import solve
 from evse.planner.ac_problem import PHASES, AcConnector, AcNode, AcProblem, AcSolution, PausePolicy, Phases, phases_of
 from evse.planner.allowance import Allowance
+from evse.planner.balance import solve_by_draw
 from evse.planner.feedback import demand_ma
 from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad
 from evse.planner.live_ac_text import Limits, binding, overdraws
+from evse.planner.transition import Follower, ac_rows, raised, set_share
 from evse.units import NS_PER_S, DurationNs, Instant
 
 UNLIMITED_MA = 100_000_000
@@ -34,8 +36,6 @@ RETURN_NS: DurationNs = 60 * NS_PER_S
 
 WAITS_S = 100_000_000
 """Added to the charged time of everybody whose turn may end, so that whoever is on for a short time comes first."""
-
-PASSES_MAX = 4
 
 
 class DcAsk(Frozen, frozen=True, kw_only=True):
@@ -68,7 +68,8 @@ def plan_ac(
     now: Instant,
     allowed: Allowance | None = None,
 ) -> AcShares:
-    """Share the site out. ``allowed`` = what all EVSEs together may take per phase. ``site_w`` = power limits of the station (AC side, smallest first); ``memory`` is fresh."""
+    """Share the site out. ``allowed`` = what all EVSEs together may take per phase. ``site_w`` = power limits of the station
+    (AC side, smallest first); ``memory`` is fresh."""
     lost = site.fitted and site.house_ma is None
     planner = _Planner(grid, site_w[0][1] if site_w else None, dc, requests, site, memory, now, allowed, lost=lost)
     problem, target = planner.target()
@@ -98,7 +99,7 @@ def plan_ac(
     points += [_next(memory.point(ask.evse_id), given[str(ask.evse_id)], now) for ask in dc]
     dc_ma = sum(given[str(ask.evse_id)] for ask in dc)
     limited = bool(site_w) or grid.fuse_ma > 0 or bool(grid.fuses) or grid.failsafe_ma >= 0 or allowed is not None
-    memory = msgspec.structs.replace(memory, points=tuple(points))
+    memory = replace(memory, points=tuple(points))
     return AcShares(
         rows=tuple(rows),
         dc_w=dc_ma * PHASES * site.voltage_mv // 1_000_000 if dc and limited else None,
@@ -110,13 +111,8 @@ def plan_ac(
 
 def _next(p: Point, share_ma: int, now: Instant) -> Point:
     """Return the point with its new share."""
-    held, lowered_at = p.held_ma, p.lowered_at
-    if share_ma < p.share_ma:
-        held, lowered_at = max(held, p.share_ma), now
     switched = now if (share_ma > 0) is not (p.share_ma > 0) else p.switched_at
-    return msgspec.structs.replace(
-        p, share_ma=share_ma, held_ma=max(held, share_ma), lowered_at=lowered_at, switched_at=switched
-    )
+    return replace(p, follower=set_share(p.follower, share_ma, now), switched_at=switched)
 
 
 class _Planner:
@@ -141,6 +137,9 @@ class _Planner:
         self.node_of = {e: f"fuse {f.name}" for f in grid.fuses for e in f.evses}
         self.points = {i: memory.point(i) for i in (*(r.evse_id for r in requests), *(ask.evse_id for ask in dc))}
         self.turns = any(p.asks and not p.share_ma and not self._recent(p) for p in self.points.values())
+        self.balanced = grid.imbalance_ma >= 0
+        """An imbalance limit is set: what a vehicle does not draw is missing on the other side, so draws count always."""
+
         self.fixed: dict[str, int] = {}
         """Vehicles that draw more than their share: their draw, a load beside which the others share the rest."""
         self.connector: dict[str, AcConnector] = {}
@@ -184,9 +183,10 @@ class _Planner:
         """Return what an EVSE may have by itself; without the site meter nobody rises and newcomers get the minimum."""
         if not r.wanted_ma or self.waits_ns(r) > 0:
             return 0
-        if not self.lost:
-            return r.wanted_ma
-        return min(r.wanted_ma, max(self.points[r.evse_id].share_ma, r.min_ma))
+        p, most = self.points[r.evse_id], r.wanted_ma
+        if self.balanced and r.lines > 1 and not p.lines:
+            most = min(most, r.min_ma)  # it may turn out to load fewer phases
+        return min(most, max(p.share_ma, r.min_ma)) if self.lost else most
 
     def waits_ns(self, r: CurrentRequest) -> DurationNs:
         """Return how long a paused vehicle has to wait before it may come back, whatever room there is."""
@@ -197,12 +197,16 @@ class _Planner:
 
     def _connector(self, r: CurrentRequest, demand: int) -> AcConnector:
         p = self.points[r.evse_id]
-        single = p.single and self.site_w is None  # the core counts power on all phases
+        lines = r.lines
+        if p.idle and self.balanced:
+            lines = PHASES  # it draws nothing: no difference between phases, whatever it may draw later is kept free
+        elif p.lines and (self.balanced or self.site_w is None):  # the core counts power on all phases
+            lines = min(p.lines, r.lines)
         stays = p.share_ma > 0 and (not self.turns or self._recent(p))
         return AcConnector(
             id=str(r.evse_id),
             node=self.node_of.get(r.evse_id, "own"),
-            lines=1 if single else r.lines,
+            lines=lines,
             rotation=r.rotation,
             min_ma=r.min_ma,
             max_ma=max(r.wanted_ma, r.min_ma),
@@ -250,17 +254,29 @@ class _Planner:
         self.demand = {str(r.evse_id): 0 if str(r.evse_id) in self.fixed else self.wanted(r) for r in self.requests}
         problem = self._problem()
         solution = solve(problem)
-        if all(solution.current_ma[c.id] + STEP_MA > c.demand_ma for c in problem.connectors):
+        if not self.balanced and all(solution.current_ma[c.id] + STEP_MA > c.demand_ma for c in problem.connectors):
             return problem, solution
         drawn = {
             str(r.evse_id): demand_ma(self.points[r.evse_id].draw, self.demand[str(r.evse_id)], r.min_ma)
             for r in self.requests
         }
-        if drawn == self.demand:
+        if drawn != self.demand:
+            self.demand = drawn
+            problem = self._problem()
+        elif not self.balanced:
             return problem, solution
-        self.demand = drawn
-        problem = self._problem()
-        return problem, solve(problem)
+        return solve_by_draw(problem, self._less() if self.balanced else {})
+
+    def _less(self) -> dict[str, int]:
+        """Return who has proven to draw less than the share in force, and how much; who draws nothing counts as balanced."""
+        return {
+            str(r.evse_id): r.measured_ma
+            for r in self.requests
+            if (p := self.points[r.evse_id]).draw.ceiling_ma is not None
+            and not p.idle
+            and r.measured_ma is not None
+            and r.measured_ma < p.share_ma
+        }
 
     def _problem(self) -> AcProblem:
         rows = [self._connector(r, self.demand[str(r.evse_id)]) for r in self.requests]
@@ -279,71 +295,13 @@ class _Planner:
     def transition(self, problem: AcProblem, target: Mapping[str, int]) -> dict[str, int]:
         """Return shares that keep every limit even while vehicles with a smaller share still draw their old one."""
         own = {name: ma for name, ma in target.items() if name in self.fixed}
-        wanted = self.beside(target)
-        held = self.beside({str(p.evse_id): max(p.held_ma, p.share_ma) for p in self.points.values()})
-        present = {str(p.evse_id): p.share_ma for p in self.points.values()}
-        if all(held[name] <= ma for name, ma in wanted.items()):
-            return dict(target)
-        room = _Room(problem)
-        given = {name: min(ma, present[name]) for name, ma in wanted.items()}
-        reserved = {name: max(given[name], held[name]) for name in wanted}
-        rising = sorted((n for n, ma in wanted.items() if ma > given[n]), key=lambda n: (given[n], int(n)))
-        for _ in range(PASSES_MAX):
-            moved = False
-            for name in rising:
-                c = self.connector[name]
-                top = wanted[name] if wanted[name] <= reserved[name] else room.up_to(name, wanted[name], reserved, given)
-                if top < wanted[name]:
-                    top = top // STEP_MA * STEP_MA
-                if top > given[name] and top >= c.min_ma:
-                    given[name], reserved[name], moved = top, max(reserved[name], top), True
-            if not moved:
-                break
-        return given | own
-
-
-class _Room:
-    """What still fits beside what may be drawn: every limit counted with the largest draws, differences both ways."""
-
-    def __init__(self, problem: AcProblem) -> None:
-        self.problem = problem
-        self.phases = {c.id: phases_of(c) for c in problem.connectors}
-        self.node = {node.id: node for node in problem.nodes}
-        self.path: dict[str, set[str]] = {}
-        for c in problem.connectors:
-            path: set[str] = set()
-            at: str | None = c.node
-            while at is not None:
-                path.add(at)
-                at = self.node[at].parent
-            self.path[c.id] = path
-
-    def _totals(self, node: str, current: Mapping[str, int]) -> list[int]:
-        total = list(self.node[node].background_ma)
-        for name, ma in current.items():
-            if node in self.path[name]:
-                for k in self.phases[name]:
-                    total[k] += ma
-        return total
-
-    def up_to(self, name: str, wish_ma: int, reserved: Mapping[str, int], given: Mapping[str, int]) -> int:
-        """Return how much of ``wish_ma`` the connector may have; less than what it holds = nothing more."""
-        own = self.phases[name]
-        most = wish_ma
-        for node_id in self.path[name]:
-            node, high = self.node[node_id], self._totals(node_id, reserved)
-            most = min(most, reserved[name] + min(node.limit_ma[k] - high[k] for k in own))
-            if node.limit_w is not None:
-                left = node.limit_w * 1_000_000 // self.problem.voltage_mv - sum(high)
-                most = min(most, reserved[name] + left // len(own))
-            if node.imbalance_ma is not None:
-                low = self._totals(node_id, given)
-                for p in own:
-                    for q in range(PHASES):
-                        if q not in own:
-                            house = node.background_ma[p] - node.background_ma[q]
-                            most = min(most, reserved[name] + max(node.imbalance_ma, house) - (high[p] - low[q]))
-        return max(0, most)
+        followers = {str(p.evse_id): p.follower for p in self.points.values()}
+        followers |= dict.fromkeys(own, Follower())  # what they draw is among the other loads
+        least = {name: c.min_ma for name, c in self.connector.items()}
+        drawn = None
+        if self.balanced and self.grid.imbalance_ma >= MIN_MA:
+            drawn = {str(r.evse_id): r.measured_ma or 0 for r in self.requests}
+        return raised(ac_rows(problem), self.beside(target), followers, least, STEP_MA, drawn) | own
 
 
 def _phases(values: Sequence[int]) -> Phases:

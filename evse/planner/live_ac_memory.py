@@ -5,7 +5,7 @@ Pure: `observe` takes the memory and the readings of one moment and returns the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +15,7 @@ from evse.domain.station import GridSpec
 from evse.planner import feedback
 from evse.planner.ac_problem import PHASES, Phases
 from evse.planner.feedback import Draw, DrawRule
+from evse.planner.transition import AC_PACE, DC_PACE, Follower, follow
 from evse.units import NS_PER_S, DurationNs, Instant
 
 MARGIN_MA = 1_000
@@ -23,17 +24,11 @@ MARGIN_MA = 1_000
 RAISE_EVERY_NS: DurationNs = 15 * NS_PER_S
 """A vehicle needs 5 s to follow (IEC 61851-1), a meter up to 5 s more to show it, and once more for good measure."""
 
-FOLLOW_NS: DurationNs = 5 * NS_PER_S
-"""So long a vehicle may go on with its old share (IEC 61851-1), whatever the meter says meanwhile."""
+LINES_NS: DurationNs = 15 * NS_PER_S
+"""A vehicle that uses so many lines for so long is counted on these until it uses more, or leaves."""
 
-CONFIRM_MAX_NS: DurationNs = 10 * NS_PER_S
-"""Without a confirming reading the new share counts after this time; a reading above it still reserves what it says."""
-
-DC_FOLLOW_NS: DurationNs = 2 * NS_PER_S
-
-METER_TOLERANCE_MA = 500
-SINGLE_NS: DurationNs = 15 * NS_PER_S
-"""A vehicle that uses one line of three for so long is counted on one phase until it leaves."""
+DC_SHARE_PACE = msgspec.structs.replace(DC_PACE, slack=AC_PACE.slack)
+"""As `DC_PACE`, in mA of each phase."""
 
 HOUSE_RISE_NS: DurationNs = 3 * NS_PER_S
 HOUSE_HOLD_NS: DurationNs = 10 * NS_PER_S
@@ -54,19 +49,34 @@ class SiteLoad(Frozen, frozen=True, kw_only=True):
 
 
 class Point(Frozen, frozen=True, kw_only=True):
-    """One EVSE, of a DC one only the first fields. ``held_ma`` = what it may still draw since a reduction at ``lowered_at``."""
+    """One EVSE, of a DC one only the first fields. ``follower`` = its share and what it may still draw, mA."""
 
     evse_id: int
-    share_ma: int = 0
-    held_ma: int = 0
-    lowered_at: Instant = 0
-    ignores_ma: int = 0  # draws so much although it had time to follow a smaller share; 0 = it obeys
+    follower: Follower = Follower()
     draw: Draw = Draw()
     asks: bool = False
     switched_at: Instant | None = None  # by the planner, from or to nothing
     charged_ns: DurationNs = 0  # grows while on, shrinks while paused
-    single_since: Instant | None = None
-    single: bool = False
+    wired: int = 0  # lines that the last request could get; others are counted anew
+    seen: int = 0  # lines that the meter shows, since `seen_at`
+    seen_at: Instant = 0
+    lines: int = 0  # lines that it is known to use, 0 = not known yet
+    idle: bool = False  # it draws nothing although it may
+
+    @property
+    def share_ma(self) -> int:
+        """The share in force."""
+        return self.follower.share
+
+    @property
+    def held_ma(self) -> int:
+        """What it may still draw since its share was larger, at least its share."""
+        return self.follower.held
+
+    @property
+    def ignores_ma(self) -> int:
+        """What it draws although it had time to follow a smaller share; 0 = it obeys."""
+        return self.follower.ignores
 
 
 class AcMemory(Frozen, frozen=True, kw_only=True):
@@ -85,16 +95,29 @@ class AcMemory(Frozen, frozen=True, kw_only=True):
 
 
 def observe(
-    memory: AcMemory, grid: GridSpec, requests: Sequence[CurrentRequest], site: SiteLoad, now: Instant
+    memory: AcMemory,
+    grid: GridSpec,
+    requests: Sequence[CurrentRequest],
+    site: SiteLoad,
+    now: Instant,
+    dc_ma: Mapping[int, int | None] | None = None,
 ) -> AcMemory:
-    """Return the memory after the readings of ``now``. An EVSE that no longer asks frees those that were paused."""
+    """Return the memory after the readings of ``now``. An EVSE that no longer asks frees those that were paused.
+
+    ``dc_ma`` = what DC EVSEs take of each phase, None = nobody knows.
+    """
     rule = DrawRule(threshold_ma=grid.threshold_ma, margin_ma=MARGIN_MA, raise_every_ns=RAISE_EVERY_NS)
     passed = max(0, now - memory.at) if memory.at else 0
     points = [_point(memory.point(r.evse_id), r, rule, passed, now) for r in requests]
     if any(memory.point(p.evse_id).asks and not p.asks for p in points):
         points = [msgspec.structs.replace(p, switched_at=None) if p.asks and not p.share_ma else p for p in points]
     asked = {r.evse_id for r in requests}
-    points += [_dc_point(p, now) for p in memory.points if p.evse_id not in asked]
+    drawn = dc_ma or {}
+    points += [
+        msgspec.structs.replace(p, follower=follow(p.follower, drawn.get(p.evse_id), DC_SHARE_PACE, now))
+        for p in memory.points
+        if p.evse_id not in asked
+    ]
     house = [_house(memory, site, k, now) for k in range(PHASES)]
     a, b, c = house
     return AcMemory(
@@ -125,40 +148,29 @@ def _house(memory: AcMemory, site: SiteLoad, k: int, now: Instant) -> tuple[int,
 
 def _point(p: Point, r: CurrentRequest, rule: DrawRule, passed: DurationNs, now: Instant) -> Point:
     asks = r.wanted_ma > 0
-    held, ignores = _reserved(p, r.measured_ma, now)
+    follower = follow(p.follower, r.measured_ma, AC_PACE, now, cut=r.cut)
     if not asks:
-        return Point(
-            evse_id=p.evse_id, share_ma=p.share_ma, held_ma=held, lowered_at=p.lowered_at, ignores_ma=ignores
-        )
+        return Point(evse_id=p.evse_id, follower=follower)
     draw = feedback.observe(p.draw, rule, r.offered_ma, r.measured_ma, now)
     if draw.ceiling_ma is not None and r.measured_ma is not None and r.offered_ma > draw.ceiling_ma:
         draw = Draw(ceiling_ma=max(draw.ceiling_ma, r.measured_ma + rule.margin_ma), since=draw.since)
-    since, single = p.single_since, p.single
-    if r.single:
-        since = now if since is None else since
-        single = single or now - since >= SINGLE_NS
-    elif r.measured_ma is None or r.measured_ma > MARGIN_MA:  # nobody knows, or it uses more lines
-        since, single = None, False
+    if p.wired != r.lines:
+        p = msgspec.structs.replace(p, wired=r.lines, seen=0, lines=0)
+    seen, seen_at, lines = _lines(p, r, now)
     charged = p.charged_ns + passed if p.share_ma else max(0, p.charged_ns - passed)
     return msgspec.structs.replace(
-        p, held_ma=held, ignores_ma=ignores, draw=draw, asks=True, charged_ns=charged, single_since=since, single=single
-    )
+        p, follower=follower, draw=draw, asks=True, charged_ns=charged, seen=seen, seen_at=seen_at, lines=lines,
+        idle=draw.ceiling_ma is not None and r.measured_ma is not None and r.measured_ma < MARGIN_MA,
+    )  # fmt: skip
 
 
-def _dc_point(p: Point, now: Instant) -> Point:
-    """A DC EVSE: modules follow by themselves, no meter is waited for."""
-    if p.held_ma > p.share_ma and now - p.lowered_at >= DC_FOLLOW_NS:
-        return msgspec.structs.replace(p, held_ma=p.share_ma)
-    return p
-
-
-def _reserved(p: Point, measured_ma: int | None, now: Instant) -> tuple[int, int]:
-    """Return what may still flow since the last reduction, and what a vehicle draws that does not follow."""
-    waited = now - p.lowered_at
-    known = 0 if measured_ma is None else measured_ma
-    above = known - p.share_ma > METER_TOLERANCE_MA
-    if p.held_ma > p.share_ma and not (p.share_ma == 0 and measured_ma == 0):
-        unsure = measured_ma is None or above
-        if waited < FOLLOW_NS or (waited < CONFIRM_MAX_NS and unsure):
-            return p.held_ma, known if p.ignores_ma and above else 0
-    return p.share_ma, known if above and (p.ignores_ma or waited >= FOLLOW_NS) else 0
+def _lines(p: Point, r: CurrentRequest, now: Instant) -> tuple[int, Instant, int]:
+    """Return the lines that the meter shows, since when, and those to count the vehicle on (0 = not known)."""
+    if not r.lines_used:
+        if r.measured_ma is None or r.measured_ma > MARGIN_MA:  # nobody knows which lines carry it
+            return 0, 0, 0
+        return 0, 0, p.lines  # it draws nothing: as before
+    seen_at = p.seen_at if p.seen == r.lines_used else now
+    if p.lines and r.lines_used > p.lines:
+        return r.lines_used, seen_at, r.lines_used  # more at once, fewer when it lasts
+    return r.lines_used, seen_at, r.lines_used if now - seen_at >= LINES_NS else p.lines

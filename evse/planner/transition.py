@@ -89,8 +89,9 @@ def follow(f: Follower, measured: int | None, pace: Pace, now: Instant, *, cut: 
 
 
 def _waits(fall: Fall, low: int, measured: int | None, pace: Pace, now: Instant) -> bool:
-    """Return True while it may still draw what it had before ``fall``; ``low`` = the most it was allowed after it."""
-    unsure = measured is None or measured - low > pace.slack
+    """Return True while it may still draw what it had before ``fall``; ``low`` = the most it was allowed after it.
+    A small reduction is confirmed by a reading that is nearer to the new share than to the old one."""
+    unsure = measured is None or measured - low > min(pace.slack, (fall.was - low) // 2)
     waited = now - fall.at
     return waited < pace.follow_ns or (unsure and waited < pace.wait_max_ns)
 
@@ -110,7 +111,7 @@ def set_share(f: Follower, share: int, now: Instant) -> Follower:
 
 class Row(Frozen, frozen=True, kw_only=True):
     """One limit: the sum of ``draws`` (weight per name) at their largest, less ``against`` at their smallest, is at most
-    ``most``. A name in both does not move the difference and is not bounded by it."""
+    ``most``. Who loads both sides of a difference alike is in neither."""
 
     most: int
     draws: Mapping[str, int]
@@ -144,8 +145,12 @@ def ac_rows(problem: AcProblem) -> tuple[Row, ...]:
                 for q in range(PHASES):
                     if p != q:
                         most = max(node.imbalance_ma, other[p] - other[q]) - (other[p] - other[q])
-                        rows.append(Row(most=most, draws=on[p], against=on[q]))
+                        rows.append(Row(most=most, draws=_without(on[p], on[q]), against=_without(on[q], on[p])))
     return tuple(row for row in rows if row.draws)
+
+
+def _without(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    return {name: weight for name, weight in a.items() if name not in b}
 
 
 def raised(
@@ -154,21 +159,23 @@ def raised(
     followers: Mapping[str, Follower],
     least: Mapping[str, int],
     step: int,
+    drawn: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """Return the shares that may be in force now on the way to ``wanted``: no larger than wanted, none below ``least``
     unless 0, on the grid ``step`` unless wanted or present.
 
     With what everybody may draw under these shares or still draws under the last ones, no row that holds is broken and one
-    that is exceeded already does not get worse. Who has least rises first.
+    that is exceeded already does not get worse. Who has least rises first. ``drawn`` = what flows for sure: differences count the
+    other side with no more than that; None = with the shares.
     """
-    if all(followers[name].reserved <= amount for name, amount in wanted.items()):
+    if drawn is None and all(followers[name].reserved <= amount for name, amount in wanted.items()):
         return dict(wanted)
     given = {name: min(amount, followers[name].share) for name, amount in wanted.items()}
     high = {name: max(given[name], followers[name].reserved) for name in wanted}
     bounds: dict[str, list[Row]] = {name: [] for name in wanted}
     for row in rows:
         for name in row.draws:
-            if name in bounds and name not in row.against:
+            if name in bounds:
                 bounds[name].append(row)
     rising = sorted((name for name, amount in wanted.items() if amount > given[name]), key=lambda n: (given[n], _order(n)))
     for _ in range(PASSES_MAX):
@@ -176,7 +183,8 @@ def raised(
         for name in rising:
             top = wanted[name]
             if top > high[name]:
-                room = min((row.left(high, given) // row.draws[name] for row in bounds[name]), default=top)
+                low = given if drawn is None else {n: min(ma, drawn.get(n, ma)) for n, ma in given.items()}
+                room = min((row.left(high, low) // row.draws[name] for row in bounds[name]), default=top)
                 top = min(top, high[name] + room)
             if top < wanted[name]:
                 top = top // step * step

@@ -223,7 +223,7 @@ class PlannerShell:
         points = (self._ac.point(r.evse_id) for r in currents)
         return (
             [(r.evse_id, r.wanted_ma, r.lines, r.rotation) for r in currents],
-            [(p.draw.ceiling_ma, p.single, p.held_ma, p.ignores_ma // LOAD_STEP_MA, p.switched_at) for p in points],
+            [(p.draw.ceiling_ma, p.lines, p.idle, p.held_ma, p.ignores_ma // LOAD_STEP_MA, p.switched_at) for p in points],
             [-(-ma // LOAD_STEP_MA) for ma in self._ac.house_ma],
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evse.planner.feedback import PAUSE_DWELL_NS, Draw, DrawRule, demand_ma, may_switch, observe, reserved_ma
+from evse.planner.feedback import PAUSE_DWELL_NS, Draw, DrawRule, demand_ma, may_switch, observe
 from evse.units import NS_PER_S, s
 
 
@@ -52,15 +52,6 @@ def test_a_lowered_car_keeps_its_minimum_and_no_demand_stays_none() -> None:
     assert demand_ma(Draw(ceiling_ma=14_000), 32_000, 6_000) == 14_000
     assert demand_ma(Draw(), 32_000, 6_000) == 32_000
     assert demand_ma(Draw(ceiling_ma=14_000), 0, 6_000) == 0
-
-
-def test_another_car_is_raised_only_after_this_one_has_followed_down() -> None:
-    assert reserved_ma(16_000, 8_000, 15_900, 0, s(5), s(1)) == 16_000
-    assert reserved_ma(16_000, 8_000, None, 0, s(5), s(1)) == 16_000
-    assert reserved_ma(16_000, 8_000, 7_900, 0, s(5), s(1)) == 8_000
-    assert reserved_ma(16_000, 8_000, None, 0, s(5), s(5)) == 8_000
-    assert reserved_ma(16_000, 8_000, 12_000, 0, s(5), s(60)) == 12_000
-    assert reserved_ma(8_000, 16_000, 8_000, 0, s(5), s(1)) == 16_000
 
 
 def test_nobody_flaps_but_a_falling_limit_pauses_at_once() -> None:

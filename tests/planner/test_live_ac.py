@@ -75,7 +75,8 @@ class Park:
                     evse_id=i, wanted_ma=car.wanted_ma, lines=lines, rotation=car.rotation,
                     offered_ma=self.offered(i), measured_ma=car.draws_ma if car.metered else None,
                     draw_l_ma=(grid[0], grid[1], grid[2]) if car.metered else None,
-                    single=lines > 1 and car.lines == 1 and car.draws_ma >= 3_000,
+                    lines_used=car.lines if car.metered and car.draws_ma >= 3_000 else 0,
+                    cut=not car.wanted_ma and not car.draws_ma,
                 )
             )  # fmt: skip
         return result

@@ -20,8 +20,8 @@ from evse.units import NS_PER_MS, Instant
 IN_USE_MA = 1_000
 """A phase carries current from here on; meters show some 100 mA of their own."""
 
-SINGLE_MA = 3_000
-"""So much on line 1 and nothing on the others: the vehicle charges on one phase."""
+CLEAR_MA = 3_000
+"""So much on line 1, and a line without current is one that the vehicle does not use."""
 
 ROTATIONS = ("RST", "RTS", "SRT", "STR", "TRS", "TSR")
 
@@ -45,7 +45,8 @@ def _request(
     lines = _lines(ac, a) if known else 3  # which phase is not known: counted on all of them
     meter = _meter(spec, given, now)
     by_line = None if meter is None else meter.current_l_ma
-    draw = _draw(spec, ac, given, meter, lines, now)
+    cut = _cut(spec, ac, given, now)
+    draw = (0, 0, 0) if cut else _draw(meter, lines)
     asks = w.tx_open and w.stage in _ASKING and not a.cp_pause
     return CurrentRequest(
         evse_id=w.evse_id,
@@ -56,13 +57,20 @@ def _request(
         offered_ma=w.offered_ma,
         measured_ma=None if draw is None else max(draw),
         draw_l_ma=None if draw is None else _on_grid(ac.phase_rotation if known else "", draw),
-        single=known
-        and lines > 1
-        and by_line is not None
-        and by_line[0] >= SINGLE_MA
-        and max(by_line[1:]) < IN_USE_MA,
+        lines_used=0 if by_line is None else _used(by_line, known=known),
+        cut=cut,
         charging_since=w.charging_since,
     )
+
+
+def _used(by_line: tuple[int, int, int], *, known: bool) -> int:
+    """Return how many lines the vehicle charges on, 0 = that cannot be told. All three are told without a known rotation."""
+    in_use = [ma >= IN_USE_MA for ma in by_line]
+    if all(in_use):
+        return 3
+    if not known or by_line[0] < CLEAR_MA or in_use[2]:
+        return 0
+    return 2 if in_use[1] else 1
 
 
 def _lines(ac: AcSpec, a: AcState) -> int:
@@ -83,17 +91,17 @@ def _meter(spec: StationSpec, given: EvseInputs | None, now: Instant) -> MeterVa
     return reading.value
 
 
-def _draw(
-    spec: StationSpec, ac: AcSpec, given: EvseInputs | None, meter: MeterValues | None, lines: int, now: Instant
-) -> tuple[int, int, int] | None:
-    """Return the currents on the lines of the vehicle: nothing behind an open contactor, else what the meter says."""
+def _cut(spec: StationSpec, ac: AcSpec, given: EvseInputs | None, now: Instant) -> bool:
+    """Return True when the contactor is known to be open: by its auxiliary contact, without one by the board's word."""
     board = given.board if given is not None else None
-    fresh = isinstance(board, Sample) and now - board.at <= spec.board_max_age_ms * NS_PER_MS
-    if isinstance(board, Sample) and fresh:
-        closed = meaning(board.value.contactor, ac.contactor_feedback)
-        known = closed is False or ac.contactor_feedback is FeedbackType.NONE
-        if known and not board.value.lease_active:
-            return 0, 0, 0
+    if not isinstance(board, Sample) or now - board.at > spec.board_max_age_ms * NS_PER_MS:
+        return False
+    closed = meaning(board.value.contactor, ac.contactor_feedback)
+    return (closed is False or ac.contactor_feedback is FeedbackType.NONE) and not board.value.lease_active
+
+
+def _draw(meter: MeterValues | None, lines: int) -> tuple[int, int, int] | None:
+    """Return the currents on the lines of the vehicle by its meter, None when nobody knows."""
     if meter is None:
         return None
     if meter.current_l_ma is not None:

@@ -67,13 +67,18 @@ def test_draws_stand_on_the_phases_of_the_grid() -> None:
     b = Offer(spec_of(phase_rotation="STR")).charge()
     b.meters[1] = currents(16_000, 200, 100)
     r = request(b)
-    assert (r.measured_ma, r.draw_l_ma, r.single, r.lines) == (16_000, (100, 16_000, 200), True, 3)
+    assert (r.measured_ma, r.draw_l_ma, r.lines_used, r.lines) == (16_000, (100, 16_000, 200), 1, 3)
     b.meters[1] = currents(16_000, 16_000, 16_000)
-    assert not request(b).single
+    assert request(b).lines_used == 3
+    b.meters[1] = currents(16_000, 16_000, 0)
+    assert request(b).lines_used == 2
+    for unclear in (currents(2_500, 0, 0), currents(0, 0, 0), currents(0, 16_000, 0), currents(16_000, 0, 16_000)):
+        b.meters[1] = unclear
+        assert request(b).lines_used == 0
 
 
 def test_an_unknown_rotation_is_counted_on_every_phase() -> None:
     b = Offer(spec_of(phase_rotation="Unknown", phases=1)).charge()
     b.meters[1] = currents(16_000, 0, 0)
     r = request(b)
-    assert (r.lines, r.rotation, r.draw_l_ma, r.single) == (3, "RST", (16_000,) * 3, False)
+    assert (r.lines, r.rotation, r.draw_l_ma, r.lines_used) == (3, "RST", (16_000,) * 3, 0)
