@@ -24,6 +24,7 @@ PLANNED = frozenset({
 
 _NAMES = (
     ("power limit own", "site limit"), ("fuse own", "failsafe of the site"), ("fuse grid", "fuse of the grid connection"),
+    ("imbalance limit grid balance", "imbalance limit of the grid connection"),
     ("imbalance limit grid", "imbalance limit of the grid connection"), ("fuse fuse ", "fuse "),
 )  # fmt: skip
 """Nodes of `evse.planner.live_ac` as people call them."""

@@ -21,6 +21,7 @@ from evse.lab.park.result import SLOT_S, DayResult, Served, judged
 from evse.lab.park.visits import DAY_S, AcVisit
 from evse.planner import feedback
 from evse.planner.ac_problem import PHASES, AcConnector, AcProblem, phases_of
+from evse.planner.balance import solve_by_draw
 from evse.planner.feedback import Draw, DrawRule
 from evse.units import NS_PER_S
 
@@ -164,7 +165,9 @@ class _Day:
         self.heap: list[tuple[float, int, int]] = []
         self.order = 0
         self.due: float | None = None  # the next planned look
-        self.known: dict[bool, tuple[AcProblem, dict[str, int]]] = {}  # drawn or not: the last problem and its answer
+        self.known: dict[bool, tuple[AcProblem, dict[str, int], dict[str, int]]] = {}
+        """Planned with draws or not: the last problem, what was known to be drawn less, and the answer."""
+
 
     def wake(self, at: float, visit: int = -1) -> None:
         """Something happens at ``at``: a visit begins (its number), or a look (-1)."""
@@ -299,13 +302,19 @@ class _Day:
 
     def _shared(self, problem: AcProblem, cars: Sequence[_Car], *, drawn: bool) -> dict[str, int]:
         """The policy's answer; asked only when the question is a new one."""
+        draws = {}
+        if drawn and self.differences and self.policy == PLANNER:
+            draws = {c.connector.id: c.draws for c in cars if c.feedback.ceiling_ma is not None and c.draws < c.share}
         last = self.known.get(drawn)
-        if last is not None and last[0] == problem:
-            return last[1]
+        if last is not None and last[0] == problem and last[1] == draws:
+            return last[2]
         self.plans += 1
-        by_arrival = [car.connector.id for car in sorted(cars, key=lambda c: (c.visit.arrive_s, c.number))]
-        target = self.share(problem, by_arrival)
-        self.known[drawn] = (problem, target)
+        if draws:
+            target = solve_by_draw(problem, draws)[1].current_ma
+        else:
+            by_arrival = [car.connector.id for car in sorted(cars, key=lambda c: (c.visit.arrive_s, c.number))]
+            target = self.share(problem, by_arrival)
+        self.known[drawn] = (problem, draws, target)
         return target
 
     def _set(self, car: _Car, ma: int) -> None:
