@@ -66,7 +66,7 @@ def unlock(
 
 @data(lock, "Done", "lock")
 def lock_(call: Call, evse_id: EvseId) -> int:
-    """End a held unlocking: the lock follows the session. In lock mode remote: lock the plug."""
+    """End a held unlocking; in lock mode remote, lock the plug."""
     body = call.ask("lock.lock", evse_id=evse_id)
     return call.done(body, body["detail"] or f"connector {evse_id}: the lock follows the session again")
 
