@@ -211,8 +211,8 @@ class OcppClient:
         return list(self.link.events)[-limit:] if limit > 0 else []
 
     def reconnect(self, reason: str) -> None:
-        """End the link, or the pause before the next dial, and dial now."""
-        self.link.reconnect(reason)
+        """End the link, or the pause before the next dial, and dial now; the back-off begins anew."""
+        self.link.reconnect(reason, afresh=True)
 
     async def examine(self) -> Report:
         """Try the steps of a connection in order (`evse.ocpp.doctor`); a link that stands is not touched."""

@@ -108,14 +108,20 @@ class Link:
         if not self._registered.is_set():
             self._registered.set()
             self._event("registered")
-            await self._tell(self._dialler.registered(self.target))
+            if await self._tell(self._dialler.registered(self.target)):  # what was tried out has become what is used
+                self.target = msgspec.structs.replace(self.target, name=ACTIVE)
 
     def ping_changed(self) -> None:
         """Interval or time-out of the pings is another."""
         self._ping_kick.set()
 
-    def reconnect(self, reason: str) -> None:
-        """End the present link with ``reason``, or the present pause, and dial now."""
+    def reconnect(self, reason: str, *, afresh: bool = False) -> None:
+        """End the present link with ``reason``, or the present pause, and dial now.
+
+        ``afresh`` = what is dialled has changed, or a person waits: the back-off begins anew.
+        """
+        if afresh:
+            self.failures = 0
         self._dial_kick.set()
         if self._drop is not None and not self._drop.done():
             self._drop.set_exception(WsClosed(clean=True, detail=reason))
@@ -156,12 +162,14 @@ class Link:
         if not self._registered.is_set():
             await self._tell(self._dialler.failed(target, self.last_error))
 
-    async def _tell(self, told: Awaitable[None]) -> None:
-        """A dialler that cannot store what it is told does not end the link."""
+    async def _tell(self, told: Awaitable[None]) -> bool:
+        """Return whether the dialler could store what it was told; if not, that does not end the link."""
         try:
             await told
         except DeviceError as error:
             self.note(str(error))
+            return False
+        return True
 
     def _tell_security(self, error: DeviceError) -> None:
         """A refusal by password or certificate is a security event, once until something else is wrong."""

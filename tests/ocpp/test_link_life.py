@@ -208,6 +208,20 @@ def test_reconnect_ends_the_pause_and_the_link() -> None:
     under_virtual_time(main)
 
 
+def test_after_an_operators_reconnect_the_back_off_begins_anew() -> None:
+    async def main() -> None:
+        bench = Bench()
+        openers = flaky(bench, [DeviceError("down")] * 100)
+        await bench.start()
+        await asyncio.sleep(1800)
+        bench.client.reconnect("an operator asks")
+        before = len(openers.dials)
+        await asyncio.sleep(15)
+        assert len(openers.dials) - before >= 3, "at once, then after 1 to 3 s, then after 2 to 6 s"
+
+    under_virtual_time(main)
+
+
 def test_security_events_are_told_once_until_something_else_is_wrong() -> None:
     async def main() -> None:
         bench = Bench()
@@ -350,7 +364,7 @@ def test_a_staged_target_is_accepted_by_a_boot_over_it() -> None:
         await asyncio.sleep(1)
         assert dialler.told[1:] == [("registered", "staged")]
         assert len(bench.csms.calls("BootNotification")) == 2  # another CSMS does not know this station
-        assert bench.client.summary().target == "staged"
+        assert bench.client.summary().target == "active", "it is what is used now"
 
     under_virtual_time(main)
 

@@ -234,7 +234,7 @@ def test_nothing_waits_for_real_time() -> None:
     async def main(directory: Path) -> None:
         began = asyncio.get_running_loop().time()
         station = await real_station(directory, "ws://127.0.0.1:1").start()
-        await dialling(station, lambda: station.client.link.failures >= 6, "many dials")
+        await dialling(station, lambda: len(station.client.link_events(200)) >= 12, "six dials")
         assert asyncio.get_running_loop().time() - began < 5
         await station.kill()
 

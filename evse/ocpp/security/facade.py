@@ -326,7 +326,7 @@ class Security:
     def _reconnect_soon(self, reason: str, needed: Callable[[], bool] = lambda: True) -> None:
         def reconnect(link: Link) -> None:
             if needed():
-                link.reconnect(reason)
+                link.reconnect(reason, afresh=True)
 
         if self._client is not None:
             asyncio.get_running_loop().call_later(RECONNECT_S, reconnect, self._client.link)
