@@ -32,17 +32,22 @@ PASSES_MAX = 4
 
 class Pace(Frozen, frozen=True, kw_only=True):
     """How connectors follow. Before ``follow_ns`` nothing is believed, after ``wait_max_ns`` a missing reading is no longer
-    waited for. A draw up to ``slack`` above the share obeys (meters and steps)."""
+    waited for. A draw up to ``slack`` (or ``slack_permille`` of it) above the share obeys: meters differ."""
 
     follow_ns: DurationNs
     wait_max_ns: DurationNs
     slack: int
+    slack_permille: int = 0
+
+    def above(self, share: int) -> int:
+        """How much above a share a draw still counts as obedience."""
+        return max(self.slack, share * self.slack_permille // 1000)
 
 
 AC_PACE = Pace(follow_ns=5 * NS_PER_S, wait_max_ns=10 * NS_PER_S, slack=500)
 """A vehicle follows a new duty cycle within 5 s (IEC 61851-1); a meter shows it up to 5 s later."""
 
-DC_PACE = Pace(follow_ns=2 * NS_PER_S, wait_max_ns=12 * NS_PER_S, slack=1_000)
+DC_PACE = Pace(follow_ns=2 * NS_PER_S, wait_max_ns=12 * NS_PER_S, slack=1_000, slack_permille=20)
 """Modules are told at once and read every 0.5 s; one that hears nothing switches off by itself after 10 s."""
 
 
@@ -76,7 +81,7 @@ class Follower(Frozen, frozen=True, kw_only=True):
 def follow(f: Follower, measured: int | None, pace: Pace, now: Instant, *, cut: bool = False) -> Follower:
     """Return the follower after a reading of what it draws (None = no fresh one). ``cut`` = its contactor is known to be open;
     with a share of 0 it stays open, so nothing has to be waited for."""
-    above = measured is not None and measured - f.share > pace.slack
+    above = measured is not None and measured - f.share > pace.above(f.share)
     later = (*(fall.was for fall in f.falls[1:]), f.share)
     falls = tuple(fall for fall, low in zip(f.falls, later, strict=False) if _waits(fall, low, measured, pace, now))
     if cut and f.share == 0:
@@ -91,7 +96,7 @@ def follow(f: Follower, measured: int | None, pace: Pace, now: Instant, *, cut: 
 def _waits(fall: Fall, low: int, measured: int | None, pace: Pace, now: Instant) -> bool:
     """Return True while it may still draw what it had before ``fall``; ``low`` = the most it was allowed after it.
     A small reduction is confirmed by a reading that is nearer to the new share than to the old one."""
-    unsure = measured is None or measured - low > min(pace.slack, (fall.was - low) // 2)
+    unsure = measured is None or measured - low > min(pace.above(low), (fall.was - low) // 2)
     waited = now - fall.at
     return waited < pace.follow_ns or (unsure and waited < pace.wait_max_ns)
 

@@ -8,7 +8,7 @@ inputs of the tick, which truncates at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -22,9 +22,10 @@ from evse.planner.allowance import UNLIMITED_MA, Allowance, Cap, allowance, trun
 from evse.planner.live import PlannerSettingsW, build_problem, make_plan, plan_changed
 from evse.planner.live_ac import DcAsk, plan_ac
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
+from evse.planner.transition import Follower, dc_in_force
 from evse.planner.why_live import more_ac, more_dc
 from evse.runtime.local_time import LocalDay
-from evse.runtime.site_load import site_load
+from evse.runtime.site_load import dc_drawn_w, site_load
 from evse.units import NS_PER_MS, NS_PER_S, Instant, WallNs
 
 REPLAN_NS = 2 * NS_PER_S
@@ -60,6 +61,8 @@ class PlannerShell:
         self._who = ""
         self._ac = AcMemory()
         self._pending = False  # vehicles with smaller shares have not followed yet
+        self._dc: dict[int, Follower] = {}
+        self._dc_waits = False  # as `_pending`
         self.allowed: Allowance | None = None
         """What all EVSEs together may take per phase now."""
 
@@ -148,26 +151,37 @@ class PlannerShell:
             return
         grid = self._grid(currents)
         site = site_load(self._spec, inputs, currents, now)
+        drawn = dc_drawn_w(self._spec, inputs, self.plan, now)
         if grid is not None:
-            self._ac = observe(self._ac, grid, currents, site, now)
+            self._ac = observe(self._ac, grid, currents, site, now, self._phases_ma(drawn, site))
         key = (self._situation(requests, inputs.groups), self._ac_situation(currents), site.house_ma is None)
         asking = any(r.request_w for r in requests) or any(r.wanted_ma for r in currents)
-        if not self._force and not self._pending and key == self._key and not (asking and age >= REPLAN_NS):
+        waits = self._pending or self._dc_waits
+        if not self._force and not waits and key == self._key and not (asking and age >= REPLAN_NS):
             return
         self.count += 1
         version = 1 if self.plan is None else self.plan.version + 1
         prior = None if self._fresh else self.plan
         plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version)
         self._asked, self._ac_problem = (requests, inputs.groups, None), None
+        dc_w: int | None = None
         if grid is not None:
             rows, dc_w = self._share(grid, plan, requests, currents, site, now)
             if dc_w is not None and dc_w < sum(ask.wanted_w for ask in self._asks(plan, requests)):
                 plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version, dc_w)
                 self._asked = (requests, inputs.groups, dc_w)
             plan = replace(plan, currents=rows)
+        caps = [w for _, w in self.in_force.site_caps()] + ([] if dc_w is None else [dc_w])
+        cap_w = min(caps) * self.in_force.efficiency_permille // 1000 if caps else None
+        plan, self._dc, self._dc_waits = dc_in_force(plan, cap_w, self.in_force.min_power_w, self._dc, drawn, now)
         if plan_changed(self.plan, plan):
             self.plan = plan
         self._key, self._force, self._fresh, self._planned_at = key, False, False, now
+
+    def _phases_ma(self, drawn_w: Mapping[int, int | None], site: SiteLoad) -> dict[int, int | None]:
+        """What DC EVSEs take of each phase, mA, from their power."""
+        unit = 3 * site.voltage_mv * max(1, self.in_force.efficiency_permille)
+        return {i: None if w is None else w * 1_000_000_000 // unit for i, w in drawn_w.items()}
 
     def more(self, view: EvseView, now: Instant) -> Callable[[], tuple[str, ...]]:
         """Return a job that works out what would give an EVSE more; it touches nothing that changes and may run elsewhere."""

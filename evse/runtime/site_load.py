@@ -1,4 +1,4 @@
-"""What the site meter says about loads that are not ours, for the planner of AC EVSEs.
+"""What the meters say: loads of the site that are not ours, and what each DC EVSE takes.
 
 The site meter stands at the grid connection, with this station behind it: what its EVSEs draw is taken off.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evse.core.inputs import EvseInputs, Inputs
-from evse.domain.limits import CurrentRequest
+from evse.domain.limits import CurrentRequest, Plan
 from evse.domain.readings import MeterValues, NoData, Sample
+from evse.domain.signals import ContactorFeedback
 from evse.domain.station import EvseKind, StationSpec
 from evse.planner.live_ac_memory import SiteLoad
 from evse.units import NS_PER_MS, Instant
@@ -51,6 +52,39 @@ def _phases(meter: MeterValues, voltage_mv: int) -> tuple[int, int, int] | None:
         return None
     even = meter.power_w * 1_000_000 // (PHASES * voltage_mv)
     return even, even, even
+
+
+def dc_drawn_w(spec: StationSpec, inputs: Inputs, plan: Plan | None, now: Instant) -> dict[int, int | None]:
+    """Return the power at each DC EVSE: nothing behind open contactors, else by its meter, else by the module groups that the
+    plan gives it; None = nobody knows."""
+    given = {e.evse_id: e for e in inputs.evses}
+    result: dict[int, int | None] = {}
+    for evse in spec.evses:
+        if evse.kind is not EvseKind.DC:
+            continue
+        mine = given.get(evse.evse_id)
+        board = mine.board if mine is not None else None
+        meter = _fresh(spec, mine.meter, now) if mine is not None else None
+        fresh = isinstance(board, Sample) and now - board.at <= spec.board_max_age_ms * NS_PER_MS
+        if isinstance(board, Sample) and fresh and board.value.contactor is ContactorFeedback.OPEN:
+            result[evse.evse_id] = 0
+        elif meter is not None and meter.power_w is not None:
+            result[evse.evse_id] = max(0, meter.power_w)
+        else:
+            result[evse.evse_id] = _groups_w(spec, inputs, plan, evse.evse_id, now)
+    return result
+
+
+def _groups_w(spec: StationSpec, inputs: Inputs, plan: Plan | None, evse_id: int, now: Instant) -> int | None:
+    """Power of the module groups of an EVSE; None when one of them is silent or it has none."""
+    held = {a.group_id for a in plan.groups if a.owner == evse_id} if plan is not None else set()
+    total = 0
+    for group, reading in zip(spec.groups, inputs.groups, strict=False):
+        if group.group_id in held:
+            if not isinstance(reading, Sample) or now - reading.at > spec.meter_max_age_ms * NS_PER_MS:
+                return None
+            total += reading.value.voltage_mv * reading.value.current_ma // 1_000_000
+    return total if held else None
 
 
 def _dc_w(spec: StationSpec, inputs: Inputs, now: Instant) -> int:
