@@ -65,9 +65,10 @@ def csms(ocpp: Row) -> str:
     link = (
         f"connected, {ocpp['registration'] or 'not registered yet'}"
         if ocpp["connected"]
-        else f"NOT CONNECTED {ocpp['last_error']}".rstrip()
+        else f"NOT CONNECTED {ocpp['last_error'].removeprefix(ocpp['url'] + ': ')}".rstrip()
     )
-    queued = f", {ocpp['queued']} messages wait" if ocpp["queued"] else ""
+    waiting = ocpp["queued"]
+    queued = f", {waiting} message{' waits' if waiting == 1 else 's wait'}" if waiting else ""
     return f"{link}{queued}  {ocpp['url']}"
 
 

@@ -73,7 +73,7 @@ def explanation(item: Row, where: Screen) -> str:
     else:
         head.append(("Changes", "not within 7 days"))
     if item["binds"] is not None:
-        head.append(("Binds", "yes" if item["binds"] else f"no, {item['binding']} does"))
+        head.append(("Binds", "yes" if item["binds"] else f"no; now it is {item['binding']}"))
     text = pairs(head, where)
     here = [row for row in item["items"] if row["standing"] != "elsewhere"]
     if here:

@@ -109,6 +109,12 @@ REMEDY: Mapping[DialStep, str] = {
     DialStep.TIMEOUT: "the address answers too late: check signal and load of the line",
 }
 
+_HTTP_REMEDY: Mapping[int, str] = {
+    3: "ask whoever runs the CSMS for the address that is right, and set it as ocpp.url",
+    5: "the address answers: wait, the station goes on dialling; if it stays so, ask whoever runs the CSMS",
+}
+"""By the first digit of the status."""
+
 _NAME_OF: Mapping[DialStep, str] = {
     DialStep.URL: "dns", DialStep.DNS: "dns", DialStep.INTERFACE: "tcp", DialStep.TCP: "tcp", DialStep.PROXY: "tcp",
     DialStep.TLS: "tls", DialStep.TLS_VERSION: "tls", DialStep.TLS_CIPHER: "tls", DialStep.CERTIFICATE: "tls",
@@ -169,10 +175,11 @@ class _Examination:
         self.checks.append(Check(name=name, result=OK, detail=detail, took_ns=took, facts=facts))
 
     def _fail(
-        self, name: str, detail: str, step: DialStep, began: float | None = None, facts: tuple[tuple[str, str], ...] = ()
+        self, name: str, detail: str, step: DialStep, began: float | None = None, facts: tuple[tuple[str, str], ...] = (),
+        remedy: str = "",
     ) -> Stop:
         took = None if began is None else self._took(began)
-        return Stop(Check(name=name, result=FAILED, detail=detail, took_ns=took, facts=facts, remedy=REMEDY[step]))
+        return Stop(Check(name=name, result=FAILED, detail=detail, took_ns=took, facts=facts, remedy=remedy or REMEDY[step]))
 
     # -- name, TCP, TLS -------------------------------------------------------------------------------------------
 
@@ -364,7 +371,8 @@ class _Examination:
             if told.step is DialStep.SUBPROTOCOL:
                 self._ok("credentials", "not refused", None)
             return self._fail(told.step.value, text, told.step, None, facts)
-        return self._fail("http", text, DialStep.HTTP, began, facts)
+        code = 503 if response is not None and response.status_code == 429 else response.status_code if response else 0
+        return self._fail("http", text, DialStep.HTTP, began, facts, _HTTP_REMEDY.get(code // 100, ""))
 
     @staticmethod
     def _http_facts(response: Response | None) -> tuple[tuple[str, str], ...]:

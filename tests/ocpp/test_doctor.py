@@ -107,15 +107,18 @@ def _refuse(status: int, phrase: str, **headers: str) -> Callable[[ServerConnect
 
 
 @pytest.mark.parametrize(
-    ("status", "step", "word"),
-    [(404, "http", "does not know"), (503, "http", "not available"), (200, "http", "does not speak WebSocket"),
-     (302, "http", "redirects to"), (401, "credentials", "password"), (403, "credentials", "forbids")],
+    ("status", "step", "word", "todo"),
+    [(404, "http", "does not know", "check path and charge point id"), (503, "http", "not available", "wait"),
+     (429, "http", "slow down", "wait"), (200, "http", "does not speak WebSocket", "check path"),
+     (302, "http", "redirects to", "set it as ocpp.url"), (401, "credentials", "password", "set-key"),
+     (403, "credentials", "forbids", "set-key")],
 )  # fmt: skip
-def test_http_answers(status: int, step: str, word: str) -> None:
+def test_http_answers(status: int, step: str, word: str, todo: str) -> None:
     async def go() -> None:
         async with csms(booting(), judge=_refuse(status, "No", Location="ws://elsewhere/")) as url:
             report = await look(url, headers={"Authorization": "Basic Q1AxOmtleQ=="})
         assert report.failed == step and word in detail(report, step)
+        assert todo in next(check.remedy for check in report.checks if check.name == step)
         assert facts(report, "http")["status"] == f"{status} No" and "websockets" in facts(report, "http")["server"]
         assert "Q1AxOmtleQ" not in str(report)
 

@@ -73,6 +73,8 @@ class ScheduleOperations:
         if evse_id == 0:
             return self._binding_of_site()
         view = next(e for e in station.view().evses if e.evse_id == evse_id)
+        if view.session is None:
+            return None
         if view.ac is not None:
             return next((entry for entry in view.limits if entry.binds), None)
         told = explain(view, station.planner.plan, station.planner.in_force, station.clock.now())
