@@ -59,7 +59,9 @@ def _events(lab: Lab, kind: str) -> list[dict[str, Any]]:
 
 def test_ac_quick_three_phases_and_one_share_and_leave_equal_records(tmp_path: Path) -> None:
     async def scenario(lab: Lab) -> None:
+        began = lab.clock.now()
         await play(lab, "ac-quick")
+        assert lab.clock.now() - began < 45 * NS_PER_S
         sessions, total, _ = await lab.store.sessions(state="completed")
         assert total == 2 and {s.evse_id for s in sessions} == {1, 2}
         assert all(s.energy_wh > 0 for s in sessions)

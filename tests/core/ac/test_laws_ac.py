@@ -25,6 +25,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "phases": {"phase_switch": PhaseSwitchSpec(enabled=True, delay_s=10)},
     "fan": {"ventilation": VentilationSpec(enabled=True), "force_wake_up": True},
     "monitor": {"rcd": RcdSpec(fitted=True, test=True), "lock_mode": LockMode.PLUGGED},
+    "remote": {"lock_mode": LockMode.REMOTE},
     "blind": {"contactor_feedback": FeedbackType.NONE, "wake_up_after_timeout": True, "lock_mode": LockMode.NEVER},
 }
 SPACINGS = [TICK_NS] * 6 + [NS_PER_MS, 7 * NS_PER_MS, 250 * NS_PER_MS, NS_PER_S, 10 * NS_PER_S]
@@ -33,6 +34,8 @@ SPACINGS = [TICK_NS] * 6 + [NS_PER_MS, 7 * NS_PER_MS, 250 * NS_PER_MS, NS_PER_S,
 def visit(p: AcPlant, rng: random.Random, evse: int) -> None:
     """Something happens at one EVSE."""
     car = p.cars[evse]
+    if car.plugged and car.spec.ac is not None and car.spec.ac.lock_mode is LockMode.REMOTE:
+        p.send(ForceUnlock, evse_id=evse, on=False)
     match rng.randrange(15):
         case 0 | 1 | 2 | 3:
             if not car.plugged:
