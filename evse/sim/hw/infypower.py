@@ -216,7 +216,8 @@ class SimInfypower:
             if not (module.dead or module.muted or module.bits & ip.FAULT_MASK):
                 counts[module.group] = counts.get(module.group, 0) + 1
         for module in self.outputs.values():
-            module.members = counts.get(module.group, 1)
+            if not module.muted:  # it cannot hear that there are fewer
+                module.members = counts.get(module.group, 1)
 
     async def serve(self, bus: CanBus, clock: Clock) -> None:
         """Answer the controller until the bus is gone (then return)."""
