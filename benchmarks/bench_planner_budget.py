@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.bench_planner import cases, median_ms
+from benchmarks.bench_planner import AC_BUDGETS_MS, AC_IMBALANCE_BUDGETS_MS, ac_row, cases, median_ms
 from benchmarks.timing import Figure
 
 REPEAT = 7
@@ -25,7 +25,19 @@ BUDGETS: dict[str, tuple[str, float | None]] = {
 def run(repeat: int = REPEAT) -> list[Figure]:
     """Median CPU time over the instances of a case, of the round that the machine disturbed least."""
     known = cases()
-    return [
+    figures = [
         Figure(name=name, value=min(median_ms(known[case], repeat) for _ in range(ROUNDS)), unit="ms", budget=budget)
         for case, (name, budget) in BUDGETS.items()
     ]
+    return [*figures, *ac(AC_BUDGETS_MS, imbalance=False), *ac(AC_IMBALANCE_BUDGETS_MS, imbalance=True)]
+
+
+def ac(budgets_ms: dict[int, float], *, imbalance: bool) -> list[Figure]:
+    """Whole AC plans: the median over the car parks of a size, with the worst of them as a note."""
+    figures = []
+    for connectors, budget in budgets_ms.items():
+        row = ac_row(connectors, imbalance)
+        name = f"planner, AC{' with imbalance' if imbalance else ''}, {connectors} connectors"
+        note = f"worst {row['worst_ms']:.2f} ms"
+        figures.append(Figure(name=name, value=row["median_ms"], unit="ms", budget=budget, note=note))
+    return figures

@@ -14,7 +14,9 @@ from benchmarks import (
     bench_core,
     bench_planner_budget,
     bench_process,
+    bench_queue,
     bench_screens,
+    bench_solvers,
     bench_wire,
 )
 from benchmarks.plants import charging_trace, config_text
@@ -55,6 +57,11 @@ def test_a_card_in_a_long_list_costs_what_it_costs_in_a_short_one() -> None:
     assert 0 < ratio.value < 20, "also on a busy machine; a search through the list is 5000 times as long"
 
 
+def test_the_planner_and_rounds_of_linear_programs_agree_on_the_car_parks_on_which_they_are_measured() -> None:
+    ms = bench_solvers.compare(40, seeds=2, with_mpc=False)  # raises when they differ
+    assert ms["LP max-min"] > ms["planner"] > 0
+
+
 def test_every_planner_case_of_the_table_exists() -> None:
     assert set(bench_planner_budget.BUDGETS) <= set(bench_planner_budget.cases())
 
@@ -83,7 +90,10 @@ def test_a_missed_budget_is_named_and_fails(tmp_path: Path, monkeypatch: pytest.
     good = Figure(name="fast thing", value=1.0, unit="ms", budget=2.0)
     bad = Figure(name="slow thing", value=3.0, unit="ms", budget=2.0, note="why")
     free = Figure(name="free thing", value=9.0, unit="ms", budget=None)
-    modules = (bench_core, bench_ac, bench_wire, bench_access, bench_planner_budget, bench_process, bench_screens)
+    modules = (
+        bench_core, bench_ac, bench_wire, bench_access, bench_queue, bench_planner_budget, bench_solvers, bench_process,
+        bench_screens,
+    )  # fmt: skip
     for module in modules:
         monkeypatch.setattr(module, "run", list)
     monkeypatch.setattr(bench_core, "run", lambda: [good, free])
