@@ -103,7 +103,7 @@ def test_a_mute_module_group_leaves_the_site_under_its_limit(tmp_path: Path) -> 
     async def scenario(lab: Lab) -> None:
         watch.lab = lab
         await Api(lab)("planner.set", {"limit_w": 60_000})
-        for evse_id in (1, 2):
+        for evse_id in (2, 1):  # who came last is served first
             await charging(lab, evse_id)
         await lab.forward(15)
         watch.limit_w = 60_000
