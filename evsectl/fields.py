@@ -149,6 +149,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "ac.input_mv",
         "ac.outputs",
         "ac.outputs_by_hand",
+        "ac.phase_choice",
     ),
     "Detect": (
         "number",
@@ -189,6 +190,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "offered_w",
         "text",
         "limits",
+        "phases",
         "more",
     ),
     "Fault": (

@@ -281,6 +281,8 @@ def limits(row: Row, where: Screen) -> str:
         Column("DETAIL", "detail", flex=True),
     ]
     sentence = "".join(line + "\n" for line in wrap(clean(row["text"]), where.page))
+    if row.get("phases"):
+        sentence += "".join(line + "\n" for line in wrap(f"phases: {clean(row['phases'])}", where.page))
     caps = table(row["limits"], columns, where=where) if row["limits"] else ""
     ways = "".join(line + "\n" for way in row.get("more", ()) for line in wrap(f"more with: {clean(way)}", where.page))
     return sentence + caps + ways

@@ -51,6 +51,8 @@ def connector_card(e: Row, where: Screen) -> str:
         ("Transaction", plain(s.get("transaction_id"))),
         ("Faults", ", ".join(f"{f['code']} {f['detail']}" for f in e["faults"]) or "none"),
     ]
+    if a.get("phase_choice"):
+        rows.insert(rows.index(("Phases", _phases(a))) + 1, ("Phases, why", a["phase_choice"]))
     return pairs(rows, where)
 
 

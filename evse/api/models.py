@@ -394,6 +394,7 @@ class Explanation(Model, frozen=True, kw_only=True):
     offered_w: int
     text: str  # one sentence
     limits: tuple[LimitEntry, ...]
+    phases: str = ""  # why it stays on its phases or leaves them, where the planner decides that
     more: tuple[str, ...] = ()
 
 

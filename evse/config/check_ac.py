@@ -52,6 +52,9 @@ def _on(ac: dict[str, Any], name: str) -> bool:
 def _relay2(at: Path, ac: dict[str, Any], problems: Problems) -> None:
     """Charge Control C 15.20: no ventilation, three phases, basic signalling."""
     if not _on(ac, "phase_switch"):
+        switch = ac.get("phase_switch")
+        if isinstance(switch, dict) and switch.get("mode") == "auto":
+            problems.add((*at, "phase_switch", "mode"), "needs a second contactor; set phase_switch.enabled or remove it", "auto")
         return
     key = (*at, "phase_switch", "enabled")
     if _on(ac, "ventilation"):

@@ -49,6 +49,13 @@ class PhaseSwitchSection(Frozen, frozen=True, kw_only=True):
     default_phases: Annotated[
         Literal[1, 3], Meta(title="Phases offered to a new vehicle", extra_json_schema=Live)
     ] = 3
+    mode: Annotated[
+        Literal["manual", "auto"],
+        Meta(title="Who switches: other programs and people, or the planner as well", extra_json_schema=Live),
+    ] = "manual"
+    switches_max: Annotated[
+        int, Meta(title="Switches of the planner per session", ge=0, le=100, extra_json_schema=Live)
+    ] = 6
 
 
 class LockSection(Frozen, frozen=True, kw_only=True):

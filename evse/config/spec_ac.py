@@ -61,6 +61,8 @@ def ac_spec(section: AcSection) -> AcSpec:
             feedback=FeedbackType(switch.feedback),
             delay_s=switch.delay_s,
             default_phases=switch.default_phases,
+            auto=switch.mode == "auto",
+            switches_max=switch.switches_max,
         ),
         lock_mode=LockMode(section.lock.mode) if socket else LockMode.NEVER,
         lock_motor=load_lock(section.lock.motor),

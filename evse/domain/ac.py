@@ -230,6 +230,8 @@ class PhaseSwitchSpec(msgspec.Struct, frozen=True, kw_only=True):
     feedback: FeedbackType = FeedbackType.NO
     delay_s: int = 20  # 10..300
     default_phases: int = 3
+    auto: bool = False  # the planner decides
+    switches_max: int = 6  # of the planner, per session
 
 
 class OverCurrentSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -76,6 +76,7 @@ class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``measured_ma`` = the largest phase current, 0 while the contactor is open, None = nobody knows. ``cut`` = it is known to
     be open. ``draw_l_ma`` = the same on the grid phases L1, L2, L3. ``lines_used`` = lines on which the vehicle charges as
     its meter shows, 0 = it does not show that.
+    ``other_lines`` = number of phases to which the planner may switch, 0 = it may not; ``other_ma`` = ``wanted_ma`` there.
     """
 
     evse_id: int
@@ -89,6 +90,10 @@ class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):
     lines_used: int = 0
     cut: bool = False
     charging_since: Instant | None = None
+    other_lines: int = 0
+    other_ma: int = 0
+    session: str = ""
+    switching: bool = False
 
 
 class GroupAssignment(msgspec.Struct, frozen=True, kw_only=True):

@@ -104,3 +104,4 @@ class AcView(msgspec.Struct, frozen=True, kw_only=True):
     input_mv: tuple[int, ...] = ()
     outputs: tuple[str, ...] = ()  # digital outputs as commanded: high, low, floating, pulsing
     outputs_by_hand: tuple[bool, ...] = ()
+    phase_choice: str = ""  # why the planner leaves or changes the number of phases; "" = it does not decide that

@@ -60,7 +60,7 @@ def _shifted(problem: AcProblem, missing: Mapping[str, int]) -> AcProblem:
             continue
         other = _minus(node.background_ma, fed)
         top = AcNode(
-            id=node.id + SUFFIX, parent=node.parent, limit_ma=(UNLIMITED_MA,) * PHASES, imbalance_ma=node.imbalance_ma,
+            id=node.id + SUFFIX, parent=node.parent, limit_ma=(UNLIMITED_MA, UNLIMITED_MA, UNLIMITED_MA), imbalance_ma=node.imbalance_ma,
             background_ma=other,
         )
         nodes += [top, msgspec.structs.replace(node, parent=top.id, imbalance_ma=None)]

@@ -19,7 +19,7 @@ import msgspec
 
 from evse.core.ac.request import current_requests
 from evse.core.gate import gate
-from evse.core.inputs import MAX_COMMANDS_PER_TICK, AnyCommand, EvseInputs, Inputs
+from evse.core.inputs import MAX_COMMANDS_PER_TICK, AnyCommand, EvseInputs, Inputs, SetPhases
 from evse.core.outputs import Outputs
 from evse.core.state import StationState
 from evse.core.tick import tick
@@ -201,6 +201,12 @@ class ControlLoop:
     def _plan(self, outputs: Outputs, inputs: Inputs, now: Instant) -> None:
         currents = current_requests(self.spec, self.state, inputs, now)
         self._planner.consider(outputs.requests, inputs, now, currents)
+        for evse_id, phases in self._planner.phase_switches(currents, now):
+            self._switch(evse_id, phases)
+
+    def _switch(self, evse_id: int, phases: int) -> None:
+        if len(self._commands) < COMMANDS_WAITING_MAX:
+            self.submit(lambda seq: SetPhases(seq=seq, evse_id=evse_id, phases=phases))
 
     def _beside(self, name: str, work: Callable[[], None]) -> None:
         """Do what the control path does not need; a bug there is told once and takes nothing with it."""

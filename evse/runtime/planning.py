@@ -25,6 +25,7 @@ from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.planner.transition import Follower, dc_in_force
 from evse.planner.why_live import more_ac, more_dc
 from evse.runtime.local_time import LocalDay
+from evse.runtime.phase_choice import PhaseChooser
 from evse.runtime.site_load import dc_drawn_w, site_load
 from evse.units import NS_PER_MS, NS_PER_S, Instant, WallNs
 
@@ -69,6 +70,7 @@ class PlannerShell:
         self._caps: tuple[Cap, ...] = ()  # limits per phase that `plan` was made with
         self._house_ma = (0, 0, 0)  # other loads that `plan` was made with
         self._input_level = input_level
+        self.phases = PhaseChooser()
         self._day = LocalDay(timezone)
         self._ac_problem: AcProblem | None = None
         self._asked: tuple[Sequence[PowerRequest], Sequence[GroupReading], int | None] = ((), (), None)
@@ -182,6 +184,10 @@ class PlannerShell:
         """What DC EVSEs take of each phase, mA, from their power."""
         unit = 3 * site.voltage_mv * max(1, self.in_force.efficiency_permille)
         return {i: None if w is None else w * 1_000_000_000 // unit for i, w in drawn_w.items()}
+
+    def phase_switches(self, currents: Sequence[CurrentRequest], now: Instant) -> list[tuple[int, int]]:
+        """Return (EVSE, phases) that the planner switches now."""
+        return self.phases.look(self._spec, currents, self._ac_problem, self._ac, now)
 
     def more(self, view: EvseView, now: Instant) -> Callable[[], tuple[str, ...]]:
         """Return a job that works out what would give an EVSE more; it touches nothing that changes and may run elsewhere."""

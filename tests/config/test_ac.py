@@ -85,6 +85,7 @@ def test_the_rotary_table_is_that_of_the_manual() -> None:
         ("home_group = 1\n[evse.ac]\n", "uses no power modules"),
         ("[evse.ac]\nrcd = { enabled = true, check_tripped_ms = 1225 }\n", "must be below trigger_ms + check_normal_ms = 1225"),
         ("[evse.ac]\nlock.motor = 'kuster'\n", "no such file profiles/locks/kuster.toml"),
+        ("[evse.ac]\nphase_switch.mode = 'auto'\n", "needs a second contactor"),
         ("[evse.ac]\nphase_switch.enabled = true\nventilation.enabled = true\n", "relay 2 is the ventilation already"),
         ("[evse.ac]\nphase_switch.enabled = true\nphases = 1\n", "the connection has one phase"),
         ("[evse.ac]\nphase_switch.enabled = true\nhlc = 'required'\n", "works with basic signalling only"),

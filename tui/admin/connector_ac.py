@@ -169,6 +169,7 @@ def left_rows(view: EvseView, ac: AcView, now: WallNs) -> list[tuple[str, str]]:
         ("Vehicle", record.evcc_id if record and record.evcc_id else fmt.NONE),
         ("Transaction", str(record.transaction_id) if record and record.transaction_id is not None else fmt.NONE),
         ("Stop reason", REASONS[view.stop_reason] if view.stop_reason else fmt.NONE),
+        *([("Phases, why", ac.phase_choice)] if ac.phase_choice else []),
     ]  # fmt: skip
 
 

@@ -309,7 +309,7 @@ def offer(t: Tick, conn: Conn) -> None:
     """
     w, a = conn.w, conn.a
     if w.stage not in OFFER_STAGES or conn.b is None or a.cp_pause:
-        a.lim_free_ma = a.lim_ask_ma = 0
+        a.lim_free_ma = a.lim_ask_ma = a.lim_other_ma = 0
         put(conn, 0)
         return
     found = rows(t, conn)
@@ -319,7 +319,21 @@ def offer(t: Tick, conn: Conn) -> None:
     put(conn, usable_ma(binding.current_ma))
     a.lim_free_ma = usable_ma(min(row.current_ma for row in found if row.source is not LimitSource.OVER_CURRENT))
     shared = _shared(t, conn)
-    a.lim_ask_ma = usable_ma(min(row.current_ma for row in found if row not in shared))
+    own = [row for row in found if row not in shared]
+    a.lim_ask_ma = usable_ma(min(row.current_ma for row in own))
+    a.lim_other_ma = _other_ma(t, conn, own) if phases.planned(conn) else 0
+
+
+def _other_ma(t: Tick, conn: Conn, own: list[Row]) -> int:
+    """Return what the rows of this EVSE alone would allow on the other number of phases, where W become other A."""
+    count = 1 if phases.usable(conn) > 1 else 3
+    watts = [x for x in _live(t, conn) if x.evse_id and x.current_ma is None]
+    of_power = [_of_power(t, conn, x) for x in watts]
+    rest = [row.current_ma for row in own if row not in of_power and row.source is not LimitSource.OUT_OF_BALANCE]
+    rest += [max(0, x.power_w) * 1_000_000 // (count * conn.ac.nominal_mv) for x in watts]
+    if count == 1 and conn.ac.out_of_balance_ma >= 0:
+        rest.append(conn.ac.out_of_balance_ma)
+    return usable_ma(min(rest))
 
 
 def put(conn: Conn, offered_ma: int) -> None:

@@ -155,6 +155,7 @@ class AcWork(msgspec.Struct):
     lim_rule_ma: int = -1  # event actions
     lim_free_ma: int = 0  # offer without the reduction for over-current
     lim_ask_ma: int = 0  # what every limit but the plan and the site allows
+    lim_other_ma: int = 0  # the same on the other number of phases, 0 = the planner does not switch them
     lim_hot: bool = False  # board above the stop temperature, and not below the start temperature since
     lim_hot_contact: bool = False  # the same of the connector's contacts
     lim_single: bool = False  # the vehicle uses fewer phases than it could

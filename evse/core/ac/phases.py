@@ -35,6 +35,12 @@ def usable(conn: Conn) -> int:
     return min(full, conn.a.ph_set or spec.default_phases)
 
 
+def planned(conn: Conn) -> bool:
+    """Return True when the planner may switch: as `_refused`, but for the vehicle's own reasons."""
+    spec = conn.ac
+    return spec.phase_switch.enabled and spec.phase_switch.auto and not spec.ventilation.enabled and wired(conn) == 3
+
+
 def count(conn: Conn) -> int:
     """Return how many phases the vehicle has now; 0 = the contactor is open or nobody knows."""
     main = feedback.closed(conn)

@@ -60,6 +60,10 @@ def _request(
         lines_used=0 if by_line is None else _used(by_line, known=known),
         cut=cut,
         charging_since=w.charging_since,
+        other_lines=_other_lines(ac, a) if w.session_id else 0,
+        other_ma=a.lim_other_ma if asks else 0,
+        session=w.session_id,
+        switching=bool(a.ph_want),
     )
 
 
@@ -71,6 +75,15 @@ def _used(by_line: tuple[int, int, int], *, known: bool) -> int:
     if not known or by_line[0] < CLEAR_MA or in_use[2]:
         return 0
     return 2 if in_use[1] else 1
+
+
+def _other_lines(ac: AcSpec, a: AcState) -> int:
+    """Return what a switch by the planner would give, 0 = it may not switch. As `evse.core.ac.phases.planned`."""
+    if not ac.phase_switch.enabled or not ac.phase_switch.auto or ac.ventilation.enabled or ac.phases < 3:
+        return 0
+    if ac.rotary and not (0 <= a.lim_rotary < len(ac.rotary_table) and ac.rotary_table[a.lim_rotary].phases == 3):
+        return 0
+    return 1 if (a.ph_set or ac.phase_switch.default_phases) == 3 else 3
 
 
 def _lines(ac: AcSpec, a: AcState) -> int:

@@ -103,11 +103,12 @@ class PlannerOperations:
         items = []
         for evse in evses:
             told = explain(evse, plan, settings, now)
+            choice = station.planner.phases.words(evse.evse_id)
             asks = request.evse_id and evse.session is not None
             more = await station.offload(station.planner.more(evse, now)) if asks else ()
             items.append(
                 m.Explanation(
-                    evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, limits=told.limits, more=more
+                    evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, phases=choice, limits=told.limits, more=more
                 )
             )
         return m.Explanations(items=tuple(items))
