@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from evse.access.roles import Role
 from evse.api import models as m
 from evse.api.models_ac import PhaseSet, UnlockRequest
+from evse.domain.view_ac import LockView
 from tests._support.fake_service import FakeStation
 from tests.tui import ac_data as ac
 from tests.tui.test_apps import Rig, calls, run
@@ -58,6 +60,22 @@ def test_a_technician_pauses_and_allows_holds_tests_and_switches_phases_behind_d
         assert calls(rig, "phase.set") == [PhaseSet(evse_id=1, phases=1)]
         await rig.press("R", "tab", "enter")
         await rig.settle(lambda: calls(rig, "rcd.test") == [m.EvseRef(evse_id=1)])
+
+    run(rig(), walk)
+
+
+def test_a_remote_lock_is_locked_by_hand() -> None:
+    async def walk(rig: Rig) -> None:
+        await rig.press("2")
+        await rig.settle(lambda: "C2 wants energy" in rig.text())
+        side = rig.station.view.evses[0].ac
+        open_ = LockView(stage="open", feedback="unlocked", commanded=False, mode="remote")
+        rig.station.set_evse(1, ac=replace(side, lock=open_))
+        await rig.settle(lambda: "open" in rig.text())
+        await rig.press("H")
+        assert "Lock the plug of connector 1" in rig.text() and "also after a session" in rig.text()
+        await rig.press("tab", "enter")
+        await rig.settle(lambda: calls(rig, "lock.lock") == [m.EvseRef(evse_id=1)])
 
     run(rig(), walk)
 
