@@ -288,7 +288,8 @@ class OcppClient:
         """StopTransaction of a session, to be stored with it in one commit. The same session gives the same id."""
         self.reservations.ended_with(session)
         unlocked = self.handlers.unlocked.get(session.evse_id) == session.session_id
-        return v16.stop_row(session, self._clock.wall(), self._readings.stop_data(session), unlocked=unlocked)
+        data = self._readings.stop_data(session)
+        return v16.stop_row(session, self._clock.wall(), data, unlocked=unlocked, reset=self._resetter.asked)
 
     def kick(self) -> None:
         """A row was stored: deliver it."""

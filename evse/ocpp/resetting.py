@@ -29,9 +29,12 @@ class Resetter:
         self._keys = keys
         self._wanted = asyncio.Event()
         self._hard = False
+        self.asked = False
+        """Whether the CSMS has asked for a reset since the process began."""
 
     def ask(self, *, hard: bool) -> None:
         """Restart; a hard reset goes before a soft one that is under way."""
+        self.asked = True
         self._hard = hard or (self._hard and self._wanted.is_set())
         self._wanted.set()
 

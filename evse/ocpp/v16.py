@@ -30,7 +30,7 @@ STOP_REASONS: dict[StopReason, str] = {
     StopReason.OTHER: "Other",
     StopReason.OVERCURRENT_FAULT: "Other",
     StopReason.POWER_LOSS: "PowerLoss",
-    StopReason.REBOOT: "SoftReset",  # the core ends transactions with it for a Soft reset (and a restart from outside)
+    StopReason.REBOOT: "Reboot",  # "SoftReset" when the CSMS has asked for it: 2.0.1 has one word for both
     StopReason.REMOTE: "Remote",
     StopReason.STOPPED_BY_EV: "Local",  # 1.6 has no word for the vehicle; a regular end at the station
     StopReason.TIMEOUT: "Other",
@@ -69,11 +69,12 @@ def start_row(session: SessionRecord, reservation_id: int | None = None) -> Outb
 
 
 def stop_row(
-    session: SessionRecord, wall: WallNs, transaction_data: list[Payload], *, unlocked: bool = False
+    session: SessionRecord, wall: WallNs, transaction_data: list[Payload], *, unlocked: bool = False, reset: bool = False
 ) -> OutboxRow:
     """Return the StopTransaction message; ``wall`` stands in when the session has no end of its own.
 
     ``unlocked`` = the CSMS had the connector unlocked meanwhile: 1.6 has a reason of its own for that, 2.0.1 has none.
+    ``reset`` = the CSMS has asked for a reset.
     A meter that never answered again leaves the last value that is known: start plus energy counted.
     """
     ended = session.ended_at if session.ended_at is not None else wall
@@ -81,10 +82,15 @@ def stop_row(
     if meter_stop is None:
         meter_stop = (session.meter_start_wh or 0) + max(0, session.energy_wh)
     reason = session.stop_reason or StopReason.OTHER
+    word = STOP_REASONS[reason]
+    if unlocked and reason is StopReason.OTHER:
+        word = "UnlockCommand"
+    elif reset and reason is StopReason.REBOOT:
+        word = "SoftReset"
     payload: Payload = {
         "meterStop": max(0, meter_stop),
         "timestamp": timestamp(ended),
-        "reason": "UnlockCommand" if unlocked and reason is StopReason.OTHER else STOP_REASONS[reason],
+        "reason": word,
     }
     ended_by = session.stop_token or (session.id_token if session.stop_reason is StopReason.LOCAL else "")
     if ended_by:

@@ -20,6 +20,7 @@ from evse.config.load import load_config
 from evse.config.model import StationConfig
 from evse.domain.base import ConfigError
 from evse.runtime.log_ring import LogRing
+from evse.runtime.stopping import end_transactions
 from evse.runtime.views import transaction_runs
 from evse.units import NS_PER_MS, NS_PER_US
 
@@ -110,6 +111,8 @@ async def _run(config: StationConfig, options: argparse.Namespace) -> int:
         except TimeoutError:
             notice.alive()
     notice.stopping()
+    if stop.is_set():
+        await end_transactions(station)
     await server.close()
     await station.close()
     await station.store.close()

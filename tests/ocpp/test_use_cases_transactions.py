@@ -46,7 +46,7 @@ async def test_start_charge_stop() -> None:
 @pytest.mark.parametrize(("reason", "word"), [
     (StopReason.LOCAL, "Local"), (StopReason.REMOTE, "Remote"), (StopReason.EV_DISCONNECTED, "EVDisconnected"),
     (StopReason.EMERGENCY_STOP, "EmergencyStop"), (StopReason.DE_AUTHORIZED, "DeAuthorized"),
-    (StopReason.REBOOT, "SoftReset"), (StopReason.IMMEDIATE_RESET, "HardReset"), (StopReason.OTHER, "Other"),
+    (StopReason.REBOOT, "Reboot"), (StopReason.IMMEDIATE_RESET, "HardReset"), (StopReason.OTHER, "Other"),
 ])  # fmt: skip
 @use_case(ONLINE, "Stop reasons")
 async def test_stop_reasons(reason: StopReason, word: str) -> None:

@@ -11,6 +11,7 @@ from evse.domain.session import StopReason
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
 from evse.lab.vloop import run_virtual
+from evse.runtime.stopping import STOP_LIMIT_S, end_transactions
 from tests._support.lab_world import demo_config
 
 
@@ -92,5 +93,27 @@ def test_a_cut_session_ends_with_a_meter_value_of_the_configured_age_at_most(tmp
         assert max(ages) <= meter_age_s + 1
         assert max(ages) > min(meter_age_s, 60) / 2  # it is not written more often than needed
         await lab.__aexit__(None, None, None)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_ordered_end_stops_what_charges_or_gives_up_in_time(tmp_path: Path, fails: bool) -> None:
+    async def main() -> None:
+        async with Lab(demo_config(tmp_path), tmp_path / "data", fast=True) as lab:
+            await lab.forward(3)
+            for connector in (1, 2):
+                await lab.do(cmd="plug_in", connector=connector, soc_pct=10)
+                await lab.do(cmd="swipe", token=f"04A1B2C{connector}", reader=f"reader{connector}")
+            await lab.until(lambda: all((lab.evse(n).power_w or 0) > 10_000 for n in (1, 2)), "both charge", 60)
+            if fails:
+                lab.station.loop.submit = lambda make: None  # type: ignore[method-assign, assignment]
+            began = lab.clock.now()
+            await end_transactions(lab.station)
+            assert lab.clock.now() - began <= (STOP_LIMIT_S + 0.1) * 1e9
+            await lab.forward(1)
+            assert lab.sim.csms is not None
+            reasons = [row["stop_reason"] for row in lab.sim.csms.ledger()["transactions"]]
+            assert reasons == ([None, None] if fails else ["Reboot", "Reboot"])
 
     run_virtual(main())

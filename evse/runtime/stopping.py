@@ -1,0 +1,41 @@
+"""The end of the process that somebody has ordered: transactions end first, with the meter value of their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from evse.core.inputs import StopSession
+from evse.domain.session import StopReason
+from evse.runtime.views import transaction_runs
+
+if TYPE_CHECKING:
+    from evse.runtime.station import Station
+
+log = logging.getLogger(__name__)
+
+STOP_LIMIT_S = 3.0
+"""What has not ended by then is closed by the next start, as after a power cut."""
+
+LOOK_S = 0.05
+
+
+async def end_transactions(station: Station, limit_s: float = STOP_LIMIT_S) -> None:
+    """Stop what charges with reason Reboot, and wait until its end is recorded, or for ``limit_s``."""
+    if station.loop.fault:
+        return  # it ends none
+    running = [evse.evse_id for evse in station.view().evses if transaction_runs(evse)]
+    for evse_id in running:
+        station.loop.submit(_reboot(evse_id))
+    try:
+        async with asyncio.timeout(limit_s):
+            while any(transaction_runs(evse) for evse in station.view().evses if evse.evse_id in running):
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError:
+        log.warning("a transaction has not ended within %g s; the next start closes it", limit_s)
+
+
+def _reboot(evse_id: int) -> Callable[[int], StopSession]:
+    return lambda seq: StopSession(seq=seq, evse_id=evse_id, reason=StopReason.REBOOT)
