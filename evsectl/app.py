@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -77,6 +78,12 @@ MODULES: dict[str, str] = {
 }
 
 
+@cache
+def _group(module: str) -> Any:
+    """Import a module of commands and build its group, once per process; a built command keeps nothing of a call."""
+    return typer.main.get_group(importlib.import_module(f"evsectl.commands.{module}").app)
+
+
 class LazyGroup(TyperGroup):
     """A group whose commands live in modules that are imported when one is named."""
 
@@ -88,8 +95,7 @@ class LazyGroup(TyperGroup):
         """Import the module of a noun and return its command."""
         if cmd_name not in NOUNS:
             return None
-        module = importlib.import_module(f"evsectl.commands.{MODULES.get(cmd_name, cmd_name)}")
-        group = typer.main.get_group(module.app)
+        group = _group(MODULES.get(cmd_name, cmd_name))
         command = group if cmd_name not in MODULES else group.commands[cmd_name]
         command.name = cmd_name
         return command
@@ -143,14 +149,18 @@ def root(
     Globals.color = color
 
 
+@cache
+def _command() -> Any:
+    return typer.main.get_command(app)
+
+
 def run_app(arguments: list[str]) -> int:
     """Run the typer application; return the exit code.
 
     A group without a command shows its help on stderr and ends with 2: stdout carries data only.
     """
-    command = typer.main.get_command(app)
     try:
-        result = command.main(args=arguments, prog_name="evsectl", standalone_mode=False)
+        result = _command().main(args=arguments, prog_name="evsectl", standalone_mode=False)
     except (Abort, ReaderGone):
         raise
     except SystemExit as error:

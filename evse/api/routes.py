@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -73,6 +74,12 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+@cache
+def _readers() -> dict[str, Reader]:
+    """One reader per operation, for every dispatcher: they keep nothing of a call."""
+    return {operation.name: Reader(operation) for operation in OPERATIONS}
+
+
 class Dispatcher:
     """All operations of one station."""
 
@@ -81,7 +88,7 @@ class Dispatcher:
         self._access = access
         self._audit_port = audit
         self._clock = clock
-        self._readers = {op.name: Reader(op) for op in OPERATIONS}
+        self._readers = _readers()
         self._encoder = msgspec.json.Encoder()
         self._refused: deque[Instant] = deque(maxlen=REFUSED_ROWS_PER_MINUTE)
         self.not_recorded = 0

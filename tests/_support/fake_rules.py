@@ -38,12 +38,16 @@ REQUESTS: dict[str, dict[str, object]] = {
 """A request that succeeds, for every operation that needs one."""
 
 
+SHIPPED: tuple[RuleSection, ...] = read_rules(set_text("led-socket"), "led-socket.toml")
+"""What every fake begins with."""
+
+
 class FakeRules(FakeState):
     """``rule.*``, ``led.*``."""
 
     def __init__(self, *, heartbeat_s: float = 10.0, status_period_s: float = 0.5) -> None:
         super().__init__(heartbeat_s=heartbeat_s, status_period_s=status_period_s)
-        self.rules = read_rules(set_text("led-socket"), "led-socket.toml")
+        self.rules = SHIPPED
         self.brightness_pct = 100
         self.led_profile = "generic"
 
