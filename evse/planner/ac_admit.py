@@ -93,7 +93,8 @@ def admit(problem: AcProblem, model: Model) -> tuple[list[int], bool]:
         else:
             chosen = _one_pass(model, order)
     except _Spent:
-        chosen, exact = _one_pass(model, order), False
+        starts = [set(_one_pass(model, order)), set(_longest_start(model, _packed(model, order)))]
+        chosen, exact = list(max(starts, key=lambda start: [i in start for i in order])), False
     return sorted(chosen), exact
 
 
@@ -132,14 +133,44 @@ def _one_pass(model: Model, order: list[int]) -> list[int]:
     return ledger.on
 
 
-def _first(model: Model, order: list[int]) -> list[int]:
-    """The lexicographically first set in ``order`` that can be on together: depth first, "on" before "off"."""
+def _packed(model: Model, order: list[int]) -> list[int]:
+    """Each in turn if it fits into the packing rows."""
     ledger = _Ledger(model)
-    for i in order:  # the answer of the packing rows alone comes first in the order: if it can be on, it is the answer
+    for i in order:
         if ledger.fits(i):
             ledger.book(i)
-    if ledger.reachable([]):
-        return ledger.on
+    return ledger.on
+
+
+def _together(model: Model, chosen: list[int]) -> bool:
+    ledger = _Ledger(model)
+    for i in chosen:
+        ledger.book(i)
+    try:
+        return ledger.reachable([])
+    except _Spent:
+        return False  # not known: nothing that can be relied on
+
+
+def _longest_start(model: Model, chosen: list[int]) -> list[int]:
+    """A start of ``chosen``, which keeps the packing rows, that can be on together: all of it, or found by halving."""
+    if _together(model, chosen):
+        return chosen
+    good, bad = 0, len(chosen)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if _together(model, chosen[:middle]):
+            good = middle
+        else:
+            bad = middle
+    return chosen[:good]
+
+
+def _first(model: Model, order: list[int]) -> list[int]:
+    """The lexicographically first set in ``order`` that can be on together: depth first, "on" before "off"."""
+    packed = _packed(model, order)  # comes first in the order: if it can be on, it is the answer
+    if _together(model, packed):
+        return packed
     ledger = _Ledger(model)
     picked: list[bool] = []
     while True:
@@ -222,7 +253,10 @@ def _most(problem: AcProblem, model: Model, order: list[int]) -> tuple[list[int]
 
     place = {i: k for k, i in enumerate(order)}
     cheap = sorted(order, key=lambda i: (-priority[i], problem.connectors[i].lines * model.low_ma[i], place[i]))
-    best = max((_one_pass(model, cheap), _one_pass(model, order)), key=counts)
+    starts = [_one_pass(model, cheap), _one_pass(model, order)]
+    if model.has_differences:  # where questions run out, one pass goes astray
+        starts += [_longest_start(model, _packed(model, cheap)), _longest_start(model, _packed(model, order))]
+    best = max(starts, key=counts)
     target, found = counts(best), False
     ledger = _Ledger(model)
     done: dict[int, int] = {}
@@ -239,8 +273,13 @@ def _most(problem: AcProblem, model: Model, order: list[int]) -> tuple[list[int]
             return best, False
         if stage == 0:
             limit = bound.most(ledger, position, done)
-            if limit < target or (found and limit == target) or not ledger.reachable(order[position:]):
+            if limit < target or (found and limit == target):
                 continue
+            try:
+                if not ledger.reachable(order[position:]):
+                    continue
+            except _Spent:
+                return best, False
             if position == len(order):
                 best, target, found = list(ledger.on), counts(ledger.on), True
                 continue

@@ -33,16 +33,19 @@ class Filler:
         self.x = [0] * len(model.low_ma)
         for i in on:
             self.x[i] = model.low_ma[i] * NA_PER_MA
-        self._count()
+        self._count_groups()
+        self._count_rows()
 
-    def _count(self) -> None:
+    def _count_groups(self) -> None:
         x, group_of = self.x, self.model.group_of
         self.totals = totals = [0] * len(self.model.members)
         for i in self.on:
             totals[group_of[i]] += x[i]
+
+    def _count_rows(self) -> None:
         self.still = still = [0] * len(self.cap)  # nA of everybody who does not rise, with coefficients
         self.slope = [0] * len(self.cap)  # ppm of weight of everybody who rises
-        for group, total in enumerate(totals):
+        for group, total in enumerate(self.totals):
             if total:
                 for row, coefficient in self.group_rows[group]:
                     still[row] += coefficient * total
@@ -115,7 +118,10 @@ class Filler:
         for _, i in ends:
             if state[i]:
                 x[i] = high[i] * NA_PER_MA
-        self._count()
+                for row, c in group_rows[group_of[i]]:
+                    slope[row] -= c * weight[i]
+                    still[row] += c * x[i]
+        self._count_groups()
 
     def totals_at(self, on: list[int], level: int) -> list[int]:
         """Group totals when the connectors ``on`` of the last `fill` had risen to ``level`` only."""
@@ -171,7 +177,8 @@ class Filler:
         self.row_groups.append(list(cut.coefficients))
         for group, coefficient in cut.coefficients:
             self.group_rows[group] = (*self.group_rows[group], (row, coefficient))
-        self._count()
+        self._count_groups()
+        self._count_rows()
         return again
 
     def _start(self, begun: dict[int, tuple[int, int]], heap: list[tuple[int, int]]) -> None:
