@@ -56,7 +56,7 @@ class Point(Frozen, frozen=True, kw_only=True):
     draw: Draw = Draw()
     asks: bool = False
     switched_at: Instant | None = None  # by the planner, from or to nothing
-    charged_ns: DurationNs = 0  # grows while on, shrinks while paused
+    charged_ns: DurationNs = 0  # grows while on; a newcomer begins with the least of those who ask, so nobody starves
     wired: int = 0  # lines that the last request could get; others are counted anew
     seen: int = 0  # lines that the meter shows, since `seen_at`
     seen_at: Instant = 0
@@ -108,7 +108,8 @@ def observe(
     """
     rule = DrawRule(threshold_ma=grid.threshold_ma, margin_ma=MARGIN_MA, raise_every_ns=RAISE_EVERY_NS)
     passed = max(0, now - memory.at) if memory.at else 0
-    points = [_point(memory.point(r.evse_id), r, rule, passed, now) for r in requests]
+    least = min((p.charged_ns for p in memory.points if p.asks), default=0)
+    points = [_point(memory.point(r.evse_id), r, rule, passed, least, now) for r in requests]
     if any(memory.point(p.evse_id).asks and not p.asks for p in points):
         points = [msgspec.structs.replace(p, switched_at=None) if p.asks and not p.share_ma else p for p in points]
     asked = {r.evse_id for r in requests}
@@ -146,7 +147,9 @@ def _house(memory: AcMemory, site: SiteLoad, k: int, now: Instant) -> tuple[int,
     return (low, now, 0, 0) if now - since >= HOUSE_RISE_NS else (counts, at, low, since)
 
 
-def _point(p: Point, r: CurrentRequest, rule: DrawRule, passed: DurationNs, now: Instant) -> Point:
+def _point(
+    p: Point, r: CurrentRequest, rule: DrawRule, passed: DurationNs, least: DurationNs, now: Instant
+) -> Point:
     asks = r.wanted_ma > 0
     follower = follow(p.follower, r.measured_ma, AC_PACE, now, cut=r.cut)
     if not asks:
@@ -157,7 +160,7 @@ def _point(p: Point, r: CurrentRequest, rule: DrawRule, passed: DurationNs, now:
     if p.wired != r.lines:
         p = msgspec.structs.replace(p, wired=r.lines, seen=0, lines=0)
     seen, seen_at, lines = _lines(p, r, now)
-    charged = p.charged_ns + passed if p.share_ma else max(0, p.charged_ns - passed)
+    charged = (p.charged_ns if p.asks else least) + (passed if p.asks and p.share_ma else 0)
     return msgspec.structs.replace(
         p, follower=follower, draw=draw, asks=True, charged_ns=charged, seen=seen, seen_at=seen_at, lines=lines,
         idle=draw.ceiling_ma is not None and r.measured_ma is not None and r.measured_ma < MARGIN_MA,
