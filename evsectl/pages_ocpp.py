@@ -114,7 +114,7 @@ def security(s: Row, profiles: dict[int, str], where: Screen) -> str:
         ("Certificate", "none" if own is None else f"{own['subject']} until {tables.clock(own['valid_to'])[:10]}, issued by {own['issuer']}"),
     ]
     if s["request_pending"] or s["signing"]:
-        rows.append(("Signing", "waits for the CSMS" if s["request_pending"] else s["signing"]))
+        rows.append(("Signing", s["signing"] or "waits for the CSMS"))
     if staged is not None:
         turn = "with the next connection" if staged["next"] else "later again"
         rows.append(("Change", f"{staged['changed']} by {staged['by']}, try {staged['tries'] + 1} of {staged['limit']} {turn}"))
