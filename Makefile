@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# Compiled modules are kept, whatever the environment says: every daemon that a test starts would compile all of them again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-day soak check test-peers bench docs screens clean
 .DEFAULT_GOAL := help
@@ -23,8 +25,9 @@ demo: $(VENV)/.installed  ## watch a two-connector DC station work, without hard
 test: $(VENV)/.installed  ## all tests that need no other programs and no patience
 	$(PYTEST) -n auto -m 'not peer and not slow'
 
-test-day: $(VENV)/.installed  ## the slow tests: every tick of a day with 100 cars and faults (about a quarter of an hour)
+test-day: $(VENV)/.installed  ## the slow tests: every tick of a day with 100 cars and faults, all random examples (about a quarter of an hour)
 	$(PYTEST) -s -m slow tests/station
+	EVSE_EXAMPLES=full $(PYTEST) $$(grep -rl '=examples(' tests --include='test_*.py')
 
 soak: $(VENV)/.installed  ## a thousand stations killed or without power at any operation; figures into docs/performance.md
 	$(BIN)/python -m tools.soak_ocpp --seeds 1000 --jobs $$(nproc) --sweep --write

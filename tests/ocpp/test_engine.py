@@ -18,6 +18,7 @@ from evse.ocpp.log import MessageLog
 from evse.ocpp.messages import CallError, Payload
 from evse.transports.base import WsClosed
 from evse.transports.memory import MemoryWebSocket, websocket_pair
+from tests._support.examples import examples
 
 
 class Peer:
@@ -276,7 +277,7 @@ def _not_json(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=examples(300), deadline=None, database=None)
 @given(st.lists(FRAMES, max_size=6))
 def test_any_text_is_survived_and_every_call_answered(texts: list[str]) -> None:
     async def main() -> None:

@@ -20,6 +20,7 @@ from evse.lab.vloop import run_virtual
 from evse.ocpp.engine import ANSWERS_MAX, CallTimeout, Reply
 from evse.ocpp.messages import CallError, Payload, known_actions
 from evse.transports.base import WsClosed
+from tests._support.examples import examples
 from tests.ocpp.test_engine import Peer
 
 CODES = (
@@ -162,7 +163,7 @@ async def heard(peer: Peer) -> list[Any]:
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(TEXTS, max_size=8))
 def test_one_answer_for_everything_that_is_none(texts: list[str]) -> None:
     async def main() -> None:
@@ -182,7 +183,7 @@ def test_one_answer_for_everything_that_is_none(texts: list[str]) -> None:
     run_virtual(main())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=12))
 def test_all_at_once_are_answered_too(texts: list[str]) -> None:
     """Without waiting in between: requests overlap, repeat and queue. A repetition may share the answer of the first."""
@@ -208,7 +209,7 @@ ENDS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(TEXTS, max_size=4), ENDS)
 def test_a_call_of_ours_ends_as_it_may_whatever_comes_in_between(noise: list[str], end: list[Any]) -> None:
     async def main() -> None:

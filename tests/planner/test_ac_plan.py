@@ -14,6 +14,7 @@ from evse.planner.ac_admit import admit
 from evse.planner.ac_problem import AcConnector, AcNode, AcProblem, PausePolicy
 from evse.planner.ac_verify import check, could_rise, difference_rows, oracle, packing_rows
 from evse.planner.tree import build
+from tests._support.examples import examples
 from tests.planner.ac_strategies import ac_problems
 
 BOTH = tuple(PausePolicy)
@@ -32,13 +33,13 @@ def _agrees(problem: AcProblem) -> None:
     assert solution.exact
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=examples(250), deadline=None, derandomize=True)
 @given(ac_problems(policies=BOTH))
 def test_plan_is_the_optimum_of_all_corners(problem: AcProblem) -> None:
     _agrees(problem)
 
 
-@settings(max_examples=350, deadline=None, derandomize=True)
+@settings(max_examples=examples(350), deadline=None, derandomize=True)
 @given(ac_problems(policies=BOTH, imbalance=True))
 def test_plan_with_imbalance_is_the_optimum_of_all_corners(problem: AcProblem) -> None:
     _agrees(problem)
