@@ -227,10 +227,12 @@ def _shared(t: Tick, conn: Conn) -> list[Row]:
     """What all vehicles of the site share: its limits, and the part of them that the planner gives this one."""
     result = []
     if t.site_w is not None:
-        result.append(Row(current_ma(conn, t.site_w), t.site_source, f"site {t.site_w} W"))
+        told = [x for x in _whole(t) if x.source is t.site_source and max(0, x.power_w) == t.site_w]
+        result.append(Row(current_ma(conn, t.site_w), t.site_source, f"site {t.site_w} W", _age_s(t, told)))
     site_ma = site_current_ma(t)
     if site_ma is not None:
-        result.append(Row(site_ma, LimitSource.CSMS, "whole station, per phase"))
+        told = [x for x in _whole(t) if x.current_ma is not None and max(0, x.current_ma) == site_ma]
+        result.append(Row(site_ma, told[0].source, "whole station, per phase", _age_s(t, told)))
     if conn.current is not None:
         plan = conn.current
         result.append(Row(plan.assigned_ma, LimitSource.PLAN, plan.detail or f"bound by {plan.binding.value}"))
@@ -266,14 +268,19 @@ def _of_power(t: Tick, conn: Conn, x: PowerLimit) -> Row:
     return Row(ma, x.source, x.detail, (t.now - x.set_at) // NS_PER_S)
 
 
+def _whole(t: Tick) -> list[PowerLimit]:
+    """Limits of the whole station that have not run out."""
+    return [x for x in t.inputs.limits if x.evse_id == 0 and (x.expires_at is None or x.expires_at > t.now)]
+
+
+def _age_s(t: Tick, told: list[PowerLimit]) -> int | None:
+    """Return how long ago the first of ``told`` was set; None = by nobody, it is configured."""
+    return (t.now - told[0].set_at) // NS_PER_S if told else None
+
+
 def site_current_ma(t: Tick) -> int | None:
     """Return the smallest limit of the whole station that was set as a current per phase; None = there is none."""
-    found = [
-        max(0, x.current_ma)
-        for x in t.inputs.limits
-        if x.evse_id == 0 and x.current_ma is not None and (x.expires_at is None or x.expires_at > t.now)
-    ]
-    return min(found, default=None)
+    return min((max(0, x.current_ma) for x in _whole(t) if x.current_ma is not None), default=None)
 
 
 def _thermal(conn: Conn) -> list[Row]:

@@ -172,6 +172,19 @@ def test_a_limit_of_the_back_end_for_the_station_is_contact_and_tells_its_age() 
     assert b.binding() == (20_000, LimitSource.CSMS)
     row = b.rows()[0]
     assert (row.detail, row.age_s, row.power_w) == ("profile 3", 30, 13_800)
+    assert [(x.detail, x.age_s) for x in b.rows() if x.detail.startswith("site")] == [("site 40000 W", 30)]
+    at = b.now - 5 * NS_PER_S
+    b.limits = (PowerLimit(source=LimitSource.USER, evse_id=0, power_w=11_040, current_ma=16_000, set_at=at),)
+    b.once()
+    found = {x.detail: (x.source, x.current_ma, x.age_s) for x in b.rows()}
+    assert found["whole station, per phase"] == (LimitSource.USER, 16_000, 5)
+    assert found["site 11040 W"] == (LimitSource.USER, 16_000, 5)
+
+
+def test_a_site_limit_that_is_configured_has_no_age() -> None:
+    b = Offer(spec_of(station={"site_limit_w": 11_040})).charge()
+    b.once()
+    assert [(x.source, x.age_s) for x in b.rows() if x.detail.startswith("site")] == [(LimitSource.SITE, None)]
 
 
 def test_0_is_a_limit_wherever_minus_one_is_none() -> None:
