@@ -64,7 +64,10 @@ def instance(connectors: int, seed: int) -> Instance:
     given = solve(problem).current_ma
     on = [c for c in problem.connectors if given[c.id]]
     column = {c.id: k for k, c in enumerate(on)}
-    data, rows, columns, caps = [], [], [], []
+    data: list[float] = []
+    rows: list[int] = []
+    columns: list[int] = []
+    caps: list[float] = []
     for _, (terms, cap) in [*packing_rows(problem), *difference_rows(problem)]:
         mine = [(column[name], factor) for name, factor in terms.items() if name in column]
         if mine:
@@ -135,7 +138,7 @@ def _ms(work: Callable[[], object]) -> float:
 
 def compare(connectors: int, seeds: int, with_mpc: bool) -> dict[str, float]:
     """Medians of CPU time in ms by way over the same instances. Raises RuntimeError when LP and planner disagree."""
-    times: dict[str, list[float]] = {"planner": [], "LP max-min": []} | ({"convex MPC": []} if with_mpc else {})
+    times: dict[str, list[float]] = {"planner": [], "LP max-min": [], **({"convex MPC": []} if with_mpc else {})}
     if with_mpc:
         importlib.import_module("cvxpy")  # importing is not measured
     for seed in range(seeds):
