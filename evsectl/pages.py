@@ -234,6 +234,7 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
         rows.insert(1, ("Per phase", f"installer {_phases(s['own_ma'])}, operator {_phases(s['operator_ma'])}"))
     if body["allowed"]:
         rows.insert(2, ("Now", _allowed(body["allowed"])))
+    rows += [(name, words) for name, words in (("Today", _totals(body["today"])), ("Since start", _totals(body["since_start"]))) if words]
     text = pairs(rows, where)
     tables = (
         (plan["allocations"] if plan else [], t.ALLOCATION),
@@ -250,6 +251,23 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
 def _phases(values: list[int] | None) -> str:
     """``63/63/32 A``; no limit."""
     return "no limit" if values is None else "/".join(f"{ma / 1000:g}" for ma in values) + " A"
+
+
+TOTALS_MAX = 4
+"""Limiting sources named in one line; all of them are in the other output formats."""
+
+
+def _totals(totals: Row | None) -> str:
+    """``41.2 kWh, peak 22.0 kW (site 25.1 kW); ev 30.1 kWh 3:10:00, grid 11.1 kWh 0:50:00``; "" = nothing was counted."""
+    if not totals or not totals["evses"]:
+        return ""
+    energy = sum(row["energy_wh"] for row in totals["evses"])
+    site = "" if totals["site_peak_w"] is None else f" (site {t.kilo(totals['site_peak_w'])} kW)"
+    each = ", ".join(
+        f"{row['source']} {t.kilo(row['energy_wh'])} kWh in {t.duration(row['limited_s'])}" for row in totals["sources"][:TOTALS_MAX]
+    )
+    peak = f"{t.kilo(energy)} kWh, peak {t.kilo(totals['peak_w'])} kW{site}"
+    return f"{peak}; limited by {each}" if each else peak
 
 
 def _allowed(now: Row) -> str:

@@ -124,7 +124,7 @@ from evse.api.models_ocpp import (
 from evse.api.models_ocpp import (
     OcppSummary as OcppSummary,
 )
-from evse.domain.limits import LimitEntry, Plan
+from evse.domain.limits import LimitEntry, LimitSource, Plan
 from evse.domain.session import SessionRecord
 from evse.domain.view import Event, EvseView, StationView
 from evse.units import WallNs
@@ -367,6 +367,30 @@ class GroupRow(Model, frozen=True, kw_only=True):
     faults: tuple[str, ...]
 
 
+class SourceTotal(Model, frozen=True, kw_only=True):
+    """One limiting source: for how long it bound (all EVSEs added), and the energy that flowed meanwhile."""
+
+    source: LimitSource
+    limited_s: int
+    energy_wh: int
+
+
+class EvseTotal(Model, frozen=True, kw_only=True):
+    evse_id: int
+    peak_w: int  # by its meter
+    energy_wh: int
+
+
+class PlannerTotals(Model, frozen=True, kw_only=True):
+    """Analytics of a time: ``peak_w`` = all EVSEs together by their meters, ``site_peak_w`` = site meter, None without one."""
+
+    counted_s: int
+    peak_w: int
+    site_peak_w: int | None
+    sources: tuple[SourceTotal, ...]  # the largest energy first
+    evses: tuple[EvseTotal, ...]
+
+
 class PlannerState(Model, frozen=True, kw_only=True):
     settings: PlannerSettings
     plan: Plan | None
@@ -379,6 +403,8 @@ class PlannerState(Model, frozen=True, kw_only=True):
     bms_stale: int
     site_power_w: int | None
     allowed: Allowed | None = None
+    since_start: PlannerTotals | None = None
+    today: PlannerTotals | None = None  # since local midnight, or the start
 
 
 class ExplainQuery(Model, frozen=True, kw_only=True):

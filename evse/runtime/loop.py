@@ -201,6 +201,7 @@ class ControlLoop:
     def _plan(self, outputs: Outputs, inputs: Inputs, now: Instant) -> None:
         currents = current_requests(self.spec, self.state, inputs, now)
         self._planner.consider(outputs.requests, inputs, now, currents)
+        self._planner.totals.look(self.spec, self.state, inputs, inputs.plan, now)
         for evse_id, phases in self._planner.phase_switches(currents, now):
             self._switch(evse_id, phases)
 

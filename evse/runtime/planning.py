@@ -27,6 +27,7 @@ from evse.planner.why_live import more_ac, more_dc
 from evse.runtime.local_time import LocalDay
 from evse.runtime.phase_choice import PhaseChooser
 from evse.runtime.site_load import dc_drawn_w, site_load
+from evse.runtime.totals import Totals
 from evse.units import NS_PER_MS, NS_PER_S, Instant, WallNs
 
 REPLAN_NS = 2 * NS_PER_S
@@ -71,6 +72,7 @@ class PlannerShell:
         self._house_ma = (0, 0, 0)  # other loads that `plan` was made with
         self._input_level = input_level
         self.phases = PhaseChooser()
+        self.totals = Totals(timezone)
         self._day = LocalDay(timezone)
         self._ac_problem: AcProblem | None = None
         self._asked: tuple[Sequence[PowerRequest], Sequence[GroupReading], int | None] = ((), (), None)
@@ -79,6 +81,7 @@ class PlannerShell:
     def change_spec(self, spec: StationSpec, timezone: str) -> None:
         """Plan with other ratings from now on."""
         self._spec, self._day = spec, LocalDay(timezone)
+        self.totals.change_zone(timezone)
         self._force = True
 
     def change(self, settings: PlannerSettingsW, now: Instant, who: str) -> None:

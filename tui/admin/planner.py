@@ -9,7 +9,7 @@ from textual.binding import BindingType
 
 from evse.api.models import ExplainQuery, Explanation, Explanations, PlannerChange, PlannerSettings, PlannerState
 from tui import format as fmt
-from tui.admin.planner_ac import paint_shares
+from tui.admin.planner_ac import paint_shares, paint_totals
 from tui.admin.registry import register
 from tui.admin.section import SectionScreen, list_bindings
 from tui.driver.glyphs import Glyphs
@@ -269,7 +269,7 @@ def paint_planner(
             ("Offered chains", str(offered)), ("BMS stale", str(state.bms_stale)),
         ],
     )  # fmt: skip
-    y = max(left, right)
+    y = paint_totals(frame, max(left, right), state)
     shares = state.plan.currents if state.plan is not None else ()
     if state.groups or not shares:
         rule(frame, y, glyphs)

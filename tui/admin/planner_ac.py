@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from evse.api.models import PlannerState, PlannerTotals
 from evse.domain.limits import CurrentAllocation
+from tui import format as fmt
 from tui.widgets.frame import Frame
+from tui.words import SOURCES
+
+SOURCES_SHOWN = 3
 
 
 def share_line(row: CurrentAllocation) -> str:
@@ -24,4 +29,34 @@ def paint_shares(frame: Frame, y: int, rows: tuple[CurrentAllocation, ...], line
     for row in ordered[: max(0, lines - 1)]:
         frame.put(0, y, share_line(row), "warn" if row.paused else "", limit=frame.width)
         y += 1
+    return y
+
+
+def allowed_line(state: PlannerState) -> str:
+    """``Allowed now 40.0/40.0/16.0 A: the installer's limit; the limit from 8:00``; "" = nothing is limited per phase."""
+    if state.allowed is None:
+        return ""
+    amps = "/".join(f"{ma / 1000:.1f}" for ma in state.allowed.limit_ma)
+    return f"Allowed now {amps} A: {'; '.join(dict.fromkeys(state.allowed.words))}"
+
+
+def totals_line(name: str, totals: PlannerTotals | None) -> str:
+    """``Today 41.2 kWh, peak 22.0 kW, site 25.1 kW; limited by Vehicle 30.1 kWh 03:10:00 ...``; "" = nothing was counted."""
+    if totals is None or not totals.evses:
+        return ""
+    site = "" if totals.site_peak_w is None else f", site {fmt.kw(totals.site_peak_w)} kW"
+    text = f"{name} {fmt.kwh(sum(e.energy_wh for e in totals.evses))} kWh, peak {fmt.kw(totals.peak_w)} kW{site}"
+    each = ", ".join(
+        f"{SOURCES[row.source]} {fmt.kwh(row.energy_wh)} kWh {fmt.duration(row.limited_s)}" for row in totals.sources[:SOURCES_SHOWN]
+    )
+    return f"{text}; limited by {each}" if each else text
+
+
+def paint_totals(frame: Frame, y: int, state: PlannerState) -> int:
+    """Paint what is allowed per phase and the analytics, one line each; return the line below."""
+    lines = (allowed_line(state), totals_line("Today", state.today), totals_line("Start", state.since_start))
+    for text in lines[: 2 if frame.height < 30 else 3]:
+        if text:
+            frame.put(1, y, text, "", limit=frame.width - 1)
+            y += 1
     return y

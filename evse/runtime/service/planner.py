@@ -17,7 +17,8 @@ from evse.planner.explain import explain
 from evse.planner.live import PlannerSettingsW
 from evse.runtime.settings import save_planner_settings
 from evse.runtime.station import Station
-from evse.units import power_w
+from evse.runtime.totals import Account
+from evse.units import NS_PER_S, power_w
 
 LIMIT_MAX_W = 10_000_000
 PHASES = 3
@@ -30,6 +31,16 @@ def _allowed(station: Station) -> m.Allowed | None:
     if now is None:
         return None
     return m.Allowed(limit_ma=now.limit_ma, words=now.words, shedding=now.shedding, until_minute=now.next_minute)
+
+
+def _totals(account: Account) -> m.PlannerTotals:
+    return m.PlannerTotals(
+        counted_s=account.passed // NS_PER_S,
+        peak_w=account.peak_w,
+        site_peak_w=account.site_peak_w,
+        sources=tuple(m.SourceTotal(source=r.source, limited_s=r.limited_s, energy_wh=r.energy_wh) for r in account.sources()),
+        evses=tuple(m.EvseTotal(evse_id=r.evse_id, peak_w=r.peak_w, energy_wh=r.energy_wh) for r in account.evses()),
+    )
 
 
 class PlannerOperations:
@@ -136,6 +147,8 @@ class PlannerOperations:
                 own_ma=None if station.spec.grid is None else station.spec.grid.own_ma,
             ),
             allowed=_allowed(station),
+            since_start=_totals(station.planner.totals.start),
+            today=_totals(station.planner.totals.today),
             plan=plan,
             groups=tuple(self._group_row(index, group) for index, group in enumerate(station.spec.groups)),
             requested_w=sum(a.requested_w for a in rows),
