@@ -11,6 +11,9 @@ from evse.planner.ac_fill import NA_PER_MA
 from evse.planner.ac_problem import PPM
 from evse.planner.tree import Model
 
+PAIR_MOVES_MAX = 100
+"""Moves that are tried two and two, lowest level first, when single ones do not mend an imbalance: some 30 ms."""
+
 
 class Stepper:
     """Setpoints in mA with the use of every row beside them."""
@@ -74,7 +77,7 @@ class Stepper:
             row = next((r for r in range(first, len(self.left)) if self.left[r] < 0), -1)
             if row < 0:
                 return True
-            if not self._repair_row(row):
+            if not self._repair_row(row) and not self._repair_pair():
                 return False
 
     def _repair_row(self, row: int) -> bool:
@@ -98,6 +101,37 @@ class Stepper:
                 if self.left[row] >= 0:
                     return True
         return moved
+
+    def _repair_pair(self) -> bool:
+        """Two setpoints move together, where no single one makes it better: the pair that is best. False when none is.
+
+        Connectors of a group break and mend the same rows, so one for each way stands for its group.
+        """
+        moves: dict[tuple[int, int], tuple[int, int]] = {}
+        for i in sorted(self.on, key=self._level):
+            up, down = self._up(i), min(self.step, self.value[i] - self.model.low_ma[i])
+            if up:
+                moves.setdefault((self.model.group_of[i], up), (i, up))
+            if down > 0:
+                moves[self.model.group_of[i], -down] = i, -down
+        best, chosen = 0, None
+        tried = list(moves.values())[:PAIR_MOVES_MAX]
+        for i, by_ma in tried:
+            if by_ma > 0 and not self._fits(i, by_ma):
+                continue
+            alone = self._excess_change(i, by_ma)
+            self._move(i, by_ma)
+            for j, other_ma in tried:
+                if j != i and (other_ma < 0 or self._fits(j, other_ma)):
+                    change = alone + self._excess_change(j, other_ma)
+                    if change < best:
+                        best, chosen = change, (i, by_ma, j, other_ma)
+            self._move(i, -by_ma)
+        if chosen is None:
+            return False
+        self._move(*chosen[:2])
+        self._move(*chosen[2:])
+        return True
 
     def hand_out(self) -> None:
         """Give whole steps to whoever can still rise, lowest level first, until nobody can."""

@@ -10,7 +10,7 @@ from evse.planner.ac_fill import NA_PER_MA, Filler
 from evse.planner.ac_lp import Reach, cut_from
 from evse.planner.ac_quick import Quick
 from evse.planner.tree import Model, build
-from tests.planner.instances import ac_instance
+from tests.planner.instances import ac_instance, judge_ac
 
 
 def _model(seed: int) -> tuple[Model, list[int]] | None:
@@ -76,3 +76,9 @@ def test_a_row_that_is_full_to_the_last_nanoampere_is_not_found_again() -> None:
     """Seed 351: the level of the binding row was rounded up by 1 nA, and the plan was called inexact after 500 rounds."""
     _, problem = ac_instance(351, 58)
     assert solve(problem).exact
+
+
+def test_no_vehicle_is_paused_for_a_milliampere_of_imbalance() -> None:
+    """Seed 1396: with an imbalance limit of 0 A no single setpoint mended what rounding had left; four were paused."""
+    verdict = judge_ac(1396, 41)
+    assert verdict.exact and not verdict.wrong
