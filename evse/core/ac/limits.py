@@ -202,7 +202,7 @@ def _physical(conn: Conn) -> list[Row]:
 
 def rows(t: Tick, conn: Conn) -> list[Row]:
     """Return every limit in force; the smallest binds."""
-    spec, a, w = conn.ac, conn.a, conn.w
+    spec, a = conn.ac, conn.a
     result = _physical(conn)
     if spec.failsafe_ma >= 0 and not a.lim_contact:
         result.append(Row(spec.failsafe_ma, LimitSource.FAILSAFE, "no limit received since start"))
@@ -211,8 +211,6 @@ def rows(t: Tick, conn: Conn) -> list[Row]:
     result += _dynamic(t, conn)
     result += [_of_power(t, conn, x) for x in _live(t, conn) if x.evse_id]
     result += _shared(t, conn)
-    if w.hold_w >= 0:
-        result.append(Row(current_ma(conn, w.hold_w), LimitSource.FAILSAFE, "site meter lost: no increase"))
     if a.lim_rule_ma >= 0:
         result.append(Row(a.lim_rule_ma, LimitSource.RULE, "event action"))
     cap = over_current.cap_ma(conn)
@@ -238,6 +236,8 @@ def _shared(t: Tick, conn: Conn) -> list[Row]:
         result.append(Row(plan.assigned_ma, LimitSource.PLAN, plan.detail or f"bound by {plan.binding.value}"))
     elif t.spec.grid is not None:
         result.append(Row(0, LimitSource.PLAN, "the planner has not answered yet"))
+    if conn.w.hold_w >= 0:  # what the planner does as well, so it is no limit of the vehicle's own
+        result.append(Row(current_ma(conn, conn.w.hold_w), LimitSource.FAILSAFE, "site meter lost: no increase"))
     return result
 
 
