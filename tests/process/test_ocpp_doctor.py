@@ -13,7 +13,8 @@ from evse.lab.demo_station import DemoStation, free_port
 
 
 async def csms(connection: ServerConnection) -> None:
-    answers = {"BootNotification": {"status": "Accepted", "currentTime": "2026-01-01T00:00:00Z", "interval": 300}}
+    now = {"currentTime": "2026-01-01T00:00:00Z"}
+    answers = {"BootNotification": {**now, "status": "Accepted", "interval": 300}, "Heartbeat": now}
     async for text in connection:
         kind, unique_id, action, *_ = json.loads(text)
         if kind == 2:
