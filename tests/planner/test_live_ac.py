@@ -18,6 +18,7 @@ from evse.planner.live import PlannerSettingsW
 from evse.planner.live_ac import DcAsk, plan_ac
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.units import NS_PER_MS, NS_PER_S, Instant
+from tests._support.examples import examples
 from tests._support.fake_ac import ac_evse
 
 STEP_NS = 250 * NS_PER_MS
@@ -350,7 +351,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(
     st.lists(CARS, min_size=1, max_size=5),
     EVENTS,
