@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from evse.domain.limits import CurrentRequest
 from evse.domain.station import StationSpec
+from evse.domain.view import StationView
 from evse.planner.ac import solve
 from evse.planner.ac_problem import PHASES, AcProblem
 from evse.planner.live_ac_memory import AcMemory
@@ -28,10 +31,14 @@ class PhaseChooser:
         self._uses: dict[int, tuple[str, int]] = {}  # session, lines that its vehicle uses of three
         self._at: Instant | None = None
 
-    @property
-    def deciding(self) -> bool:
-        """Return True while there is somebody to decide for."""
-        return bool(self._states)
+    def shown(self, view: StationView) -> StationView:
+        """Return the view with the words of each EVSE that the planner switches."""
+        if not self._states:
+            return view
+        evses = tuple(
+            e if e.ac is None else replace(e, ac=replace(e.ac, phase_choice=self.words(e.evse_id))) for e in view.evses
+        )
+        return replace(view, evses=evses)
 
     def words(self, evse_id: int) -> str:
         """Why an EVSE stays on its phases or leaves them; "" = nobody decides that now."""

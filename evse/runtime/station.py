@@ -47,7 +47,6 @@ from evse.runtime.effects import EffectRunner
 from evse.runtime.key_rules import with_keys
 from evse.runtime.learning import Learner
 from evse.runtime.loop import ControlLoop
-from evse.runtime.phase_choice import PhaseChooser
 from evse.runtime.planning import PlannerShell
 from evse.runtime.recorder import Recorder
 from evse.runtime.securing import make_vault, open_security
@@ -250,7 +249,7 @@ class Station:
             if inputs is None:
                 inputs = self.loop.snapshot(())
             made = make_view(self.spec, self.loop.state, inputs, self.loop.now)
-            made = _with_choices(made, self.planner.phases)
+            made = self.planner.phases.shown(made)
             self._view = _with_loop_fault(made, self.loop.fault) if self.loop.fault else made
             self._view_tick = self.loop.stats.count
         return self._view
@@ -441,17 +440,6 @@ class Station:
         """Power at the site meter now, W; None without a fresh reading."""
         reading = self.loop.meter(0)
         return reading.value.power_w if isinstance(reading, Sample) else None
-
-
-def _with_choices(view: StationView, phases: PhaseChooser) -> StationView:
-    """Say where the planner decides between one and three phases."""
-    if not phases.deciding:
-        return view
-    evses = tuple(
-        msgspec.structs.replace(e, ac=msgspec.structs.replace(e.ac, phase_choice=phases.words(e.evse_id))) if e.ac is not None else e
-        for e in view.evses
-    )
-    return msgspec.structs.replace(view, evses=evses)
 
 
 def _with_loop_fault(view: StationView, text: str) -> StationView:
