@@ -287,7 +287,7 @@ def test_unlock_answers_when_the_lock_has_moved(tmp_path: Path) -> None:
         csms = lab.sim.csms
         assert csms is not None
         await lab.until(lambda: bool(csms.calls("StopTransaction")), "the stop is told", 10)
-        assert csms.calls("StopTransaction")[0]["reason"] == "Other"
+        assert csms.calls("StopTransaction")[0]["reason"] == "UnlockCommand"
         assert await answer(lab, "UnlockConnector", connectorId=1) == "Unlocked", "it is open already"
         await charge(lab, 2)
         assert await answer(lab, "UnlockConnector", connectorId=2) == "NotSupported", "a fixed cable"
