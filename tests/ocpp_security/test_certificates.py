@@ -168,6 +168,24 @@ def test_a_certificate_is_renewed_before_it_ends_also_when_the_csms_refuses_at_f
     secured(tmp_path, main, security={"renew_days": 1})
 
 
+def test_a_link_that_comes_up_meanwhile_asks_no_second_time(tmp_path: Path) -> None:
+    """A second request would bring another key, and the certificate for the first would be refused."""
+
+    async def main(world: World) -> None:
+        await world.start()
+        csms, security = world.back_end, world.station.security
+        await csms.install(pem(csms.root.certificate))
+        asked = asyncio.create_task(security.request_certificate())
+        while not security.status().request_pending:
+            await asyncio.sleep(0)
+        security.signing.online()
+        await asyncio.sleep(5)
+        assert (await asked).status == "Accepted" and len(csms.requests) == 1
+        assert await csms.answer_request() == "Accepted"
+
+    secured(tmp_path, main)
+
+
 @given(data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_any_text_in_any_request_gets_an_answer_of_the_schema(data: st.DataObject) -> None:

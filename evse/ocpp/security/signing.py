@@ -53,13 +53,22 @@ class Signing:
         self._next: Instant | None = None
         self._pause_s = RETRY_S
         self._kick = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     def common_name(self) -> str:
         """Return the CN of requests."""
         return self._config().security.common_name or self._id
 
     async def request(self) -> Outcome:
-        """Make a new key and send SignCertificate; status of the CSMS, or Failed when it could not be asked."""
+        """Make a new key and send SignCertificate; status of the CSMS, or Failed when it could not be asked.
+
+        One at a time: a second one meanwhile would replace the key that the answer to the first belongs to.
+        """
+        self._next = self._clock.now() + self._pause_s * NS_PER_S
+        async with self._turn:
+            return await self._request()
+
+    async def _request(self) -> Outcome:
         try:
             csr = await self._certificates.request(self.common_name(), self._organization())
             answer = await self._ask("SignCertificate", {"csr": csr})
