@@ -26,7 +26,7 @@ test: $(VENV)/.installed  ## all tests that need no other programs and no patien
 	$(PYTEST) -n auto -m 'not peer and not slow'
 
 test-day: $(VENV)/.installed  ## the slow tests: every tick of a day with 100 cars and faults, all random examples (about a quarter of an hour)
-	$(PYTEST) -s -m slow tests/station
+	$(PYTEST) -s -m slow
 	EVSE_EXAMPLES=full $(PYTEST) $$(grep -rl '=examples(' tests --include='test_*.py')
 
 soak: $(VENV)/.installed  ## a thousand stations killed or without power at any operation; figures into docs/performance.md

@@ -33,6 +33,7 @@ async def _settled(station: DemoStation) -> dict[str, Any]:
         await asyncio.sleep(0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_sigkill_at_any_moment_of_a_session_loses_and_doubles_nothing(tmp_path: Path) -> None:
     rng = Random(7)

@@ -46,6 +46,7 @@ async def _given_up(station: DemoStation, url: str) -> str:
     return str(row["security"]["given_up"]["error"])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_wrong_addresses_and_passwords_fall_back_also_over_a_kill(tmp_path: Path) -> None:
     async def nothing_here(_connection: ServerConnection, _request: Request) -> Response:

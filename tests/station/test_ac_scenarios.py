@@ -121,7 +121,7 @@ def test_mixed_quick_dc_and_ac_share_one_site(tmp_path: Path) -> None:
         "phoenix-contact/charx-4x22",
         "juice/wallbox-2x22",
         "generic/ac-1x22",
-        "generic/ac-12x11",
+        pytest.param("generic/ac-12x11", marks=pytest.mark.slow),
     ],
 )
 def test_every_connector_of_a_shipped_station_charges_at_once_within_the_limit(tmp_path: Path, name: str) -> None:

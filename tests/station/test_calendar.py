@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from evse.lab.station import Lab
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
@@ -15,6 +16,7 @@ from tests._support.lab_world import demo_config
 from tests.ocpp.test_time_source import TRUE, Calendar
 
 
+@pytest.mark.slow
 def test_a_session_of_1970_reaches_the_back_end_with_its_true_times(tmp_path: Path) -> None:
     config = demo_config(tmp_path)
     config = msgspec.structs.replace(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from evse.lab.station import Lab
 from tests._support.ac_world import charging, happened, one_point, plug, point, tap
 from tests._support.lab_world import Api, run_lab
@@ -16,6 +18,7 @@ def switches(lab: Lab) -> list[int]:
     return [int(e["phases"]) for e in happened(lab, "phases.changed")]
 
 
+@pytest.mark.slow
 def test_one_phase_where_three_do_not_fit_and_back_when_there_is_room_for_long(tmp_path: Path) -> None:
     async def scenario(lab: Lab) -> None:
         api = Api(lab)
