@@ -12,28 +12,30 @@ from evse.domain.view import EvseView
 from evse.planner import why_ac, why_dc
 from evse.planner.ac import solve as solve_ac
 from evse.planner.ac_problem import AcProblem
+from evse.planner.balance import SUFFIX
 from evse.planner.dc import solve as solve_dc
 from evse.planner.explain import source_words
 from evse.planner.live import PlannerSettingsW
 from evse.planner.problem import DcProblem
 
-PLANNED = frozenset({
+PLANNED_DC = frozenset({
     LimitSource.PLAN, LimitSource.SITE, LimitSource.OCPP_STATIC, LimitSource.CSMS, LimitSource.GRID, LimitSource.MODULES,
 })  # fmt: skip
+PLANNED_AC = frozenset({LimitSource.PLAN})
 """Caps that the planner knows as such and can try with another value."""
 
 _NAMES = (
-    ("power limit own", "site limit"), ("fuse own", "failsafe of the site"), ("fuse grid", "fuse of the grid connection"),
-    ("imbalance limit grid balance", "imbalance limit of the grid connection"),
-    ("imbalance limit grid", "imbalance limit of the grid connection"), ("fuse fuse ", "fuse "),
+    (SUFFIX, ""), ("power limit own", "site limit"), ("fuse own", "limit of all connectors together"),
+    ("fuse grid", "fuse of the grid connection"), ("imbalance limit grid", "imbalance limit of the grid connection"),
+    ("fuse fuse ", "fuse "),
 )  # fmt: skip
 """Nodes of `evse.planner.live_ac` as people call them."""
 
 
-def _first_binding(view: EvseView) -> str:
+def _first_binding(view: EvseView, planned: frozenset[LimitSource]) -> str:
     """The cap outside of the planner that binds, in words; "" = there is none."""
     entry = view.limits[0] if view.limits and view.limits[0].binds else None
-    if entry is None or entry.source in PLANNED:
+    if entry is None or entry.source in planned:
         return ""
     if entry.source is LimitSource.EV:
         return "its vehicle would have to ask for more"
@@ -43,7 +45,7 @@ def _first_binding(view: EvseView) -> str:
 
 def more_dc(view: EvseView, problem: DcProblem, settings: PlannerSettingsW) -> tuple[str, ...]:
     """Return ways to 1 kW more for a DC EVSE, each tried. ``problem`` = the last question, its site limit of any source."""
-    other = _first_binding(view)
+    other = _first_binding(view, PLANNED_DC)
     if other:
         return (other,)
     name = str(view.evse_id)
@@ -62,15 +64,16 @@ def more_dc(view: EvseView, problem: DcProblem, settings: PlannerSettingsW) -> t
 
 def more_ac(view: EvseView, problem: AcProblem) -> tuple[str, ...]:
     """Return ways to 1 A more for an AC EVSE, each tried."""
-    other = _first_binding(view)
+    other = _first_binding(view, PLANNED_AC)
     if other:
         return (other,)
     name = str(view.evse_id)
     rows = [row for row in why_ac.explain(problem, solve_ac(problem), [name]) if row.id == name]
-    return tuple(_named(way) for row in rows for way in row.more)
+    return tuple(named(way) for row in rows for way in row.more)
 
 
-def _named(way: str) -> str:
+def named(way: str) -> str:
+    """Return a way to more with the limits called as people call them."""
     for old, new in _NAMES:
         way = way.replace(old, new)
     return way

@@ -21,6 +21,7 @@ from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
 from evse.planner.why import Change, Why, least
 from evse.planner.why_ac import explain as explain_ac
 from evse.planner.why_dc import explain as explain_dc
+from evse.planner.why_live import named
 from tests.planner import ac_strategies
 
 
@@ -141,6 +142,20 @@ def test_two_limits_of_the_site_at_once() -> None:
     row = dc_rows(hub(site_limit_w=80_000, csms_limit_w=80_000))["a"]
     assert binds(row) == ["site limit", "CSMS limit"]
     assert len(row.more) == 1 and "together with" in row.more[0]
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("fuse grid +2.0 A on L1 (to 42.0 A)", "fuse of the grid connection +2.0 A on L1 (to 42.0 A)"),
+        ("fuse own +2.0 A on L1 (to 18.0 A)", "limit of all connectors together +2.0 A on L1 (to 18.0 A)"),
+        ("fuse fuse row A +1.0 A on L2 (to 17.0 A)", "fuse row A +1.0 A on L2 (to 17.0 A)"),
+        ("power limit own +0.7 kW (to 7.6 kW)", "site limit +0.7 kW (to 7.6 kW)"),
+        ("imbalance limit grid balance +1.0 A (to 21.0 A)", "imbalance limit of the grid connection +1.0 A (to 21.0 A)"),
+    ],
+)
+def test_limits_of_the_running_station_have_the_names_that_people_use(way: str, words: str) -> None:
+    assert named(way) == words
 
 
 @given(enough=st.integers(1, 30_000), first=st.sampled_from([1, 1000]), fine=st.sampled_from([1, 100]))

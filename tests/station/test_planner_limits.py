@@ -64,6 +64,7 @@ def test_the_operator_lowers_per_phase_and_cannot_go_above_the_installer(tmp_pat
         assert max(offers(lab)[:2]) == 8_000
         told = (await api("planner.explain", {"evse_id": 2}))["items"][0]
         assert "the operator's limit of 16.0 A is used up on L1" in told["text"]
+        assert list(told["more"]) == ["limit of all connectors together +1.9 A on L1 (to 17.9 A)"]
         state = await api("planner.set", {"operator_ma": []})
         assert state["settings"]["operator_ma"] is None
         await lab.until(lambda: min(offers(lab)[:2]) == 20_000, "half of 40 A each again", 60)
