@@ -48,13 +48,6 @@ def power_w(voltage_mv: int, current_ma: int) -> int:
     )
 
 
-def current_for_power_ma(power_w_: int, voltage_mv: int) -> int:
-    """Return the largest current in mA whose power at ``voltage_mv`` does not exceed ``power_w_``; 0 without voltage."""
-    if voltage_mv <= 0 or power_w_ <= 0:
-        return 0
-    return power_w_ * 1_000_000 // voltage_mv
-
-
 def clamp(value: int, low: int, high: int) -> int:
     """Return ``value`` limited to ``low..high``; ``low`` wins when the bounds cross (the safe side is the caller's)."""
     if value > high:

@@ -362,8 +362,3 @@ def _drop(t: Tick, conn: Conn | None, record: FaultRecord, by: str) -> None:
     else:
         conn.w.faults = tuple(r for r in conn.w.faults if r is not record)
         conn.w.past = _remember(conn.w.past, record)
-
-
-def shows_faulted(t_faults: tuple[FaultRecord, ...], own: tuple[FaultRecord, ...]) -> bool:
-    """Return True when people shall see the EVSE as faulted."""
-    return any(forbids_energy(r) for r in t_faults) or any(forbids_energy(r) for r in own)

@@ -16,6 +16,9 @@ from evse.domain.base import Frozen
 PPM = 1_000_000
 PHASES = 3
 
+UNLIMITED_MA = 100_000_000
+"""Stands for "no limit" where a fuse needs a number."""
+
 MAX_NODES = 20_000
 MAX_CONNECTORS = 20_000
 """Bounds of a problem document; ten times the largest car park that was planned in tests would still be refused."""

@@ -14,12 +14,11 @@ from msgspec.structs import replace
 from evse.domain.base import Frozen
 from evse.domain.limits import CurrentAllocation, LimitSource
 from evse.domain.station import GridSpec
-from evse.planner.ac_problem import PHASES, Phases
+from evse.planner.ac_problem import PHASES, UNLIMITED_MA, Phases
 from evse.planner.share import water_level
 
 MIN_MA = 6_000
 STEP_MA = 100
-UNLIMITED_MA = 100_000_000
 
 
 class Allowance(Frozen, frozen=True, kw_only=True):

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from evse.planner.ac import solve
-from evse.planner.ac_problem import PHASES, AcNode, AcProblem, AcSolution, Phases, ceiling_ma, phases_of
+from evse.planner.ac_problem import PHASES, UNLIMITED_MA, AcNode, AcProblem, AcSolution, Phases, ceiling_ma, phases_of
 
-UNLIMITED_MA = 100_000_000
 PASSES_MAX = 4
 SUFFIX = " balance"
 """Ends the name of a node that only counts differences."""

@@ -6,7 +6,7 @@ from evse.domain.base import Frozen
 from evse.domain.limits import Allocation, CurrentAllocation, LimitEntry, LimitSource, Plan, PowerLimit
 from evse.domain.session import SessionPhase
 from evse.domain.view import EvseView
-from evse.planner.live import PlannerSettingsW, cap_name
+from evse.planner.live import PlannerSettingsW
 from evse.units import NS_PER_S, Instant
 
 SITE_SOURCES = (LimitSource.SITE, LimitSource.OCPP_STATIC, LimitSource.CSMS)
@@ -193,8 +193,3 @@ def _explain_ac(view: EvseView, share: CurrentAllocation | None) -> ExplanationT
     gets = f"gets {current / 1000:.1f} A per phase" if current else "gets nothing"
     text = f"Connector {view.evse_id} {gets}: {reason}"
     return ExplanationText(evse_id=view.evse_id, offered_w=view.offered_w, text=text, limits=view.limits)
-
-
-def site_words(settings: PlannerSettingsW) -> str:
-    """The site-side caps in words: "site limit of 60.0 kW, CSMS limit of 40.0 kW", or "no site limit"."""
-    return ", ".join(cap_name(source, w) for source, w in settings.site_caps()) or "no site limit"

@@ -19,7 +19,17 @@ from evse.domain.base import Frozen
 from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource
 from evse.domain.station import GridSpec
 from evse.planner.ac import solve
-from evse.planner.ac_problem import PHASES, AcConnector, AcNode, AcProblem, AcSolution, PausePolicy, Phases, phases_of
+from evse.planner.ac_problem import (
+    PHASES,
+    UNLIMITED_MA,
+    AcConnector,
+    AcNode,
+    AcProblem,
+    AcSolution,
+    PausePolicy,
+    Phases,
+    phases_of,
+)
 from evse.planner.allowance import Allowance
 from evse.planner.balance import solve_by_draw
 from evse.planner.feedback import demand_ma
@@ -28,7 +38,6 @@ from evse.planner.live_ac_text import Limits, binding, overdraws
 from evse.planner.transition import Follower, ac_rows, raised, set_share
 from evse.units import NS_PER_S, DurationNs, Instant
 
-UNLIMITED_MA = 100_000_000
 STEP_MA = 100
 MIN_MA = 6_000
 RETURN_NS: DurationNs = 60 * NS_PER_S

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from evse.domain.limits import CurrentRequest, LimitSource
 from evse.domain.station import GridSpec
-from evse.planner.ac_problem import PHASES, AcNode, AcProblem, phases_of
-from evse.planner.allowance import UNLIMITED_MA, Allowance
+from evse.planner.ac_problem import PHASES, UNLIMITED_MA, AcNode, AcProblem, phases_of
+from evse.planner.allowance import Allowance
 from evse.units import NS_PER_S, DurationNs
 
 NEAR_MA = 200

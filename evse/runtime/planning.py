@@ -17,8 +17,8 @@ from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource, P
 from evse.domain.readings import Sample
 from evse.domain.station import GridSpec, StationSpec
 from evse.domain.view import EvseView
-from evse.planner.ac_problem import AcProblem
-from evse.planner.allowance import UNLIMITED_MA, Allowance, Cap, allowance, truncate
+from evse.planner.ac_problem import UNLIMITED_MA, AcProblem
+from evse.planner.allowance import Allowance, Cap, allowance, truncate
 from evse.planner.live import PlannerSettingsW, build_problem, make_plan, plan_changed
 from evse.planner.live_ac import DcAsk, plan_ac
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe

@@ -16,13 +16,14 @@ from typing import Final
 
 import msgspec
 
-from evse.lab.park.policies import AC_POLICIES, PLANNER, STEP_MA
+from evse.lab.park.policies import AC_POLICIES, PLANNER
 from evse.lab.park.result import SLOT_S, DayResult, Served, judged
 from evse.lab.park.visits import DAY_S, AcVisit
 from evse.planner import feedback
 from evse.planner.ac_problem import PHASES, AcConnector, AcProblem, phases_of
 from evse.planner.balance import solve_by_draw
 from evse.planner.feedback import Draw, DrawRule
+from evse.planner.live_ac import STEP_MA
 from evse.units import NS_PER_S
 
 FOLLOW_S: Final = 5.0

@@ -14,6 +14,7 @@ import msgspec
 
 from evse.planner.ac import solve as solve_ac
 from evse.planner.ac_problem import PHASES, AcProblem, ceiling_ma, phases_of
+from evse.planner.live_ac import STEP_MA
 
 AcPolicy = Callable[[AcProblem, Sequence[str]], dict[str, int]]
 """(problem, connectors by arrival) to currents in mA."""
@@ -22,7 +23,6 @@ PLANNER: Final = "planner"
 FIRST_COME: Final = "first-come"
 PHASE_BLIND: Final = "phase-blind"
 OWN_GROUPS: Final = "own-groups"
-STEP_MA: Final = 100
 
 
 def planned(problem: AcProblem, by_arrival: Sequence[str]) -> dict[str, int]:

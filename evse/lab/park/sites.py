@@ -6,13 +6,12 @@ from evse.config.model import StationConfig
 from evse.config.spec import station_spec
 from evse.domain.base import ConfigError
 from evse.domain.station import EvseKind, StationSpec
-from evse.planner.ac_problem import ROTATIONS, AcConnector, AcNode, AcProblem, PausePolicy
+from evse.planner.ac_problem import ROTATIONS, UNLIMITED_MA, AcConnector, AcNode, AcProblem, PausePolicy
 from evse.planner.live import ASSUMED_MV
+from evse.planner.live_ac import STEP_MA
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
 
 Site = AcProblem | DcProblem
-UNLIMITED_MA = 100_000_000
-STEP_MA = 100
 
 
 def site_from_config(config: StationConfig) -> Site:

@@ -30,8 +30,6 @@ LOOK_S: Final = 3600.0
 
 RETRY_S, RETRY_MAX_S = 3600, 86_400
 DAY_NS: Final = 86_400 * NS_PER_S
-CSR_MAX: Final = 5500
-"""Characters of a request in SignCertificate."""
 
 
 class Signing:
