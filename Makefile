@@ -25,7 +25,7 @@ demo: $(VENV)/.installed  ## watch a two-connector DC station work, without hard
 test: $(VENV)/.installed  ## all tests that need no other programs and no patience
 	$(PYTEST) -n auto -m 'not peer and not slow'
 
-test-day: $(VENV)/.installed  ## the slow tests: every tick of a day with 100 cars and faults, all random examples (about a quarter of an hour)
+test-day: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, all random examples (about twenty minutes)
 	$(PYTEST) -s -m slow
 	EVSE_EXAMPLES=full $(PYTEST) $$(grep -rl '=examples(' tests --include='test_*.py')
 
