@@ -392,6 +392,8 @@ class PlannerTotals(Model, frozen=True, kw_only=True):
 
 
 class PlannerState(Model, frozen=True, kw_only=True):
+    """The sums count AC EVSEs that share a limit (at the nominal voltage); ``offered_w`` and what follows are of DC only."""
+
     settings: PlannerSettings
     plan: Plan | None
     groups: tuple[GroupRow, ...]

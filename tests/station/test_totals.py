@@ -38,6 +38,7 @@ def test_energy_and_time_stand_with_what_limited_them(tmp_path: Path) -> None:
         await lab.forward(300)
         state = await api("planner.get")
         after, today = state["since_start"], state["today"]
+        assert (state["requested_w"], state["allowed_w"], state["assigned_w"]) == (22_080, 6_900, 6_900)
         flowed = point(lab).energy_wh - began
 
         def of(totals: dict[str, object], source: str, key: str) -> int:

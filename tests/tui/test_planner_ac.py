@@ -51,6 +51,9 @@ def test_the_screen_shows_shares_paused_first_beside_module_groups_or_alone() ->
         assert lines[at + 2].split()[:9] == ["5", "16.0", "A", "0.0", "A", "0.0", "A", "L2", "paused,"]
         assert "L1 L2 L3" in lines[at + 3] and "6.0 A" in lines[at + 3]
         assert any("Assignments" in line for line in lines) is groups
+        for word in ("Shared chains", "Offered kW", "Groups per owner"):
+            assert any(word in line for line in lines) is groups
+        assert any("AC paused" in line and line.split()[-1] == "1" for line in lines)
         assert not any("No module groups" in line for line in lines)
 
 

@@ -123,7 +123,7 @@ class PlannerScreen(SectionScreen):
             return
         now = self.state.settings
         lines = ["These overrides end:"] if now.override else ["Nothing is overridden: the file is in force."]
-        for field in form_fields(now):
+        for field in form_fields(now, bool(self.state.groups)):
             file = file_value(now, field.name)
             if field.value != file:
                 lines.append(f"{field.label}: {field.value} > {file} {field.unit}".rstrip())
@@ -143,7 +143,7 @@ class PlannerScreen(SectionScreen):
             if changed:
                 self._ask_apply(settings, changed)
 
-        self.admin.push_screen(FormDialog("Site limits", form_fields(settings), "Review"), answered)
+        self.admin.push_screen(FormDialog("Site limits", form_fields(settings, bool(self.state.groups)), "Review"), answered)
 
     def _ask_apply(self, settings: PlannerSettings, changed: dict[str, str]) -> None:
         labels = {f.name: f for f in form_fields(settings)}
@@ -203,10 +203,14 @@ def file_value(settings: PlannerSettings, name: str) -> str:
     return kw_text(value) if name.endswith("_w") else _text(value)
 
 
-def form_fields(settings: PlannerSettings) -> list[Field]:
-    """Return the draft of the form: values in force, with range and value of the file as a note."""
+_FIELDS_OF_ALL: Final = 2
+"""The first fields mean something without module groups too."""
+
+
+def form_fields(settings: PlannerSettings, groups: bool = True) -> list[Field]:
+    """Return the draft of the form: values in force, with range and value of the file as a note; ``groups`` = there are some."""
     fields = []
-    for name, label, unit, note, check in _FIELDS:
+    for name, label, unit, note, check in _FIELDS if groups else _FIELDS[:_FIELDS_OF_ALL]:
         value = getattr(settings, name)
         text = kw_text(value) if unit == "kW" else _text(value)
         fields.append(
@@ -240,36 +244,8 @@ def paint_planner(
     more: dict[int, tuple[str, ...]] | None = None,
 ) -> None:
     """Paint limits and analytics, assignments, explanations."""
-    half, now = frame.width // 2, state.settings
-    frame.put(1, 0, "SITE LIMITS", "title")
-    if now.override:
-        frame.right(half - 2, 0, "* overrides the file", "warn")
-    rows = []
-    for field in form_fields(now):
-        file = file_value(now, field.name)
-        star = "" if file == field.value else f"  [file {file}]"
-        rows.append(((field.label + (f" {field.unit}" if field.unit else "")), field.value + star))
-    left = values(frame, 1, 1, half - 3, rows)
-    frame.put(half, 0, "ANALYTICS", "title")
-    version = state.plan.version if state.plan is not None else None
-    pair = (frame.width - half - 3) // 2
-    values(
-        frame, half, 1, pair,
-        [
-            ("Requested kW", fmt.kw(state.requested_w)), ("Offered kW", fmt.kw(state.offered_w)),
-            ("Allowed kW", fmt.kw(state.allowed_w)), ("Assigned kW", fmt.kw(state.assigned_w)),
-            ("Site kW", fmt.kw(state.site_power_w)),
-        ],
-    )  # fmt: skip
-    offered = sum(1 for a in state.plan.allocations if len(a.offered_chain) > 1) if state.plan is not None else 0
-    right = values(
-        frame, half + pair + 2, 1, frame.width - half - pair - 3,
-        [
-            ("Plan version", fmt.percent(version)), ("Shared chains", str(state.shared_chains)),
-            ("Offered chains", str(offered)), ("BMS stale", str(state.bms_stale)),
-        ],
-    )  # fmt: skip
-    y = paint_totals(frame, max(left, right), state)
+    left = _limits(frame, state)
+    y = paint_totals(frame, max(left, _analytics(frame, state)), state)
     shares = state.plan.currents if state.plan is not None else ()
     if state.groups or not shares:
         rule(frame, y, glyphs)
@@ -296,6 +272,45 @@ def paint_planner(
         for way in more.get(item.evse_id, ()) if more else ():
             if y < frame.height:
                 y = frame.wrap(3, y, f"more with: {way}", frame.width - 4, rows=2)
+
+
+def _limits(frame: Frame, state: PlannerState) -> int:
+    half, now = frame.width // 2, state.settings
+    frame.put(1, 0, "SITE LIMITS", "title")
+    if now.override:
+        frame.right(half - 2, 0, "* overrides the file", "warn")
+    rows = []
+    for field in form_fields(now, bool(state.groups)):
+        file = file_value(now, field.name)
+        star = "" if file == field.value else f"  [file {file}]"
+        none = " (none)" if field.value == "0" else ""
+        rows.append(((field.label + (f" {field.unit}" if field.unit else "")), field.value + none + star))
+    return values(frame, 1, 1, half - 3, rows)
+
+
+def _analytics(frame: Frame, state: PlannerState) -> int:
+    """Paint what is asked for and given; without module groups nothing is lent, and no chains are shared."""
+    half, plan = frame.width // 2, state.plan
+    frame.put(half, 0, "ANALYTICS", "title")
+    sums = [
+        ("Requested kW", fmt.kw(state.requested_w)), ("Offered kW", fmt.kw(state.offered_w)),
+        ("Allowed kW", fmt.kw(state.allowed_w)), ("Assigned kW", fmt.kw(state.assigned_w)),
+        ("Site kW", fmt.kw(state.site_power_w)),
+    ]  # fmt: skip
+    counts = [("Plan version", fmt.percent(plan.version if plan is not None else None))]
+    if state.groups:
+        offered = sum(1 for a in plan.allocations if len(a.offered_chain) > 1) if plan is not None else 0
+        counts += [
+            ("Shared chains", str(state.shared_chains)), ("Offered chains", str(offered)), ("BMS stale", str(state.bms_stale))
+        ]  # fmt: skip
+    else:
+        del sums[1]
+    if plan is not None and plan.currents:
+        counts.append(("AC charging", str(sum(1 for row in plan.currents if row.assigned_ma))))
+        counts.append(("AC paused", str(sum(1 for row in plan.currents if row.paused))))
+    pair = (frame.width - half - 3) // 2
+    left = values(frame, half, 1, pair, sums)
+    return max(left, values(frame, half + pair + 2, 1, frame.width - half - pair - 3, counts))
 
 
 def _assignments(frame: Frame, state: PlannerState, table: TableState, y: int, glyphs: Glyphs) -> int:

@@ -54,7 +54,7 @@ def totals_line(name: str, totals: PlannerTotals | None) -> str:
 
 def paint_totals(frame: Frame, y: int, state: PlannerState) -> int:
     """Paint what is allowed per phase and the analytics, one line each; return the line below."""
-    lines = (allowed_line(state), totals_line("Today", state.today), totals_line("Start", state.since_start))
+    lines = (allowed_line(state), totals_line("Today", state.today), totals_line("Since start", state.since_start))
     for text in lines[: 2 if frame.height < 30 else 3]:
         if text:
             frame.put(1, y, text, "", limit=frame.width - 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -10,7 +12,7 @@ from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import Empty
 from evse.api.service import Caller
-from evse.domain.limits import GroupAssignment
+from evse.domain.limits import CurrentAllocation, GroupAssignment
 from evse.domain.readings import Sample
 from evse.domain.station import GroupSpec, Topology
 from evse.planner.explain import explain
@@ -24,6 +26,20 @@ LIMIT_MAX_W = 10_000_000
 PHASES = 3
 PLANNED_S = 0.12
 """Two ticks: the answer to a change shows the plan that follows from it."""
+
+
+NOMINAL_MV: Final = 230_000
+"""Phase to neutral, where no ``[site.grid]`` says otherwise."""
+
+
+def _ac_watts(station: Station, currents: tuple[CurrentAllocation, ...]) -> tuple[int, int, int]:
+    """Return what all AC EVSEs of the plan want, may have and get, in W at the nominal voltage."""
+    nominal_mv = NOMINAL_MV if station.spec.grid is None else station.spec.grid.nominal_mv
+
+    def watts(line_ma: Callable[[CurrentAllocation], int]) -> int:
+        return sum(power_w(nominal_mv, line_ma(row)) * len(row.phases) for row in currents)
+
+    return watts(lambda row: row.requested_ma), watts(lambda row: row.target_ma), watts(lambda row: row.assigned_ma)
 
 
 def _allowed(station: Station) -> m.Allowed | None:
@@ -129,6 +145,7 @@ class PlannerOperations:
         s, f = station.planner.settings, station.planner.file_settings
         plan, view = station.planner.plan, station.view()
         rows = plan.allocations if plan is not None else ()
+        wanted, target, given = _ac_watts(station, plan.currents if plan is not None else ())
         return m.PlannerState(
             settings=m.PlannerSettings(
                 limit_w=s.site_limit_w,
@@ -151,10 +168,10 @@ class PlannerOperations:
             today=_totals(station.planner.totals.today),
             plan=plan,
             groups=tuple(self._group_row(index, group) for index, group in enumerate(station.spec.groups)),
-            requested_w=sum(a.requested_w for a in rows),
+            requested_w=sum(a.requested_w for a in rows) + wanted,
             offered_w=sum(a.offered_w for a in rows),
-            allowed_w=sum(a.allowed_w for a in rows),
-            assigned_w=sum(a.assigned_w for a in rows),
+            allowed_w=sum(a.allowed_w for a in rows) + target,
+            assigned_w=sum(a.assigned_w for a in rows) + given,
             shared_chains=sum(1 for a in rows if len(a.chain) > 1),
             bms_stale=sum(1 for e in view.evses if e.bms_stale),
             site_power_w=station.site_power_w(),
