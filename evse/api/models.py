@@ -392,7 +392,7 @@ class PlannerTotals(Model, frozen=True, kw_only=True):
 
 
 class PlannerState(Model, frozen=True, kw_only=True):
-    """The sums count AC EVSEs that share a limit (at the nominal voltage); ``offered_w`` and what follows are of DC only."""
+    """The sums count AC EVSEs that share a limit (at the nominal voltage); ``offered_w``, ``shared_chains``, ``bms_stale`` are of DC."""
 
     settings: PlannerSettings
     plan: Plan | None
