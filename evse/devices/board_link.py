@@ -23,6 +23,7 @@ from evse.domain.readings import NEVER, NoData, NoDataReason, Sample
 from evse.domain.signals import BoardCommand, BoardInfo, BoardStatus
 from evse.protocols import board_link as link
 from evse.protocols import board_link_messages as m
+from evse.protocols.board_link_line import LineDecoder, LineEncoder
 from evse.protocols.errors import ProtocolError
 from evse.transports.backoff import Backoff
 from evse.transports.base import ByteStream, Openers, SerialSettings
@@ -110,6 +111,7 @@ class BoardLinkDriver:
     def _begin(self) -> None:
         """Forget everything that belongs to one open port."""
         self._deframer = link.deframer()
+        self._outgoing = LineEncoder()
         self._ready = False  # versions agreed
         self._board_boot_id: int | None = None
         self._seq = 0
@@ -155,7 +157,7 @@ class BoardLinkDriver:
             return
         self._counter = (self._counter + 1) & 0xFFFF
         try:
-            frame = link.encode_command(levels, lease_counter=self._counter, seq=self._next_seq())
+            frame = self._outgoing.command(levels, self._next_seq(), self._counter)
         except ProtocolError as error:
             raise BugError(f"{self._where}: {error}") from error
         if self._pending is not None:
@@ -269,7 +271,7 @@ class BoardLinkDriver:
             self._lost(reason, str(first))
 
     async def _read(self, stream: ByteStream) -> None:
-        clock, counters, feed = self._clock, self.counters, self._deframer.feed
+        clock, counters, feed, decode = self._clock, self.counters, self._deframer.feed, LineDecoder().decode
         oversize = 0
         while True:
             blocks = feed(await stream.read())
@@ -280,7 +282,7 @@ class BoardLinkDriver:
                 now = clock.now()
                 self._log(now, "<", block)
                 try:
-                    message = link.decode_block(block)
+                    message = decode(block)
                 except link.CrcError:
                     counters.crc_errors += 1
                 except ProtocolError:

@@ -173,6 +173,11 @@ def _extensions(raw: bytes, at: int, end: int) -> dict[int, bytes]:
 
 def encode_status(status: BoardStatus, *, seq: int = 0, uptime_ms: int = 0, lease_counter: int = 0) -> bytes:
     """Return the STATUS frame. ``ProtocolError`` when a value is outside the range of its field in the document."""
+    return frame(status_raw(status, seq, uptime_ms, lease_counter))
+
+
+def status_raw(status: BoardStatus, seq: int, uptime_ms: int, lease_counter: int) -> bytes:
+    """Return header and fields of `encode_status`, without CRC."""
     kohm, soc, request, heat = status.isolation_kohm, status.soc_pct, status.ev_energy_request_wh, status.temperature_dc
     if kohm == U32_NONE or request == U32_NONE or heat == I16_NONE or not (soc is None or 0 <= soc <= 100):
         raise ProtocolError(f"board link: STATUS: out of range: soc {soc} %, {kohm} kohm, {request} Wh or {heat} d°C")
@@ -202,7 +207,7 @@ def encode_status(status: BoardStatus, *, seq: int = 0, uptime_ms: int = 0, leas
         raw += _ext(Ext.EVCC_ID, _ascii("evcc_id", status.evcc_id, EVCC_ID_MAX))
     if status.ac is not None:
         raw += board_link_ac.encode_status(status.ac)
-    return frame(raw)
+    return raw
 
 
 def _decode_status(raw: bytes, end: int) -> Status:
@@ -267,6 +272,11 @@ def _decode_status(raw: bytes, end: int) -> Status:
 
 def encode_command(levels: BoardCommand, *, lease_counter: int, seq: int = 0) -> bytes:
     """Return the COMMAND frame. ``lease_counter`` 0..65535; `ProtocolError` when a value does not fit its field."""
+    return frame(command_raw(levels, seq, lease_counter))
+
+
+def command_raw(levels: BoardCommand, seq: int, lease_counter: int) -> bytes:
+    """Return header and fields of `encode_command`, without CRC."""
     try:
         raw = COMMAND_FIXED.pack(
             VERSION, MsgId.COMMAND, seq, lease_counter,
@@ -280,7 +290,7 @@ def encode_command(levels: BoardCommand, *, lease_counter: int, seq: int = 0) ->
         raise ProtocolError(f"board link: COMMAND: a value does not fit its field ({error}): {levels}") from error
     if levels.ac is not None:
         raw += board_link_ac.encode_command(levels.ac)
-    return frame(raw)
+    return raw
 
 
 def _decode_command(raw: bytes, end: int) -> Command:
@@ -424,6 +434,11 @@ def decode_block(block: bytes) -> AnyMessage:
 
     A valid frame with an unknown message number is `Unknown`, so that the receiver can answer NAK or skip it.
     """
+    return decode_body(checked_body(block))
+
+
+def checked_body(block: bytes) -> bytes:
+    """Return header and fields of one COBS block whose length and CRC are right."""
     raw = cobs.decode(block)
     end = len(raw) - CRC_SIZE
     if end < HEADER_SIZE or len(raw) > RAW_MAX:
@@ -431,7 +446,12 @@ def decode_block(block: bytes) -> AnyMessage:
     body = raw[:end]
     if crc_hqx(body, CRC_START) != raw[end] | raw[end + 1] << 8:
         raise CrcError(f"board link: CRC 0x{raw[end] | raw[end + 1] << 8:04X} of {len(raw)} bytes is wrong")
-    version, number = body[0], body[1]
+    return body
+
+
+def decode_body(body: bytes) -> AnyMessage:
+    """Return the message of header and fields; `ProtocolError` when they are not one."""
+    version, number, end = body[0], body[1], len(body)
     expected = HELLO_VERSION if number in (MsgId.HELLO, MsgId.NAK) else VERSION
     if version != expected:
         raise ProtocolError(f"board link: message 0x{number:02X} has version {version}, expected {expected}")

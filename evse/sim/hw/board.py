@@ -18,6 +18,7 @@ from evse.domain.clock import Clock
 from evse.domain.signals import BoardCommand, BoardStatus, CpState
 from evse.protocols import board_link as link
 from evse.protocols import board_link_messages as m
+from evse.protocols.board_link_line import LineDecoder, LineEncoder
 from evse.protocols.errors import ProtocolError
 from evse.sim.hw.board_plant import BoardOutputs, BoardPlant
 from evse.transports.base import ByteStream
@@ -90,6 +91,7 @@ class SimBoard:
     def _start(self, now: Instant) -> None:
         """Begin as after power-on: everything off, nobody known."""
         self._deframer = link.deframer()
+        self._incoming, self._outgoing = LineDecoder(), LineEncoder()
         self._boot_id = self._rng.getrandbits(32)
         self._started = now
         self._boot_done: Instant | None = None  # a time while the board boots
@@ -140,7 +142,7 @@ class SimBoard:
             return
         for block in self._deframer.feed(data):
             try:
-                message = link.decode_block(block)
+                message = self._incoming.decode(block)
             except ProtocolError:
                 self.frames_bad += 1
                 continue
@@ -357,9 +359,7 @@ class SimBoard:
             if self.faults.frozen:
                 self._frozen = status
         try:
-            frame = link.encode_status(
-                status, seq=self._seq, uptime_ms=self._uptime_ms(), lease_counter=self._counter or 0
-            )
+            frame = self._outgoing.status(status, self._seq, self._uptime_ms(), self._counter or 0)
         except ProtocolError as error:  # physics is wrong, not the line
             raise BugError(f"simulated board {self.board_id}: {error}: {status}") from error
         self._put(frame)
