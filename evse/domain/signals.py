@@ -105,6 +105,21 @@ class EvStop(enum.Enum):
     __hash__ = object.__hash__
 
 
+class MatrixContacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Auxiliary contacts of the matrix contacts at this board's connector; bit i = module group at position i of the cabinet.
+
+    A contact that is in neither set, or in both, is not known: that is never safe.
+    """
+
+    closed: int = 0
+    opened: int = 0
+
+    def state(self, position: int) -> bool | None:
+        """Return whether the contact to the group at ``position`` is closed; None = not known."""
+        closed, opened = self.closed >> position & 1, self.opened >> position & 1
+        return None if closed == opened else bool(closed)
+
+
 class BoardStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One complete status of a board (board link message STATUS). Constructor defaults are the safe values."""
 
@@ -134,6 +149,7 @@ class BoardStatus(msgspec.Struct, frozen=True, kw_only=True):
     stop_button: bool = False  # user's stop button
     door_open: bool = False
     error_flags: int = 0  # docs/board-link.md, "Error flags"
+    contacts: MatrixContacts | None = None  # boards with the capability MATRIX
     ac: AcStatus | None = None  # boards with the capability AC
 
 
@@ -165,6 +181,7 @@ class BoardCommand(msgspec.Struct, frozen=True, kw_only=True):
     stop: bool = False  # ask the vehicle to stop (EVSE_Shutdown notification)
     emergency: bool = False  # EVSE_EmergencyShutdown: end without waiting
     tie_close: bool = False  # relay 2
+    contacts: int = 0  # matrix contacts to close: bit i = module group at position i of the cabinet
     led: int = 0  # 0 off, 1 available, 2 occupied, 3 charging, 4 fault, 5 out of service, 6 authorising
     restart_slac: bool = False
     ac: AcCommand | None = None  # only for boards of AC EVSEs

@@ -29,7 +29,7 @@ from evse.domain.signals import (
     LockState,
     SlacState,
 )
-from evse.protocols import board_link_ac, cobs
+from evse.protocols import board_link_ac, board_link_matrix, cobs
 from evse.protocols.board_link_messages import (
     BLOCK_MAX,
     FW_BLOCK_MAX,
@@ -207,6 +207,8 @@ def status_raw(status: BoardStatus, seq: int, uptime_ms: int, lease_counter: int
         raw += _ext(Ext.EVCC_ID, _ascii("evcc_id", status.evcc_id, EVCC_ID_MAX))
     if status.ac is not None:
         raw += board_link_ac.encode_status(status.ac)
+    if status.contacts is not None:
+        raw += board_link_matrix.encode_status(status.contacts)
     return raw
 
 
@@ -217,13 +219,14 @@ def _decode_status(raw: bytes, end: int) -> Status:
         _, _, seq, uptime_ms, lease_counter, flags, cp, contactor, lock, slac, step, protocol, isolation, ev_stop, kohm,
         output_mv, soc, demand_mv, demand_ma, ev_max_mv, ev_max_ma, ev_max_w, request, ev_age_ms, heat, error_flags,
     ) = STATUS_FIXED.unpack_from(raw)
-    evcc_id, ac = "", None
+    evcc_id, ac, contacts = "", None, None
     if end > STATUS_FIXED.size:
         found = _extensions(raw, STATUS_FIXED.size, end)
         value = found.get(Ext.EVCC_ID)
         if value:
             evcc_id = _text("evcc_id", value, EVCC_ID_MAX)
         ac = board_link_ac.decode_status(found)
+        contacts = board_link_matrix.decode_status(found)
     if 100 < soc < U8_NONE:
         raise ProtocolError(f"board link: STATUS: field 14 (soc_pct) is {soc}; 0..100 or 255")
     try:
@@ -255,6 +258,7 @@ def _decode_status(raw: bytes, end: int) -> Status:
             door_open=flags & 16 != 0,
             error_flags=error_flags,
             ac=ac,
+            contacts=contacts,
         )
     except IndexError:
         given = (cp, contactor, lock, slac, step, protocol, isolation, ev_stop)
@@ -290,6 +294,8 @@ def command_raw(levels: BoardCommand, seq: int, lease_counter: int) -> bytes:
         raise ProtocolError(f"board link: COMMAND: a value does not fit its field ({error}): {levels}") from error
     if levels.ac is not None:
         raw += board_link_ac.encode_command(levels.ac)
+    if levels.contacts:
+        raw += board_link_matrix.encode_command(levels.contacts)
     return raw
 
 
@@ -299,9 +305,11 @@ def _decode_command(raw: bytes, end: int) -> Command:
     (
         _, _, seq, lease_counter, flags, authorization, led, offered_mv, offered_ma, offered_w, present_mv, present_ma,
     ) = COMMAND_FIXED.unpack_from(raw)
-    ac = None
+    ac, contacts = None, 0
     if end > COMMAND_FIXED.size:
-        ac = board_link_ac.decode_command(_extensions(raw, COMMAND_FIXED.size, end))
+        found = _extensions(raw, COMMAND_FIXED.size, end)
+        ac = board_link_ac.decode_command(found)
+        contacts = board_link_matrix.decode_command(found)
     if authorization >= len(AUTHORIZATIONS):
         raise ProtocolError(f"board link: COMMAND: field 3 (authorization) is {authorization}, known are 0..3")
     levels = BoardCommand(
@@ -319,6 +327,7 @@ def _decode_command(raw: bytes, end: int) -> Command:
         stop=flags & 32 != 0,
         emergency=flags & 64 != 0,
         tie_close=flags & 128 != 0,
+        contacts=contacts,
         led=led,
         restart_slac=flags & 256 != 0,
         ac=ac,

@@ -81,6 +81,7 @@ class Capability(enum.IntFlag):
     LOCK_CAPACITOR = 1 << 24
     INPUT_LEVELS = 1 << 25
     PTC = 1 << 26
+    MATRIX = 1 << 27
 
 
 class ErrorFlag(enum.IntFlag):
@@ -106,6 +107,7 @@ class ErrorFlag(enum.IntFlag):
     RCD_MONITOR = 1 << 17
     ROTARY_SWITCH = 1 << 18
     PILOT_LEVEL = 1 << 19
+    MATRIX_FEEDBACK = 1 << 20
 
 
 class HelloFlag(enum.IntFlag):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from evse.domain.signals import (
     Authorization,
@@ -21,6 +22,7 @@ from evse.domain.signals import (
     HlcStep,
     IsolationState,
     LockState,
+    MatrixContacts,
     SlacState,
 )
 from evse.protocols import board_link as link
@@ -66,6 +68,8 @@ LEVELS = BoardCommand(
     present_ma=125_000,
     led=3,
 )
+MATRIX_STATUS = replace(STATUS, evcc_id="", contacts=MatrixContacts(closed=0b010010, opened=0b101001))
+MATRIX_LEVELS = replace(LEVELS, contacts=0b010010)
 
 # Typed from docs/board-link.md section 6.
 GOLDEN: list[tuple[m.AnyMessage, str]] = [
@@ -121,6 +125,21 @@ GOLDEN: list[tuple[m.AnyMessage, str]] = [
         (
             "07 01 11 43 03 01 06 01 02 03 01 01 01 03 80 3E 01 03 20 2B 01 01 01 01 01 01 01 01 01 0D 50 04 02 6B 0A "
             "03 51 01 01 55 09 FF 01 01 01 01 01 01 01 03 98 4C 00"
+        ),
+    ),
+    (
+        m.Status(seq=0x11, uptime_ms=123_506, lease_counter=0x1235, status=MATRIX_STATUS),
+        (
+            "07 01 10 11 72 E2 01 04 35 12 04 08 03 02 02 02 0B 01 02 03 88 13 01 04 80 1A 06 05 37 68 1E 06 04 48 E8 "
+            "01 04 D0 DD 06 04 E0 93 04 04 F0 49 02 06 FF FF FF FF 50 01 01 02 FB 01 01 01 01 04 60 08 12 01 01 02 29 "
+            "01 01 03 DB BE 00"
+        ),
+    ),
+    (
+        m.Command(seq=0x44, lease_counter=0x1235, levels=MATRIX_LEVELS),
+        (
+            "07 01 11 44 35 12 17 06 02 03 20 A1 07 04 40 0D 03 04 A0 86 01 04 80 1A 06 04 48 E8 01 04 61 04 12 01 01 "
+            "02 0A 01 00"
         ),
     ),
 ]
@@ -204,6 +223,7 @@ def test_cobs_round_trip_without_zero(message: bytes) -> None:
 
 I32 = st.integers(-(1 << 31), (1 << 31) - 1)
 TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=32)
+BITS32 = st.integers(0, 0xFFFF_FFFF)
 STATUSES = st.builds(
     BoardStatus,
     cp=st.sampled_from(CpState),
@@ -232,6 +252,7 @@ STATUSES = st.builds(
     stop_button=st.booleans(),
     door_open=st.booleans(),
     error_flags=st.integers(0, 0xFFFF_FFFF),
+    contacts=st.none() | st.builds(MatrixContacts, closed=BITS32, opened=BITS32),
     ac=st.none() | AC_STATUSES,
 )
 COMMANDS = st.builds(
@@ -250,6 +271,7 @@ COMMANDS = st.builds(
     stop=st.booleans(),
     emergency=st.booleans(),
     tie_close=st.booleans(),
+    contacts=st.just(0) | BITS32,
     led=st.integers(0, 255),
     restart_slac=st.booleans(),
     ac=st.none() | AC_COMMANDS,
@@ -354,6 +376,7 @@ def test_every_single_bit_error_in_a_status_frame_is_noticed() -> None:
         BoardStatus(output_mv=1 << 31), BoardStatus(ev_age_ms=-1), BoardStatus(soc_pct=101), BoardStatus(protocol="X"),
         BoardStatus(evcc_id="é"), BoardStatus(evcc_id="A" * 65), BoardStatus(isolation_kohm=0xFFFF_FFFF),
         BoardStatus(temperature_dc=-0x8000), BoardStatus(error_flags=1 << 32),
+        BoardStatus(contacts=MatrixContacts(closed=1 << 32)), BoardStatus(contacts=MatrixContacts(opened=-1)),
     ],
 )  # fmt: skip
 def test_values_outside_their_field_cannot_be_sent(bad: BoardStatus) -> None:
@@ -420,3 +443,21 @@ def test_error_bits_have_the_names_of_the_document() -> None:
         flag.bit_length() - 1: name for name, flag in m.ErrorFlag.__members__.items()
     }
     assert m.flag_names(0b1001 | 1 << 31) == ("LEASE_EXPIRED", "CP_DIODE", "bit31")
+
+
+def test_matrix_fields_grow_and_do_not_shrink_and_an_old_frame_has_none() -> None:
+    status, command = raw_of(m.Status(status=STATUS)), raw_of(m.Command(levels=LEVELS))
+    grown = link.decode_block(reframe(status + bytes((96, 12)) + bytes(range(1, 13))))
+    assert isinstance(grown, m.Status)
+    assert grown.status.contacts == MatrixContacts(closed=0x04030201, opened=0x08070605)
+    for short in (status + bytes((96, 7)) + bytes(7), command + bytes((97, 3)) + bytes(3)):
+        with pytest.raises(ProtocolError, match="matrix contacts"):
+            link.decode_block(reframe(short))
+    old = link.decode_block(reframe(status))
+    assert isinstance(old, m.Status) and old.status.contacts is None
+    assert raw_of(m.Command(levels=replace(LEVELS, contacts=0))) == command, "a host without a matrix sends what it always sent"
+
+
+def test_a_contact_in_neither_set_or_in_both_is_not_known() -> None:
+    contacts = MatrixContacts(closed=0b0011, opened=0b0101)
+    assert [contacts.state(i) for i in range(4)] == [None, True, False, None]
