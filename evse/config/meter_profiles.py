@@ -115,7 +115,40 @@ def _check(profile: MeterProfile, text: str, where: str) -> list[str]:
             ]
             if any(sign not in ("+", "-") for sign in one.split()[1::2]) or (one and len(one.split()) % 2 == 0):
                 problems.append(f'{where}: values.{key}: {one!r} is not "a", "a + b" or "a - b"')
-    return problems + _check_identify(profile, by_name, where)
+    return problems + _check_identify(profile, by_name, where) + _check_signing(profile, by_name, where)
+
+
+def _check_signing(profile: MeterProfile, by_name: dict[str, Register], where: str) -> list[str]:
+    """Names exist, what is written may be written, texts are texts and numbers are numbers."""
+    signing = profile.signing
+    if signing is None:
+        return []
+    wanted = [
+        (f"signing.{key}", getattr(signing, key), text, written)
+        for key, text, written in (
+            ("public_key", True, False), ("measuring", False, False), ("time", False, True), ("time_zone", False, True),
+            ("time_set", False, True), ("id_token", True, True), ("id_length", False, True),
+        )
+    ]
+    for which, shot in (("begin", signing.begin), ("end", signing.end)):
+        wanted += [
+            (f"signing.{which}.command", shot.command, False, True), (f"signing.{which}.status", shot.status, False, False),
+            (f"signing.{which}.data", shot.data, True, False), (f"signing.{which}.signature", shot.signature, True, False),
+        ]
+    problems = []
+    for key, name, text, written in wanted:
+        register = by_name.get(name)
+        if not name:
+            continue
+        if register is None:
+            problems.append(f"{where}: {key}: {name!r} is not a register of this profile")
+        elif (register.type in TEXT_TYPES) is not text:
+            problems.append(f"{where}: {key}: {name} has type {register.type}; a {'text' if text else 'number'} is needed")
+        elif written and register.access == "r":
+            problems.append(f"{where}: {key}: {name} is written; set its access to \"rw\" or \"w\"")
+    if "{id}" not in signing.id_text:
+        problems.append(f"{where}: signing.id_text: {signing.id_text!r} has no {{id}}")
+    return problems
 
 
 def _check_identify(profile: MeterProfile, by_name: dict[str, Register], where: str) -> list[str]:

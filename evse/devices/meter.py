@@ -7,7 +7,7 @@ than ``stale_after_ns``. Attempts on a silent meter grow apart up to ``RETRY_MAX
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from evse.devices.interfaces import LinkHealth
@@ -18,8 +18,29 @@ from evse.domain.clock import Clock
 from evse.domain.meter_profile import MeterProfile, Register
 from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
 from evse.protocols.errors import ProtocolError
-from evse.protocols.meter_map import Field, MeterDecoder, Raw, Request, exponent_of, import_only, split, words
-from evse.protocols.modbus import ILLEGAL_ADDRESS, ILLEGAL_VALUE, ModbusException, read_answer, read_request
+from evse.protocols.meter_map import (
+    Field,
+    MeterDecoder,
+    Raw,
+    Request,
+    encode_register,
+    exponent_of,
+    import_only,
+    split,
+    words,
+)
+from evse.protocols.modbus import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_VALUE,
+    WRITE_MULTIPLE,
+    WRITE_REGISTERS_MAX,
+    ModbusException,
+    check_write_answer,
+    read_answer,
+    read_request,
+    write_many_request,
+    write_request,
+)
 from evse.units import NS_PER_MS, Instant, ms, s
 
 ATTEMPTS_MIN = 2
@@ -37,6 +58,10 @@ STALE_AFTER_NS = ms(4_500)
 named within 5 s)."""
 
 ANSWER_OVERHEAD_BYTES = 5
+WRITE_ANSWER_BYTES = 8
+
+VARIABLE_WORDS_MAX = 2048
+"""Registers of a text that gives its own length; a longer one is nonsense."""
 
 ProbeRow: TypeAlias = tuple[str, int, str, str, str]
 """(quantity, address, raw registers in hex, value with unit, error)."""
@@ -171,14 +196,14 @@ class ModbusMeter:
     async def _read_answers(self) -> list[tuple[Request, bytes | None]]:
         if self._offset is None:
             self._current = 0
-            self._offset = await find_model(self.read, self.profile)
+        offset = await self._located()
         answers: list[tuple[Request, bytes | None]] = [(request, None) for request in self._missing]
         index = 0
         while index < len(self._requests):
             request = self._requests[index]
             try:
                 answers.append(
-                    (request, await self.read(request.function, request.address + self._offset, request.count))
+                    (request, await self.read(request.function, request.address + offset, request.count))
                 )
                 index += 1
             except ModbusException as error:
@@ -209,6 +234,53 @@ class ModbusMeter:
         )
         return read_answer(pdu, function, count)
 
+    async def job(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` on the line between two polls; its error is raised here, `DeviceError` also while the line is not open."""
+        await self._bus.job(work)
+
+    async def fetch(self, quantity: str) -> Raw:
+        """Read one quantity of the profile; only inside a `job`. A text of variable length is read with its length."""
+        register = self._register(quantity)
+        count = words(register)
+        if register.length:
+            length = await self.fetch(register.length)
+            count = (length + 1) // 2 if isinstance(length, int) else 0
+            if not 0 < count <= VARIABLE_WORDS_MAX:
+                return None
+        offset = await self._located()
+        data = b""
+        while len(data) < 2 * count:
+            part = min(count - len(data) // 2, self.profile.bus.max_registers)
+            data += await self.read(register.function, register.address + offset + len(data) // 2, part)
+        if register.length and isinstance(length, int):
+            return data[:length] if register.type == "bytes" else data[:length].split(b"\0", 1)[0].decode("ascii", "replace")
+        return Field(self.profile, register, count).read(data)
+
+    async def put(self, quantity: str, value: int | str, function: int = WRITE_MULTIPLE) -> None:
+        """Write one quantity of the profile; only inside a `job`. ``function`` 6 or 16 for one register, longer ones take 16."""
+        register = self._register(quantity)
+        address = register.address + await self._located()
+        data = encode_register(self.profile, register, value)
+        self._current = address
+        for start in range(0, len(data), 2 * WRITE_REGISTERS_MAX):
+            part, at = data[start : start + 2 * WRITE_REGISTERS_MAX], address + start // 2
+            request = (
+                write_request(function, at, int.from_bytes(part, "big")) if len(data) == 2 else write_many_request(at, part)
+            )
+            answer = await self._bus.transact(self.address, request, WRITE_ANSWER_BYTES, self.profile.bus.timeout_ms)
+            check_write_answer(answer, request)
+
+    def _register(self, quantity: str) -> Register:
+        register = self.profile.register(quantity)
+        if register is None:
+            raise ProtocolError(f"{self.where}: profile {self.profile.name} has no quantity {quantity!r}")
+        return register
+
+    async def _located(self) -> int:
+        if self._offset is None:
+            self._offset = await find_model(self.read, self.profile)
+        return self._offset
+
     def _failed(self, began: Instant, reason: NoDataReason, what: str, remedy: str) -> None:
         self.errors += 1
         if self._failures == 0:
@@ -234,8 +306,7 @@ class ModbusMeter:
         rows: list[ProbeRow] = []
 
         async def work() -> None:
-            if self._offset is None:
-                self._offset = await find_model(self.read, self.profile)
+            await self._located()
             raws: dict[str, Raw] = {}
             readable = [r for r in self.profile.registers if r.access != "w"]
             # Exponents and lengths first: the others need them.

@@ -130,6 +130,41 @@ class Identify(Frozen, frozen=True, kw_only=True):
     serial: str = ""  # quantity that holds the serial number
 
 
+class Snapshot(Frozen, frozen=True, kw_only=True):
+    """One signed data set: what is written to ask for it, how the meter says that it is ready, where it stands.
+
+    A status that is neither in ``done`` nor in ``busy`` means that the meter has failed.
+    """
+
+    command: Annotated[str, Meta(min_length=1)]  # quantity that is written
+    value: Annotated[int, Meta(ge=0, le=65_535)]
+    status: Annotated[str, Meta(min_length=1)]  # quantity
+    done: Annotated[tuple[int, ...], Meta(min_length=1)]
+    data: Annotated[str, Meta(min_length=1)]  # quantity of the text
+    busy: tuple[int, ...] = ()
+    signature: str = ""  # quantity of the signature (DER); "" = the text holds it already
+
+
+class Signing(Frozen, frozen=True, kw_only=True):
+    """How the model signs its readings (calibration law). Names are quantities of the profile, "" = the model has it not."""
+
+    begin: Snapshot
+    end: Snapshot
+    format: Literal["ocmf"] = "ocmf"  # Open Charge Metering Format of S.A.F.E. e.V., curve secp256r1 with SHA-256
+    write: Literal[6, 16] = 16  # function code that writes one register
+    public_key: str = ""
+    key_form: Literal["der", "point"] = "der"  # SubjectPublicKeyInfo, or the 64 bytes X and Y
+    measuring: str = ""  # tells whether a begin has had no end yet
+    measuring_idle: tuple[int, ...] = (0,)
+    time: str = ""  # UTC in seconds, written before each begin
+    time_zone: str = ""  # minutes east of UTC, written with it (always 0)
+    time_set: str = ""  # written last
+    time_set_value: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    id_token: str = ""  # who charges, written before each begin
+    id_length: str = ""  # bytes of it
+    id_text: str = "{id}"  # how it is written
+
+
 class MeterProfile(Frozen, frozen=True, kw_only=True):
     """A model. ``name`` is "<vendor>/<model>", the path below profiles/meters without ".toml"."""
 
@@ -147,6 +182,7 @@ class MeterProfile(Frozen, frozen=True, kw_only=True):
     bus: BusDefaults = field(default_factory=BusDefaults)
     identify: Identify = field(default_factory=Identify)
     values: ValueMap = field(default_factory=ValueMap)
+    signing: Signing | None = None
     notes: tuple[str, ...] = ()
 
     def register(self, quantity: str) -> Register | None:

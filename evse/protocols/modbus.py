@@ -126,6 +126,18 @@ def write_request(function: int, address: int, value: int) -> bytes:
     raise ProtocolError(f"write: function {function} is not 5, 6 or 16")
 
 
+WRITE_REGISTERS_MAX: Final = 123
+"""Application protocol V1.1b3, 6.12: registers of one write."""
+
+
+def write_many_request(address: int, data: bytes) -> bytes:
+    """Return the PDU that writes ``data`` (whole registers, 1 to 123) from ``address`` on with function 16."""
+    count = len(data) // 2
+    if len(data) % 2 or not 1 <= count <= WRITE_REGISTERS_MAX or not 0 <= address <= 65_536 - count:
+        raise ProtocolError(f"write: {len(data)} bytes from {address} are not 1 to {WRITE_REGISTERS_MAX} registers")
+    return struct.pack(">BHHB", WRITE_MULTIPLE, address, count, len(data)) + data
+
+
 def check_write_answer(pdu: bytes, request: bytes) -> None:
     """Return when ``pdu`` confirms the write ``request``; `ModbusException` or `ProtocolError` otherwise."""
     _check_function(pdu, request[0])

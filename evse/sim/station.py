@@ -79,6 +79,7 @@ class SimStation:
         self.clock = clock
         self.pace = FAST if fast else NORMAL
         self.ac_pace = AC_FAST if fast else AC_NORMAL
+        self.seed = seed
         self.rng = random.Random(seed)
         self.tasks = Tasks()
         self.boards: dict[int, SimBoard] = {}
@@ -184,7 +185,12 @@ class SimStation:
         lines: dict[str, list[SimUnit]] = {}
 
         def add(section: MeterSection) -> SimModbusMeter:
-            meter = SimModbusMeter(load_profile(section.profile), section.address)
+            profile = load_profile(section.profile)
+            meter = SimModbusMeter(profile, section.address)
+            if profile.signing is not None:
+                from evse.sim.hw.signing_meter import add_signer  # cryptography only where something signs
+
+                add_signer(meter, self.seed, f"{section.port}#{section.address}", self.clock)
             lines.setdefault(section.port, []).append(meter)
             return meter
 

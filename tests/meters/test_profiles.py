@@ -38,7 +38,7 @@ TOLERANCE = {
 
 
 def test_every_model_of_the_reference_has_a_profile() -> None:
-    assert len(NAMES) == 39
+    assert len(NAMES) == 41
     assert {"eastron/sdm630", "acrel/djsf1352-rn", "bzr-bauer/bsm-ws36a", "sunspec/model-203"} <= set(NAMES)
 
 

@@ -21,6 +21,8 @@ from evse.protocols.modbus import (
     ILLEGAL_ADDRESS,
     ILLEGAL_FUNCTION,
     ILLEGAL_VALUE,
+    WRITE_MULTIPLE,
+    WRITE_SINGLE,
     RtuRequests,
     TcpRequests,
     rtu_frame,
@@ -46,8 +48,21 @@ DIVISORS: Final[dict[str, int]] = {
 }
 """Parts of the base unit in which the fields of `MeterValues` count."""
 
-FAULTS: Final = ("mute", "freeze", "crc", "exception")
-"""Names for `SimModbusMeter.fault`: no answer, registers keep their values, broken CRC, exception 4 always."""
+FAULTS: Final = ("mute", "freeze", "crc", "exception", "sign_stuck", "sign_failed")
+"""Names for `SimModbusMeter.fault`: no answer, registers keep their values, broken CRC, exception 4 always; of one that signs: its
+signatures never come, or it says that it has failed."""
+
+
+class Writes(Protocol):
+    """What a meter does with what is written into it."""
+
+    def written(self, address: int, data: bytes) -> bool:
+        """Take whole registers from ``address`` (of the profile) on; False = one of them cannot be written."""
+        ...
+
+    def refresh(self) -> None:
+        """Put what has changed meanwhile into the registers; before each read."""
+        ...
 
 
 class SimModbusMeter:
@@ -64,6 +79,8 @@ class SimModbusMeter:
         self.delay_ms = delay_ms
         self.faults: set[str] = set()
         self.requests = 0
+        self.values = MeterValues()
+        self.writes: Writes | None = None  # None = nothing can be written
         self._pages = {3: bytearray(131_072), 4: bytearray(131_072)}
         self._known: dict[int, set[int]] = {3: set(), 4: set()}
         self._bounds: dict[tuple[int, int, int], bool] = {}
@@ -122,6 +139,7 @@ class SimModbusMeter:
 
     def set_values(self, values: MeterValues) -> None:
         """Set everything of ``values`` that the profile can show. The subtrahend of "a - b" gets the negative side."""
+        self.values = values
         for target, divisor in DIVISORS.items():
             expression: Any = getattr(self.profile.values, target)
             value: Any = getattr(values, target)
@@ -132,6 +150,15 @@ class SimModbusMeter:
                     self._set_terms(one, Decimal(part) / divisor)
             else:
                 self._set_terms(expression, Decimal(value) / divisor)
+
+    def place(self, quantity: str, data: bytes) -> None:
+        """Write the registers of ``quantity`` as they are: texts of variable length, which may be longer than before."""
+        register = self._registers[quantity]
+        start = register.address + self._offset
+        padded = data + b"\0" * (len(data) % 2)
+        self._write(register.function, start, padded)
+        self._known[register.function].update(range(start, start + len(padded) // 2))
+        self._bounds.clear()
 
     def _set_terms(self, expression: str, value: Decimal) -> None:
         parts = terms(expression)
@@ -175,6 +202,8 @@ class SimModbusMeter:
         function = pdu[0]
         if "exception" in self.faults:
             return bytes((function | EXCEPTION_FLAG, 4))
+        if function in (WRITE_SINGLE, WRITE_MULTIPLE) and self.writes is not None:
+            return self._take(pdu)
         if function not in self._pages or len(pdu) != 5:
             return bytes((function | EXCEPTION_FLAG, ILLEGAL_FUNCTION))
         address, count = int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
@@ -182,9 +211,22 @@ class SimModbusMeter:
             return bytes((function | EXCEPTION_FLAG, ILLEGAL_VALUE))
         if not self._readable(function, address, count):
             return bytes((function | EXCEPTION_FLAG, ILLEGAL_ADDRESS))
+        if self.writes is not None:
+            self.writes.refresh()
         if self._pending and "freeze" not in self.faults:
             self._flush()
         return bytes((function, 2 * count)) + self._pages[function][2 * address : 2 * (address + count)]
+
+    def _take(self, pdu: bytes) -> bytes:
+        """Answer to a write of one register (6) or several (16)."""
+        data = pdu[3:] if pdu[0] == WRITE_SINGLE else pdu[6:]
+        whole = len(pdu) == 5 if pdu[0] == WRITE_SINGLE else len(pdu) > 7 and len(data) == pdu[5] == 2 * int.from_bytes(pdu[3:5], "big")
+        if not whole:
+            return bytes((pdu[0] | EXCEPTION_FLAG, ILLEGAL_VALUE))
+        address = int.from_bytes(pdu[1:3], "big") - self._offset
+        if self.writes is None or not self.writes.written(address, data):
+            return bytes((pdu[0] | EXCEPTION_FLAG, ILLEGAL_ADDRESS))
+        return pdu[:5]
 
     def _readable(self, function: int, address: int, count: int) -> bool:
         key = (function, address, count)
