@@ -7,6 +7,8 @@ what is right now. Outputs that an event action or a person has taken are left a
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from evse.core.context import START_GRACE, Conn, Tick
 from evse.core.state import AuthState, Stage
 from evse.domain.fault_table import FAULTS
@@ -19,6 +21,11 @@ from evse.units import NS_PER_MS, DurationNs, Instant, ms, s
 
 CARD_SHOWN = s(3)
 """So long the answer to a card stands; a profile may show it for less."""
+
+BLINK_MS = 600
+"""Period of a lamp that blinks a number of times to answer a card."""
+
+ANSWERS = (LedCondition.AUTH_ACCEPTED, LedCondition.AUTH_REJECTED)
 
 LIT = 128
 """A digital output is on when its colour has at least half of full brightness."""
@@ -51,7 +58,7 @@ def _show(t: Tick, conn: Conn, leds: list[LedSpec]) -> None:
     a.out_buzzer = False
     outputs = 0
     for led in leds:
-        rgb = colour(led, a.out_marks, t.now, t.spec.light_pct)
+        rgb = colour(led, a.out_marks, t.now, t.spec.light_pct, t.spec.blink_repeat)
         if led.lamp is Lamp.STATUS:
             a.out_led_rgb = rgb
         elif led.lamp is Lamp.READER:
@@ -94,14 +101,15 @@ def standing(t: Tick, conn: Conn) -> list[LedCondition]:
     failure, error = _faults((*t.faults, *conn.w.faults))
     flows = w.lease and w.stage is Stage.CURRENT and w.offered_ma > 0
     cp = conn.b.cp if conn.b is not None else CpState.UNKNOWN
+    answered = max(CARD_SHOWN, ms(t.spec.blink_repeat * BLINK_MS))
     found = (
         (conn.b is None and not error and not failure and t.now - t.state.started_at <= START_GRACE, c.INIT),
         (t.inputs.updating, c.UPDATING),
         (failure, c.FAILURE),
         (error, c.ERROR),
         (w.auth is AuthState.WAITING, c.AUTH_PENDING),
-        (a.out_rejected_at and t.now - a.out_rejected_at < CARD_SHOWN, c.AUTH_REJECTED),
-        (a.out_accepted_at and t.now - a.out_accepted_at < CARD_SHOWN, c.AUTH_ACCEPTED),
+        (a.out_rejected_at and t.now - a.out_rejected_at < answered, c.AUTH_REJECTED),
+        (a.out_accepted_at and t.now - a.out_accepted_at < answered, c.AUTH_ACCEPTED),
         (not conn.operative, c.DEACTIVATED),
         (flows and cp is CpState.D, c.VENTILATION_1),
         (flows and cp is CpState.C, c.CHARGE_1),
@@ -136,20 +144,24 @@ def marks(before: Marks, now_standing: list[LedCondition], now: Instant) -> Mark
 # -- what is shown --------------------------------------------------------------------------------------------------
 
 
-def shown(led: LedSpec, marks_: Marks, now: Instant) -> tuple[LedBehaviour, DurationNs] | None:
-    """Return the behaviour that counts now and its age; None = the lamp is dark."""
+def shown(led: LedSpec, marks_: Marks, now: Instant, blinks: int = 0) -> tuple[LedBehaviour, DurationNs] | None:
+    """Return the behaviour that counts now and its age; None = the lamp is dark. ``blinks``: a card is answered so often."""
     for condition, since in marks_:
         for behaviour in led.behaviours:
             if behaviour.condition is condition:
+                if blinks and condition in ANSWERS:
+                    behaviour = replace(
+                        behaviour, mode=LedMode.BLINK_SLOW, period_ms=BLINK_MS, duration_ms=blinks * BLINK_MS
+                    )
                 if not behaviour.duration_ms or now - since < behaviour.duration_ms * NS_PER_MS:
                     return behaviour, now - since
                 break
     return None
 
 
-def colour(led: LedSpec, marks_: Marks, now: Instant, light_pct: int = 100) -> int:
+def colour(led: LedSpec, marks_: Marks, now: Instant, light_pct: int = 100, blinks: int = 0) -> int:
     """Return the colour of a lamp at this moment, 0xRRGGBB; ``light_pct`` = brightness of the whole station."""
-    found = shown(led, marks_, now)
+    found = shown(led, marks_, now, blinks)
     if found is None:
         return 0
     behaviour, age = found

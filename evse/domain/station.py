@@ -124,4 +124,5 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     rules_version: int = 0  # `evse.domain.rules.rules_version`
     leds: tuple[LedSpec, ...] = ()
     light_pct: int = 100  # brightness of all lamps
+    blink_repeat: int = 0  # how often a lamp blinks to answer a card, 0 = as its profile shows it
     grid: GridSpec | None = None

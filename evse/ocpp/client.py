@@ -110,6 +110,7 @@ class OcppClient:
         self.jobs: list[LinkJob] = []
         self.after_boot: list[LinkJob] = []  # the same, only on a link over which a BootNotification was accepted
         self.jumped: Callable[[ClockJump], None] = lambda jump: None
+        self.key_changed: Callable[[str], None] = lambda key: None  # told when it is durable; "" = the file has changed
         self._config = config
         self._identity = identity
         self._clock = clock
@@ -162,6 +163,8 @@ class OcppClient:
         """Read durable keys, charging profiles and the length of the queue; before `run` and before the first `stop_row`."""
         await self._late.open()
         await self._keys.load()
+        for key in self._keys.given():
+            self.key_changed(key)
         self._keys.changed = self._key_changed
         await self._readings.load()
         await self.charging.load()
@@ -250,6 +253,7 @@ class OcppClient:
         """Take the live options of a changed file; a running connection keeps its time limit for answers."""
         self._config = config
         await self._keys.change_defaults(config, evses)
+        self.key_changed("")
 
     def key_number(self, key: str) -> int:
         """Value of a whole-number key, e.g. ``ConnectionTimeOut``."""
@@ -264,6 +268,7 @@ class OcppClient:
             unlock_on_ev_disconnect=keys.given_flag("UnlockConnectorOnEVSideDisconnect"),
             same_token_stops=keys.given_flag("PresentingRFIDEndCharging"), free=keys.given_flag("FreeMode"),
             free_token=keys.given_text("FreeModeUID"),
+            blink_repeat=keys.number("BlinkRepeat") if keys.find("BlinkRepeat") is not None else 0,
         )
 
     async def authorize(self, id_token: str, evse_id: int) -> AuthResult:
@@ -329,6 +334,7 @@ class OcppClient:
         self._status.kick()
         self._readings.kick()
         self.charging.refresh()
+        self.key_changed(key)
 
     def _may_set_time(self) -> bool:
         if not self._keys.flag("useAsTimeSource"):
@@ -418,7 +424,8 @@ class OcppClient:
 
     async def _send_meter_keys(self, engine: Engine) -> None:
         await keys_after_boot(
-            self.data, lambda: self._keys.flag("sendMeterPublicKeyOnBootNotification"), self.meter_keys
+            self.data, lambda: self._keys.flag("sendMeterPublicKeyOnBootNotification"), self.meter_keys,
+            lambda: (self._keys.text("VendorAtKeyTransfer"), self._keys.text("MessageAtKeyTransfer")),
         )
 
     async def _answered(self, row: OutboxRow, answer: Payload) -> None:

@@ -117,7 +117,7 @@ class DataTransfers:
             raise problem
         return await self._ask("DataTransfer", payload)
 
-    async def send_keys(self, keys: Sequence[MeterKey]) -> None:
+    async def send_keys(self, keys: Sequence[MeterKey], vendor_id: str = KEY_VENDOR, message_id: str = KEY_MESSAGE) -> None:
         """Tell the CSMS the public keys of the meters; its answer does not matter (charge-control-c 3.3.10)."""
         if not keys:
             return
@@ -126,7 +126,7 @@ class DataTransfers:
             for key in keys
         ]
         try:
-            await self.send(KEY_VENDOR, KEY_MESSAGE, msgspec.json.encode({"meters": meters}).decode())
+            await self.send(vendor_id, message_id, msgspec.json.encode({"meters": meters}).decode())
         except (CallError, CallTimeout) as error:
             log.warning("ocpp: public keys of the meters: %s", error)
 
@@ -217,12 +217,13 @@ def lane_of(action: str, payload: Payload) -> str:
 
 
 async def keys_after_boot(
-    transfers: DataTransfers, wanted: Callable[[], bool], keys: Callable[[], Sequence[MeterKey]]
+    transfers: DataTransfers, wanted: Callable[[], bool], keys: Callable[[], Sequence[MeterKey]],
+    named: Callable[[], tuple[str, str]] = lambda: (KEY_VENDOR, KEY_MESSAGE),
 ) -> None:
-    """What follows a BootNotification: the public keys, if ``wanted`` and known."""
+    """What follows a BootNotification: the public keys, if ``wanted`` and known; ``named`` gives vendorId and messageId."""
     if not wanted():
         return
     try:
-        await transfers.send_keys(keys())
+        await transfers.send_keys(keys(), *named())
     except WsClosed:
         log.info("ocpp: public keys of the meters: the link has ended; sent after the next BootNotification")

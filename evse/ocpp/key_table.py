@@ -2,8 +2,8 @@
 
 A row says what a key is: type, range, access, the profile that it comes from, when a change counts. Nothing here has a state;
 `evse.ocpp.keys` holds the values. A key that this hardware gives only one meaning to is writable with that one value, so
-that a CSMS which sets it unconditionally is content and one that asks for something else gets Rejected. Optional keys without
-any effect here (BlinkRepeat, WiFi and modem keys of others) are not offered: they are unknown.
+that a CSMS which sets it unconditionally is content and one that asks for something else gets Rejected. Keys of others
+without any effect here are not offered, so they are unknown; `NOT_OFFERED` says why.
 
 Vendor keys: "ccc" = Charge Control C user guide, table 6; "charx" = CHARX web management, server variables.
 """
@@ -15,6 +15,8 @@ import msgspec
 from evse.config.model_ocpp import OcppSection
 from evse.domain.ac import LockMode
 from evse.domain.station import EvseSpec
+from evse.ocpp.data_transfer import KEY_MESSAGE, KEY_VENDOR
+from evse.protocols.rfid_uid import BYTE_ORDERS, CHARACTER_ORDERS
 
 MEASURANDS = (
     "Current.Import", "Current.Offered", "Energy.Active.Import.Register", "Power.Active.Import", "Power.Offered",
@@ -33,7 +35,18 @@ PAGE_KEYS = 100
 """Keys that one GetConfiguration may name (GetConfigurationMaxKeys)."""
 
 URL_MAX = 255
+USER_MAX = 64
 DAY_S = 86_400
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+NOT_OFFERED = {
+    "EichrechtAdminList": "people come to other rights by PIN and group of the operating system (docs/api.md), not by a card at a display",
+    "MeterValuesSignatureContexts": "has no effect in the original either",
+    "ModemRestartTimeout": "the modem belongs to the operating system, whose service restarts it; the station dials again for ever",
+    "StopTransactionSignatureContexts": "has no effect in the original either",
+}
+"""Keys of others that this product does not know, and why."""
 
 AT_ONCE, NEXT_TRANSACTION, RECONNECT, RESTART = "at once", "next transaction", "next connection", "next start"
 
@@ -138,6 +151,8 @@ def _behaviour(config: OcppSection, connectors: int, evses: tuple[EvseSpec, ...]
         KeySpec(key="ConnectorPhaseRotation", kind="choice", default=rotation, choices=(rotation,),
                 help="Grid phases of each connector" if has_ac else "Direct current has no phases"),
         KeySpec(key="ConnectorPhaseRotationMaxLength", kind="int", default=str(max(1, connectors)), readonly=True),
+        *([KeySpec(key="BlinkRepeat", kind="int", default="0", high=10,
+                   help="How often a lamp blinks to answer a card; 0 = as its profile shows it")] if has_ac else []),
         KeySpec(key="LightIntensity", kind="int", default=str(config.light_intensity_pct), low=0, high=100, unit="%",
                 help="Brightness of all lamps"),
         KeySpec(key="NumberOfConnectors", kind="int", default=str(connectors), readonly=True),
@@ -274,8 +289,36 @@ def _vendor(config: OcppSection, evses: tuple[EvseSpec, ...]) -> list[KeySpec]:
                 help="Most current of all vehicles together, of each phase; 0 = no limit by this key"),
         KeySpec(key="MaxCurrent", kind="int", default="0", high=1_000, unit="A", profile=charx,
                 help="Most current of each vehicle, of each phase; 0 = no limit by this key"),
+        KeySpec(key="ForceUpdate", kind="bool", default="false", profile=charx,
+                help="Firmware is installed while vehicles charge, and its restart ends their transactions"),
+        KeySpec(key="PreUnavailabilityForUpdate", kind="int", default="0", high=3600, unit="s", profile=charx,
+                help="Free connectors are Unavailable for so long before firmware is installed"),
+        KeySpec(key="AuthorizationUser", kind="text", default="", high=USER_MAX, guarded=True, profile=charx, applies=RECONNECT,
+                help="User name beside AuthorizationKey; empty = the station's name in the URL, as the whitepaper wants it"),
+        KeySpec(key="VendorAtKeyTransfer", kind="text", default=KEY_VENDOR, low=1, high=255, profile=charx,
+                help="vendorId of the message with the public keys of signing meters"),
+        KeySpec(key="MessageAtKeyTransfer", kind="text", default=KEY_MESSAGE, low=1, high=50, profile=charx,
+                help="messageId of that message"),
         KeySpec(key="PresentingRFIDEndCharging", kind="bool" if has_ac else "choice", choices=("true",), profile=charx,
                 default=bool_text(stops), help="The card that started ends the session"),
+    ]
+
+
+def log_rows(level: str) -> list[KeySpec]:
+    """Return LogLevel of a daemon that was started with ``level`` (charx)."""
+    return [
+        KeySpec(key="LogLevel", kind="choice", default=level, choices=LOG_LEVELS, profile="charx",
+                help="Detail of the daemon's log; DEBUG has every message of the link"),
+    ]
+
+
+def reader_rows(byte_order: str, character_order: str) -> list[KeySpec]:
+    """Return the keys of stations with card readers, whose file says ``byte_order`` and ``character_order`` (charx)."""
+    return [
+        KeySpec(key="RFIDByteOrder", kind="choice", default=byte_order, choices=BYTE_ORDERS, profile="charx",
+                help="Order of the bytes of a card's number at every reader; little turns 04A1B2C3 into C3B2A104"),
+        KeySpec(key="RFIDCharacterOrder", kind="choice", default=character_order, choices=CHARACTER_ORDERS, profile="charx",
+                help="Order inside each 16 bit word after that: word exchanges its bytes, digit the digits of each byte"),
     ]
 
 
@@ -286,5 +329,6 @@ def signing_rows(public_key_hex: str) -> list[KeySpec]:
                 profile="ccc", applies=NEXT_TRANSACTION, help="How signed readings are written"),
         KeySpec(key="Meter1PublicKey", kind="text", default=public_key_hex, readonly=True, profile="ccc",
                 help="Public key of the meter, ASN.1 as hexadecimal digits"),
+        KeySpec(key="SignedDataFormat", kind="choice", default="0", choices=("0",), profile="charx", help="0 = OCMF"),
         KeySpec(key="StopTransactionSignatureFormat", kind="text", default="OCMF", readonly=True, profile="ccc"),
     ]

@@ -63,6 +63,14 @@ class Keys:
         if not spec.same_as:
             self._values[spec.key] = spec.default
 
+    def renew(self, spec: KeySpec) -> None:
+        """Take another row of a key of a part; its default counts unless somebody has set the key."""
+        self._specs[spec.key.lower()] = spec
+        if spec.key not in self._given and self._values[spec.key] != spec.default:
+            self._values[spec.key] = spec.default
+            if self.changed is not None:
+                self.changed(spec.key)
+
     def guard(self, key: str, guard: Guard) -> None:
         """Let ``guard`` decide about a key and keep it: nothing is stored here, `tell` says what is shown."""
         self._guards[self._specs[key.lower()].key] = guard
@@ -120,6 +128,10 @@ class Keys:
     def given_text(self, key: str) -> str | None:
         """Value of a text key that the CSMS or an operator has set; None = nobody has."""
         return self.text(key) if key in self._given else None
+
+    def given(self) -> list[str]:
+        """Names of the keys that the CSMS or an operator has set and that are kept here."""
+        return sorted(self._given)
 
     def measurands(self, key: str) -> tuple[str, ...]:
         """Value of a list of measurands."""

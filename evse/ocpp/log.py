@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ import msgspec
 
 from evse.ocpp.security.redact import redact
 from evse.units import WallNs
+
+log = logging.getLogger(__name__)
 
 LOG_MAX = 500
 """Messages kept; the oldest goes first."""
@@ -53,6 +56,8 @@ class MessageLog:
             seq=self.sent + self.received, wall=wall, direction=direction, type=kind, action=action,
             unique_id=unique_id, payload=text,
         ))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s %s %s %s", direction, kind, action, unique_id, text)
         for watcher in self._watchers:
             watcher.set()
 

@@ -49,6 +49,7 @@ class StationKeys(msgspec.Struct, frozen=True, kw_only=True):
     same_token_stops: bool | None = None
     free: bool | None = None
     free_token: str | None = None
+    blink_repeat: int = 0  # how often a lamp answers a card, 0 = as its profile shows it
 
 
 Judge = Callable[[str, int], Awaitable[AuthResult]]

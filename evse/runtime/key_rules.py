@@ -13,7 +13,7 @@ def with_keys(spec: StationSpec, keys: StationKeys) -> StationSpec:
     evses = tuple(_evse(evse, keys) for evse in spec.evses)
     found = replace(
         spec, connection_timeout_s=keys.connection_timeout_s, light_pct=keys.light_pct, needs_time=keys.needs_time,
-        evses=evses,
+        blink_repeat=keys.blink_repeat, evses=evses,
     )
     return spec if found == spec else found
 

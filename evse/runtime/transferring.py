@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evse import __version__
+from evse.core.inputs import StopSession
 from evse.devices.polled import in_thread
 from evse.domain.base import DeviceError
 from evse.domain.firmware import Firmware
+from evse.domain.session import StopReason
 from evse.ocpp.client import OcppClient
 from evse.ocpp.transfers.carrier import NetCarrier
 from evse.ocpp.transfers.firmware import FirmwareOptions
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 
     from evse.ocpp.security.facade import Security
     from evse.runtime.station import Station
+
+def _stop(evse_id: int, seq: int) -> StopSession:
+    return StopSession(seq=seq, evse_id=evse_id, reason=StopReason.REBOOT)
+
 
 FOLDER = "transfers"
 """Below the data directory."""
@@ -55,6 +62,12 @@ class StationSite:
     def updating(self) -> bool:
         """What `set_updating` was told last."""
         return self._station.loop.updating
+
+    def end_transactions(self) -> None:
+        """Order the end of every transaction that runs."""
+        for evse in self._station.view().evses:
+            if transaction_runs(evse):
+                self._station.loop.submit(partial(_stop, evse.evse_id))
 
     async def restart(self) -> None:
         """Let the process end as after a reset: the service manager starts what was activated."""
@@ -91,8 +104,11 @@ def make_transfers(
         )
 
     def options() -> FirmwareOptions:
-        config = station.config.firmware
-        return FirmwareOptions(size_max=config.max_mib * MIB, wait_idle=config.wait_idle, signed_only=config.signed_only)
+        config, keys = station.config.firmware, client.configuration
+        return FirmwareOptions(
+            size_max=config.max_mib * MIB, wait_idle=config.wait_idle, signed_only=config.signed_only,
+            force=keys.flag("ForceUpdate"), notice_s=keys.number("PreUnavailabilityForUpdate"),
+        )
 
     def ended(result: Result) -> None:
         station.announce("transfer.ended", 0, {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +13,19 @@ from hypothesis import strategies as st
 
 from evse.config.model_ocpp import OcppSection
 from evse.domain.station import EvseSpec
-from evse.ocpp.key_table import PAGE_KEYS, KeySpec, signing_rows, table
+from evse.ocpp.data_transfer import MeterKey
+from evse.ocpp.key_table import NOT_OFFERED, PAGE_KEYS, KeySpec, log_rows, reader_rows, signing_rows, table
 from evse.ocpp.keys import Keys, _accept
 from tests.ocpp.support import Bench, under_virtual_time
 from tests.ocpp.test_keys_ac import ac, put
 
-STANDARD = {
-    "AllowOfflineTxForUnknownId", "AuthorizationCacheEnabled", "AuthorizeRemoteTxRequests", "ClockAlignedDataInterval",
-    "ConnectionTimeOut", "ConnectorPhaseRotation", "ConnectorPhaseRotationMaxLength", "GetConfigurationMaxKeys",
-    "HeartbeatInterval", "LightIntensity", "LocalAuthorizeOffline", "LocalPreAuthorize", "MaxEnergyOnInvalidId",
-    "MeterValuesAlignedData", "MeterValuesAlignedDataMaxLength", "MeterValuesSampledData",
-    "MeterValuesSampledDataMaxLength", "MeterValueSampleInterval", "MinimumStatusDuration", "NumberOfConnectors",
-    "ResetRetries", "StopTransactionOnEVSideDisconnect", "StopTransactionOnInvalidId", "StopTxnAlignedData",
-    "StopTxnAlignedDataMaxLength", "StopTxnSampledData", "StopTxnSampledDataMaxLength", "SupportedFeatureProfiles",
-    "SupportedFeatureProfilesMaxLength", "TransactionMessageAttempts", "TransactionMessageRetryInterval",
-    "UnlockConnectorOnEVSideDisconnect", "WebSocketPingInterval",
-    "LocalAuthListEnabled", "LocalAuthListMaxLength", "SendLocalListMaxLength", "ReserveConnectorZeroSupported",
-    "ChargeProfileMaxStackLevel", "ChargingScheduleAllowedChargingRateUnit", "ChargingScheduleMaxPeriods",
-    "ConnectorSwitch3to1PhaseSupported", "MaxChargingProfilesInstalled", "SupportedFileTransferProtocols",
-    "AdditionalRootCertificateCheck", "AuthorizationKey", "CertificateSignedMaxChainSize", "CertificateStoreMaxLength",
-    "CpoName", "SecurityProfile",
-}
-"""Chapter 9 of OCPP 1.6 (all but BlinkRepeat) and the security whitepaper."""
+KNOWN = list(csv.DictReader((Path(__file__).parent / "known_keys.csv").read_text(encoding="utf-8").splitlines()))
+"""Chapter 9 of OCPP 1.6, the security whitepaper, table 6 of Charge Control C, the server variables of CHARX: names and access."""
+
+STANDARD = {row["key"] for row in KNOWN if row["of"] in ("ocpp", "security")}
 
 ROWS = table(OcppSection(url="ws://h/x"), 2, (ac(1), EvseSpec(evse_id=2)))
+EVERY_ROW = [*ROWS, *log_rows("INFO"), *reader_rows("big", "plain"), *signing_rows("")]
 
 
 async def told(bench: Bench, *names: str) -> dict[str, Any]:
@@ -56,7 +46,21 @@ def test_every_standard_key_is_there_and_said_to_be_what_it_is() -> None:
     under_virtual_time(main)
 
 
-@pytest.mark.parametrize("spec", ROWS, ids=lambda spec: spec.key)
+def test_no_key_that_people_know_is_forgotten() -> None:
+    ours = {spec.key.lower(): spec for spec in EVERY_ROW}
+    named = {row["key"].lower() for row in KNOWN}
+    assert {row["key"] for row in KNOWN if row["key"].lower() not in ours} == NOT_OFFERED.keys()
+    assert all(NOT_OFFERED.values())
+    assert ours.keys() <= named
+    for row in KNOWN:
+        spec = ours.get(row["key"].lower())
+        if spec is None or row["of"] == "ccc":  # some that are fixed there can be set here
+            continue
+        access = "W" if spec.writeonly else "R" if spec.readonly else "RW"
+        assert not row["access"] or access in row["access"].split(" or "), row
+
+
+@pytest.mark.parametrize("spec", EVERY_ROW, ids=lambda spec: spec.key)
 def test_a_default_is_a_value_that_its_own_row_allows(spec: KeySpec) -> None:
     if not (spec.same_as or spec.guarded or spec.readonly):
         assert _accept(spec, spec.default) == spec.default
@@ -154,6 +158,15 @@ def test_keys_of_a_meter_that_signs_exist_only_with_one() -> None:
         assert (await told(bench, "Meter1PublicKey"))["Meter1PublicKey"]["value"] == "3059AB"
         assert await put(bench, "calibrationLawFormat", "ocmf, hex") == "Accepted"
         assert await put(bench, "calibrationLawFormat", "xml") == "Rejected"
+        bench.client.meter_keys = lambda: (MeterKey(connector_id=1, serial="4711", public_key="3059AB"),)
+        assert await put(bench, "VendorAtKeyTransfer", "com.example") == "Accepted"
+        assert await put(bench, "MessageAtKeyTransfer", "") == "Rejected"
+        assert await put(bench, "MessageAtKeyTransfer", "meterKey") == "Accepted"
+        assert await put(bench, "bootNotificationOnReconnect", "true") == "Accepted"
+        bench.client.reconnect("test")
+        await asyncio.sleep(60)
+        sent = bench.csms.calls("DataTransfer")
+        assert [(call["vendorId"], call["messageId"]) for call in sent] == [("com.example", "meterKey")]
 
     under_virtual_time(main)
 

@@ -30,6 +30,7 @@ class FakeSite:
         self.restarts = 0
         self._updating = False
         self.shown: list[bool] = []
+        self.ended: list[int] = []
 
     def online(self) -> bool:
         return self._bench.client.online
@@ -44,6 +45,11 @@ class FakeSite:
 
     def updating(self) -> bool:
         return self._updating
+
+    def end_transactions(self) -> None:
+        for evse_id, evse in self._bench.station.evses.items():
+            if evse.session is not None and evse.session.ended_at is None:
+                self.ended.append(evse_id)
 
     async def restart(self) -> None:
         self.restarts += 1

@@ -402,6 +402,28 @@ def test_the_installation_waits_for_transactions_and_may_be_told_not_to(tmp_path
     run(tmp_path / "2", hasty)
 
 
+def test_a_forced_update_waits_for_nobody_and_ends_transactions_for_the_restart(tmp_path: Path) -> None:
+    async def main(rig: Rig) -> None:
+        rig.options = FirmwareOptions(force=True, notice_s=600)
+        await rig.begin()
+        await rig.update()
+        await rig.until("Downloaded")
+        await asyncio.sleep(590)
+        assert rig.site.updating(), "nobody begins any more"
+        assert "Installing" not in rig.said()
+        assert rig.transfers.status().running[0].detail == "out of service for 600 s before the installation"
+        await rig.until("Installing")
+        await asyncio.sleep(60)
+        assert rig.site.ended == [1]
+        assert rig.site.restarts == 0, "the transaction has been asked to end and has not ended yet"
+        await rig.end()
+        await asyncio.sleep(10)
+        assert rig.site.restarts == 1
+        assert rig.site.shown == [True], "nobody may begin in between"
+
+    run(tmp_path, main)
+
+
 def test_a_station_that_is_never_idle_keeps_newcomers_out_after_a_while(tmp_path: Path) -> None:
     async def main(rig: Rig) -> None:
         await rig.begin(1)

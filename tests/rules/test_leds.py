@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from evse.core import leds
 from evse.core.leds import Marks, colour, level_permille, lines, marks, sounds, specs_of, standing
@@ -63,6 +64,19 @@ def test_a_duration_that_is_over_shows_what_else_stands() -> None:
     assert colour(lamp, standing_since, ms(1099)) == 0xFFFFFF
     assert colour(lamp, standing_since, ms(1100)) == 0x0000FF
     assert colour(led(), standing_since, ms(100)) == 0
+
+
+def test_a_card_is_answered_by_as_many_blinks_as_the_key_says() -> None:
+    lamp = led(look(C.AUTH_REJECTED, name="red", duration_ms=1000), look(C.CONNECTED, name="blue"))
+    since: Marks = ((C.AUTH_REJECTED, ms(50)), (C.CONNECTED, ms(50)))
+    shown = "".join({0xFF0000: "r", 0: ".", 0x0000FF: "b"}[colour(lamp, since, ms(50 + at), 100, 3)] for at in range(0, 2100, 100))
+    assert shown == "rrr...rrr...rrr...bbb"
+    assert {colour(lamp, ((C.CONNECTED, 0),), ms(at), 100, 3) for at in range(0, 2100, 100)} == {0x0000FF}
+    b = Bench(spec_of())
+    b.memory(out_rejected_at=b.now - s(5))
+    assert C.AUTH_REJECTED not in found(b)
+    b.spec = replace(b.spec, blink_repeat=10)  # 6 s
+    assert C.AUTH_REJECTED in found(b)
 
 
 def test_brightness_of_lamp_and_station_multiply() -> None:

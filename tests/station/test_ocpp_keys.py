@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -101,7 +102,7 @@ def test_nobody_charges_before_the_time_is_known_when_that_is_configured(tmp_pat
 
     config = ac_station(tmp_path)
     config = replace(config, ocpp=replace(config.ocpp, allow_tx_with_invalid_time=False))
-    run_lab(tmp_path, scenario, config=config)
+    run_lab(tmp_path, scenario, config=config, database=tmp_path / "db.sqlite3")
 
 
 def test_a_transaction_that_began_before_the_time_was_known_has_it_everywhere(tmp_path: Path) -> None:
@@ -159,3 +160,41 @@ def test_a_reservation_of_any_connector_holds_one_and_ends_where_its_card_charge
         assert not any(evse.reserved for evse in lab.station.view().evses)
 
     run_lab(tmp_path, scenario, config=ac_station(tmp_path))
+
+
+def test_keys_reach_the_log_the_lamps_and_the_readers_and_stand_over_a_restart(tmp_path: Path) -> None:
+    def turned(lab: Lab) -> tuple[str, str]:
+        reader = lab.station.devices.readers["reader1"]
+        return reader.byte_order, reader.character_order
+
+    own = logging.getLogger("evse")
+    before = own.level
+
+    async def scenario(lab: Lab) -> None:
+        assert turned(lab) == ("big", "plain")
+        assert await set_key(lab, "RFIDByteOrder", "Little") == "Accepted"
+        assert turned(lab) == ("little", "plain")
+        assert await set_key(lab, "RFIDCharacterOrder", "mirror") == "Rejected"
+        assert await set_key(lab, "BlinkRepeat", "4") == "Accepted"
+        assert await set_key(lab, "LogLevel", "TRACE") == "Rejected"
+        assert await set_key(lab, "LogLevel", "DEBUG") == "Accepted"
+        assert own.level == logging.DEBUG
+        own.setLevel(before)
+        await lab.forward(1)
+        assert lab.station.loop.spec.blink_repeat == 4
+        config = lab.station.config
+        await lab.station.change_config(replace(config, reader=(replace(config.reader[0], character_order="word"),)), "test")
+        assert turned(lab) == ("little", "word"), "the key goes before the file, and the file counts where no key was set"
+        found = await ask(lab, "GetConfiguration", key=["RFIDByteOrder", "RFIDCharacterOrder"])
+        assert [row["value"] for row in found["configurationKey"]] == ["little", "word"]
+
+    async def again(lab: Lab) -> None:
+        assert own.level == logging.DEBUG
+        assert turned(lab)[0] == "little"
+
+    config = ac_station(tmp_path)
+    try:
+        run_lab(tmp_path, scenario, config=config, database=tmp_path / "db.sqlite3")
+        run_lab(tmp_path, again, config=config, database=tmp_path / "db.sqlite3")
+    finally:
+        own.setLevel(before)

@@ -70,6 +70,10 @@ class FirmwareOptions(msgspec.Struct, frozen=True, kw_only=True):
     wait_idle: bool = True
     """Begin the installation only when no transaction runs; the restart waits for that in any case."""
     signed_only: bool = False
+    force: bool = False
+    """Install beside running transactions, and end them for the restart (ForceUpdate)."""
+    notice_s: int = 0
+    """Free connectors are out of service for so long before the installation (PreUnavailabilityForUpdate)."""
 
 
 class _Over(Exception):
@@ -379,13 +383,17 @@ class FirmwareUpdates:
             self._due = job.install_at
             await until(self._clock, job.install_at)
             self._due = None
-        if self._options().wait_idle:
+        options = self._options()
+        if options.wait_idle and not options.force:
             await self._until_idle("InstallScheduled")
         self._site.set_updating(True)
+        if options.notice_s:
+            self._detail = f"out of service for {options.notice_s} s before the installation"
+            await asyncio.sleep(options.notice_s)
 
     async def _until_idle(self, say: str = "") -> None:
         """Return when no transaction runs and none can begin any more."""
-        began = self._clock.now()
+        began = self._clock.now() - (PATIENCE_NS if self._options().force else 0)
         while True:
             if not self._site.transaction_runs():
                 self._site.set_updating(True)
@@ -426,6 +434,8 @@ class FirmwareUpdates:
         if firmware is None:
             return
         if self.job.stage == INSTALLED:
+            if self._options().force:
+                self._site.end_transactions()
             await self._until_idle()
             await self._to("InstallRebooting", stage=ACTIVATING)
         if self.job.stage == ACTIVATING:

@@ -91,6 +91,10 @@ class Site(Protocol):
         """What `set_updating` was told last."""
         ...
 
+    def end_transactions(self) -> None:
+        """Order the end of every transaction that runs."""
+        ...
+
     async def restart(self) -> None:
         """Restart the station into what was activated."""
         ...

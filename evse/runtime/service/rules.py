@@ -197,11 +197,12 @@ class RuleOperations(ConfigOperations):
 
     def _led_row(self, evse_id: int, led: LedSpec, memory: AcState, profile: str) -> r.LedRow:
         loop = self._station.loop
-        found = shown(led, memory.out_marks, loop.now)
+        blinks = loop.spec.blink_repeat
+        found = shown(led, memory.out_marks, loop.now, blinks)
         return r.LedRow(
             evse_id=evse_id, lamp=led.lamp.value, outputs=led.outputs, profile=profile,
             condition=found[0].condition.value if found else "", mode=found[0].mode.value if found else "",
-            rgb=f"#{colour(led, memory.out_marks, loop.now, loop.spec.light_pct):06x}", buzzer=led.buzzer,
+            rgb=f"#{colour(led, memory.out_marks, loop.now, loop.spec.light_pct, blinks):06x}", buzzer=led.buzzer,
         )  # fmt: skip
 
     async def led_profiles(self, request: Empty, caller: Caller) -> r.LedProfiles:
