@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from evse.config.source import Problems
 
-PROXY_SCHEMES: Final = ("http", "socks5", "socks5h")
+PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 INTERFACE_MAX: Final = 15
 """Characters of the name of a network interface (IFNAMSIZ of Linux)."""
 
@@ -25,7 +25,7 @@ def check_ocpp_link(section: dict[str, Any] | None, problems: Problems) -> None:
             good = False
         if not good:
             problems.add(
-                ("ocpp", "proxy"), "is no proxy; write http://host:port, socks5://host:port or socks5h://host:port",
+                ("ocpp", "proxy"), "is no proxy; write http://host:port, https://host:port, socks5://host:port or socks5h://host:port",
                 show=False,
             )
     if isinstance(interface, str) and interface and not _is_interface(interface):

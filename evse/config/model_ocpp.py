@@ -59,12 +59,12 @@ class OcppSection(Frozen, frozen=True, kw_only=True):
     ] = 60
     proxy: Annotated[
         str,
-        Meta(title="Proxy: http://, socks5:// or socks5h://[user:password@]host:port; empty = none",
+        Meta(title="Proxy for all of OCPP: http://, https://, socks5:// or socks5h://[user:password@]host:port; empty = none",
              extra_json_schema={**Restart, "x-secret": True}),
     ] = ""
     interface: Annotated[
         str,
-        Meta(title="Network interface (eth0) or own address to connect from; empty = as the routes say",
+        Meta(title="Network interface (eth0) or own address for all of OCPP to connect from; empty = as the routes say",
              max_length=45, extra_json_schema=Restart),
     ] = ""
     boot_on_reconnect: Annotated[

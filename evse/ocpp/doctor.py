@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -231,10 +232,13 @@ class _Examination:
             raise self._fail("tcp", text, DialStep.TCP, began) from None
         except DialError as error:
             raise self._fail(_NAME_OF.get(error.step, "tcp"), str(error), error.step, began) from None
-        peer, own = sock.getpeername(), sock.getsockname()
-        way = f"through the proxy {parse_proxy(options.proxy).hostname}" if options.proxy else "directly"
-        self._ok("tcp", f"connected to {peer[0]} port {peer[1]} {way}", began, ("address", str(peer[0])),
-                 ("port", str(peer[1])), ("own address", str(own[0])))  # fmt: skip
+        if sock.family == socket.AF_UNIX:  # the near end of TLS to a proxy
+            self._ok("tcp", f"connected through the proxy {parse_proxy(options.proxy).hostname}, with TLS to it", began)
+        else:
+            peer, own = sock.getpeername(), sock.getsockname()
+            way = f"through the proxy {parse_proxy(options.proxy).hostname}" if options.proxy else "directly"
+            self._ok("tcp", f"connected to {peer[0]} port {peer[1]} {way}", began, ("address", str(peer[0])),
+                     ("port", str(peer[1])), ("own address", str(own[0])))  # fmt: skip
         if not place.secure:
             self._reader, self._writer = await asyncio.open_connection(sock=sock)
             self._ok("tls", "not used: the URL begins with ws://", None)

@@ -14,6 +14,7 @@ from evse.domain.base import DeviceError
 from evse.domain.firmware import Firmware
 from evse.domain.session import StopReason
 from evse.ocpp.client import OcppClient
+from evse.ocpp.dialler import dial_options
 from evse.ocpp.transfers.carrier import NetCarrier
 from evse.ocpp.transfers.firmware import FirmwareOptions
 from evse.ocpp.transfers.partial import MIB
@@ -99,7 +100,7 @@ def make_transfers(
         config = station.config.ocpp
         limits = Limits(idle_s=float(config.transfer_idle_s), total_s=float(config.transfer_limit_s))
         return Net(
-            tls=ssl.create_default_context if security is None else security.file_tls, limits=limits,
+            tls=ssl.create_default_context if security is None else security.file_tls, dial=dial_options(config), limits=limits,
             ftp_try_tls=client.configuration.flag("ftpTryTLSUpgrade"), http_upload=config.http_upload,
         )
 

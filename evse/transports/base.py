@@ -130,16 +130,18 @@ class DialError(DeviceError):
 
 
 class DialOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach a WebSocket server beyond its URL.
+    """How to reach a server beyond its address.
 
     ``tls``: context for wss://, None = the system's trust store; one with an attribute ``failure`` that is not None after a
-    failed handshake (``step`` and ``text``) is believed. ``proxy``: URL of an HTTP (CONNECT) or SOCKS proxy,
-    "" = none. ``interface``: network interface or own address to go out by, "" = as the routes say.
-    ``tcp_user_timeout_s``: the connection ends when sent bytes stay unacknowledged that long; 0 = the system's time.
+    failed handshake (``step`` and ``text``) is believed. ``proxy``: URL of an HTTP or HTTPS (CONNECT) or SOCKS proxy,
+    "" = none. ``proxy_tls``: context for an https:// proxy, None = the system's trust store. ``interface``: network
+    interface or own address to go out by, "" = as the routes say. ``tcp_user_timeout_s``: the connection ends when sent
+    bytes stay unacknowledged that long; 0 = the system's time.
     """
 
     tls: ssl.SSLContext | None = None
     proxy: str = ""
+    proxy_tls: ssl.SSLContext | None = None
     interface: str = ""
     tcp_user_timeout_s: int = 0
 

@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import ssl
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -22,15 +23,15 @@ ADDRESS_TIMEOUT_MIN_S: Final = 2.0
 HEAD_MAX: Final = 16 * 1024
 """Bytes of a proxy's answer to CONNECT."""
 
-PROXY_SCHEMES: Final = ("http", "socks5", "socks5h")
-_PROXY_PORTS: Final = {"http": 8080, "socks5": 1080, "socks5h": 1080}
+PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+_PROXY_PORTS: Final = {"http": 8080, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 _SOCKS_ERRORS: Final = {
     1: "general failure",
     2: "its rules do not allow the connection",
-    3: "it does not reach the network of the CSMS",
-    4: "it does not reach the host of the CSMS",
-    5: "the CSMS refuses its connection",
+    3: "it does not reach the network of {host}",
+    4: "it does not reach {host}",
+    5: "{host} refuses its connection",
     6: "the connection took too long",
     7: "it does not know the command CONNECT",
     8: "it does not know this type of address",
@@ -163,19 +164,17 @@ async def open_socket(host: str, port: int, options: DialOptions, timeout_s: flo
         return await connect_tcp(host, port, options, timeout_s)
     proxy = parse_proxy(options.proxy)
     name = f"proxy {proxy.hostname}"
+    end = asyncio.get_running_loop().time() + timeout_s
+    sock = await open_proxy(options, timeout_s)
     try:
-        sock = await connect_tcp(
-            proxy.hostname or "", proxy.port or _PROXY_PORTS[proxy.scheme], options, timeout_s
-        )
-    except DialError as error:
-        if error.step is DialStep.INTERFACE:
-            raise
-        raise DialError(DialStep.PROXY, f"{name}: {error}") from error
-    try:
-        if proxy.scheme == "http":
-            await _http_connect(sock, name, proxy, host, port)
-        else:
-            await _socks_connect(sock, name, proxy, host, port)
+        async with asyncio.timeout_at(end):
+            if proxy.scheme in ("http", "https"):
+                await _http_connect(sock, name, proxy_authorization(options), host, port)
+            else:
+                await _socks_connect(sock, name, proxy, host, port)
+    except TimeoutError as error:
+        sock.close()
+        raise DialError(DialStep.PROXY, f"{name}: has not connected to {host} port {port} within {timeout_s:g} s") from error
     except OSError as error:
         sock.close()
         raise DialError(DialStep.PROXY, f"{name}: connection lost ({error.strerror or error})") from error
@@ -183,6 +182,93 @@ async def open_socket(host: str, port: int, options: DialOptions, timeout_s: flo
         sock.close()
         raise
     return sock
+
+
+async def open_proxy(options: DialOptions, timeout_s: float) -> socket.socket:
+    """Return a socket that is connected to the proxy itself, inside TLS if it is an ``https://`` one; `DialError`."""
+    proxy = parse_proxy(options.proxy)
+    name, host = f"proxy {proxy.hostname}", proxy.hostname or ""
+    end = asyncio.get_running_loop().time() + timeout_s
+    try:
+        sock = await connect_tcp(host, proxy.port or _PROXY_PORTS[proxy.scheme], options, timeout_s)
+    except DialError as error:
+        if error.step is DialStep.INTERFACE:
+            raise
+        raise DialError(DialStep.PROXY, f"{name}: {error}") from error
+    if proxy.scheme != "https":
+        return sock
+    try:
+        context = options.proxy_tls
+        if context is None:
+            context = await asyncio.to_thread(ssl.create_default_context)
+        async with asyncio.timeout_at(end):
+            return await _inside_tls(sock, host, context)
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, TimeoutError):
+            raise DialError(DialStep.PROXY, f"{name}: no TLS connection within {timeout_s:g} s; is there TLS at this port?") from error
+        if isinstance(error, ssl.SSLCertVerificationError):
+            hint = "install the root that has issued it in the system's trust store, or check the clock"
+            text = f"{name}: its certificate is not accepted: {error.verify_message}; {hint}"
+            raise DialError(DialStep.PROXY, text) from error
+        if isinstance(error, OSError):
+            why = getattr(error, "reason", None) or error.strerror or str(error)
+            raise DialError(DialStep.PROXY, f"{name}: no TLS connection ({why}); is there TLS at this port?") from error
+        raise
+
+
+class _Relay(asyncio.Protocol):
+    """Passes bytes on to the other transport, as fast as that takes them; the end of one is the end of both."""
+
+    other: asyncio.Transport | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None:
+            self.other.write(data)
+
+    def pause_writing(self) -> None:
+        if self.other is not None:
+            self.other.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None:
+            self.other.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.other is not None:
+            self.other.close()
+
+
+async def _inside_tls(sock: socket.socket, host: str, context: ssl.SSLContext) -> socket.socket:
+    """Return a socket whose bytes go through TLS over ``sock``, so that whoever gets it may put TLS of its own inside."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    near, far = _Relay(), _Relay()
+    try:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        far.other, _ = await loop.create_connection(lambda: near, sock=theirs)
+        near.other, _ = await loop.create_connection(lambda: far, sock=sock, ssl=context, server_hostname=host)
+    except BaseException:
+        ours.close()  # ends near
+        if far.other is None:
+            theirs.close()
+        raise
+    return ours
+
+
+def proxy_authorization(options: DialOptions) -> str:
+    """Return the value of Proxy-Authorization (RFC 7617) for an HTTP proxy, "" = it wants none."""
+    proxy = parse_proxy(options.proxy)
+    if proxy.username is None:
+        return ""
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def forwards_http(options: DialOptions) -> bool:
+    """Tell whether the proxy takes requests for http:// themselves (absolute form), so that no tunnel is needed."""
+    return bool(options.proxy) and parse_proxy(options.proxy).scheme in ("http", "https")
 
 
 async def _read_exactly(sock: socket.socket, size: int, name: str) -> bytes:
@@ -195,13 +281,12 @@ async def _read_exactly(sock: socket.socket, size: int, name: str) -> bytes:
     return data
 
 
-async def _http_connect(sock: socket.socket, name: str, proxy: SplitResult, host: str, port: int) -> None:
+async def _http_connect(sock: socket.socket, name: str, authorization: str, host: str, port: int) -> None:
     """RFC 9110, 9.3.6."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     head = f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n"
-    if proxy.username is not None:
-        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        head += f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
+    if authorization:
+        head += f"Proxy-Authorization: {authorization}\r\n"
     await asyncio.get_running_loop().sock_sendall(sock, head.encode() + b"\r\n")
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
@@ -214,7 +299,7 @@ async def _http_connect(sock: socket.socket, name: str, proxy: SplitResult, host
     status = int(words[1])
     if 200 <= status < 300:
         return
-    hint = {407: "it wants another user or password in ocpp.proxy", 403: "it does not allow this connection"}.get(
+    hint = {407: "it wants another user or password in ocpp.proxy", 403: f"it does not allow connections to port {port}"}.get(
         status, words[2] if len(words) > 2 and words[2].isprintable() else "it does not connect"
     )
     raise DialError(DialStep.PROXY, f"{name}: HTTP {status}: {hint}", status)
@@ -239,7 +324,8 @@ async def _socks_connect(sock: socket.socket, name: str, proxy: SplitResult, hos
     await loop.sock_sendall(sock, b"\x05\x01\x00" + await _socks_address(proxy.scheme, host, port) + port.to_bytes(2, "big"))
     head = await _read_exactly(sock, 4, name)
     if head[1] != 0:
-        raise DialError(DialStep.PROXY, f"{name}: {_SOCKS_ERRORS.get(head[1], f'error {head[1]}')}")
+        why = _SOCKS_ERRORS.get(head[1], f"error {head[1]}").replace("{host}", host)
+        raise DialError(DialStep.PROXY, f"{name}: {why}")
     size = {1: 4, 4: 16}.get(head[3])
     if size is None:
         size = (await _read_exactly(sock, 1, name))[0]

@@ -21,14 +21,14 @@ def problem_of(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "proxy", ["", "http://proxy.example:3128", "socks5://10.0.0.1:1080", "socks5h://jo:p%40ss@[2001:db8::1]:1080", "http://p"]
+    "proxy", ["", "http://proxy.example:3128", "socks5://10.0.0.1:1080", "socks5h://jo:p%40ss@[2001:db8::1]:1080", "http://p", "https://jo:pw@proxy.example:8443"]
 )
-def test_a_proxy_is_http_or_socks5(proxy: str) -> None:
+def test_a_proxy_is_http_https_or_socks5(proxy: str) -> None:
     assert parsed(f'proxy = "{proxy}"\n').proxy == proxy
 
 
 @pytest.mark.parametrize(
-    "proxy", ["proxy:3128", "https://jo:secret@p:1", "http://", "http://p:0", "http://p:99999", "socks4://p:1", "http://[::1"]
+    "proxy", ["proxy:3128", "ftp://jo:secret@p:1", "http://", "http://p:0", "http://p:99999", "socks4://p:1", "http://[::1"]
 )
 def test_any_other_text_is_no_proxy(proxy: str) -> None:
     problem = problem_of(f'proxy = "{proxy}"\n')

@@ -11,11 +11,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from evse.ocpp.transfers.errors import TransferError
 from evse.ocpp.transfers.partial import PartFile, Saved
 from evse.ocpp.transfers.ports import Limits, Net
 
@@ -27,6 +29,16 @@ QUICK = Limits(connect_s=5.0, idle_s=5.0, total_s=30.0)
 def blob(size: int, seed: int = 1) -> bytes:
     """Bytes that do not repeat."""
     return Random(seed).randbytes(size)
+
+
+BIG = blob(900_000)
+
+
+async def refusal(work: Awaitable[object]) -> TransferError:
+    """Return the `TransferError` in which ``work`` ends."""
+    with pytest.raises(TransferError) as caught:
+        await work
+    return caught.value
 
 
 class Pki:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import datetime
-import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
@@ -29,81 +27,8 @@ from evse.transports.base import DialError, DialOptions, DialStep, WsClosed
 from evse.transports.dialling import connect_tcp, open_socket, parse_proxy, watch_tcp
 from evse.transports.real import RealOpeners
 from evse.transports.websocket import WS_MESSAGE_MAX, open_websocket
+from tests._support.proxy import Proxy
 from tests.transports.test_real import DEADLINE_S, OCPP, answer, closed_port, port_of, run
-
-
-class Proxy:
-    """An HTTP CONNECT or SOCKS 5 proxy of a few lines; keeps what it was asked for."""
-
-    def __init__(self, kind: str, *, user: str = "", password: str = "", refuse: int = 0) -> None:
-        self.kind = kind
-        self.user = user
-        self.password = password
-        self.refuse = refuse  # HTTP status or SOCKS reply
-        self.asked: list[str] = []
-        self.tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            target = await (self._http if self.kind == "http" else self._socks)(reader, writer)
-            if target is not None:
-                await self._join(reader, writer, *target)
-        writer.close()
-
-    async def _http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int] | None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        method, where, _ = head.split("\r\n", 1)[0].split(" ")
-        assert method == "CONNECT"
-        self.asked.append(where)
-        pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        if self.user and f"Proxy-Authorization: Basic {pair}\r\n" not in head:
-            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n")
-            return None
-        if self.refuse:
-            writer.write(f"HTTP/1.1 {self.refuse} Nope\r\n\r\n".encode())
-            return None
-        writer.write(b"HTTP/1.1 200 Connection established\r\nVia: test\r\n\r\n")
-        host, port = where.rsplit(":", 1)
-        return host.strip("[]"), int(port)
-
-    async def _socks(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int] | None:
-        version, count = await reader.readexactly(2)
-        methods = await reader.readexactly(count)
-        assert version == 5
-        wanted = 2 if self.user else 0
-        writer.write(bytes([5, wanted if wanted in methods else 255]))
-        if wanted not in methods:
-            return None
-        if wanted == 2:
-            assert (await reader.readexactly(1)) == b"\x01"
-            user = await reader.readexactly((await reader.readexactly(1))[0])
-            password = await reader.readexactly((await reader.readexactly(1))[0])
-            good = (user.decode(), password.decode()) == (self.user, self.password)
-            writer.write(b"\x01" + bytes([0 if good else 1]))
-            if not good:
-                return None
-        _, command, _, kind = await reader.readexactly(4)
-        assert command == 1
-        if kind == 3:
-            host = (await reader.readexactly((await reader.readexactly(1))[0])).decode()
-        else:
-            host = str(ipaddress.ip_address(await reader.readexactly(4 if kind == 1 else 16)))
-        port = int.from_bytes(await reader.readexactly(2), "big")
-        self.asked.append(f"{kind} {host}:{port}")
-        writer.write(bytes([5, self.refuse, 0, 3, 4]) + b"here" + b"\0\x01")
-        return None if self.refuse else (host, port)
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
-        far_reader, far_writer = await asyncio.open_connection(host, port)
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError):
-                while data := await source.read(4096):
-                    sink.write(data)
-                    await sink.drain()
-                sink.close()
-
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
 
 
 def failure(url: Callable[[], str] | str, options: DialOptions, timeout_s: float = 5) -> DialError:
@@ -122,7 +47,7 @@ def failure(url: Callable[[], str] | str, options: DialOptions, timeout_s: float
 @pytest.mark.parametrize(
     ("scheme", "user", "asked"),
     [
-        ("http", "", "localhost:{}"), ("http", "jo:p%40ss", "localhost:{}"), ("socks5h", "", "3 localhost:{}"),
+        ("http", "", "CONNECT localhost:{}"), ("http", "jo:p%40ss", "CONNECT localhost:{}"), ("socks5h", "", "3 localhost:{}"),
         ("socks5h", "jo:p%40ss", "3 localhost:{}"), ("socks5", "", "1 127.0.0.1:{}"),
     ],
 )
@@ -155,7 +80,7 @@ def test_through_a_proxy(scheme: str, user: str, asked: str) -> None:
         ("http", "", 502, "http://", "HTTP 502: Nope"),
         ("socks", "jo", 0, "socks5h://", "closed the connection|wants a user"),
         ("socks", "jo", 0, "socks5h://jo:wrong@", "refuses user or password"),
-        ("socks", "", 5, "socks5h://", "the CSMS refuses its connection"),
+        ("socks", "", 5, "socks5h://", r"csms\.invalid refuses its connection"),
         ("socks", "", 77, "socks5h://", "error 77"),
     ],
 )
@@ -197,8 +122,8 @@ def test_a_proxy_that_is_none_or_is_not_there() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("text", ["", "proxy", "https://p:1", "http://", "http://p:0", "http://p:99999", "socks4://p:1"])
-def test_a_proxy_url_is_http_or_socks5(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "proxy", "ftp://p:1", "https://", "http://p:0", "http://p:99999", "socks4://p:1"])
+def test_a_proxy_url_is_http_https_or_socks5(text: str) -> None:
     with pytest.raises(DialError, match=r"ocpp\.proxy") as error:
         parse_proxy(text)
     assert error.value.step is DialStep.PROXY
@@ -377,6 +302,45 @@ def test_tls_through_a_proxy_and_each_tls_failure_has_its_step(tmp_path: Path) -
         assert (old.step, "expired" in str(old)) == (DialStep.CERTIFICATE, True)
         plain = await refused(None, "localhost", trusting)
         assert plain.step in (DialStep.TLS, DialStep.TLS_VERSION, DialStep.TCP), plain
+
+    run(main())
+
+
+def test_a_proxy_inside_tls_carries_tls_and_is_checked_itself(tmp_path: Path) -> None:
+    (tmp_path / "csms").mkdir()
+    proxy_side, csms_side = certificate(tmp_path), certificate(tmp_path / "csms")
+    knows_proxy = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    knows_csms = ssl.create_default_context(cafile=str(tmp_path / "csms" / "cert.pem"))
+
+    async def main() -> None:
+        proxy = Proxy("http", user="jo", password="p@ss")
+        async with (
+            serve(answer, "127.0.0.1", 0, ssl=csms_side, subprotocols=[Subprotocol(OCPP)]) as csms,
+            await proxy.start(proxy_side) as server,
+            await asyncio.start_server(lambda _, writer: writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "127.0.0.1", 0) as plain,
+        ):
+
+            async def dial(port: int, proxy_tls: ssl.SSLContext | None) -> None:
+                options = DialOptions(tls=knows_csms, proxy=f"https://jo:p%40ss@localhost:{port}", proxy_tls=proxy_tls)
+                ws = await open_websocket(f"wss://localhost:{port_of(csms)}/", [OCPP], {}, 5, options)
+                for text in ("sealed", "x" * (WS_MESSAGE_MAX - 1)):
+                    await ws.send(text)
+                    assert await ws.recv() == text
+                await ws.close()
+
+            await dial(port_of(server), knows_proxy)
+            assert proxy.asked == [f"CONNECT localhost:{port_of(csms)}"]
+            for port, context, words in (
+                (port_of(server), None, "proxy localhost: its certificate is not accepted: self-signed certificate"),
+                (port_of(plain), knows_proxy, "proxy localhost: no TLS connection"),
+            ):
+                with pytest.raises(DialError, match=words) as error:
+                    await dial(port, context)
+                assert error.value.step is DialStep.PROXY
+            assert len(proxy.asked) == 1  # nothing was told to one that is not the right one
+            async with asyncio.timeout(5):  # the connection to the proxy has ended with the WebSocket
+                while any(task.get_coro().__name__ == "serve" for task in asyncio.all_tasks()):  # type: ignore[union-attr]
+                    await asyncio.sleep(0.01)
 
     run(main())
 

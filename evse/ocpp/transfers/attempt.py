@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 import ssl
 from types import TracebackType
 from typing import Final, Self
@@ -13,6 +12,7 @@ from evse.domain.base import DeviceError
 from evse.ocpp.transfers.errors import TransferError, Why
 from evse.ocpp.transfers.ports import Limits, Net
 from evse.ocpp.transfers.target import Target
+from evse.transports.base import DialError, DialStep
 
 SAID_MAX: Final = 120
 """Characters of a server's words that are repeated."""
@@ -56,6 +56,8 @@ class Attempt:
             if self._total.expired():
                 text = f"{where}: not ready within {self._limits.total_s:g} s; the line is too slow, or raise ocpp.transfer_limit_s"
             raise TransferError(Why.LINE, text) from None
+        if isinstance(error, DialError):
+            raise undialled(self._target, error) from error
         if isinstance(error, OSError | EOFError) and not isinstance(error, TransferError):
             raise explain(self._target, error) from error
 
@@ -68,9 +70,19 @@ def tls_of(net: Net, target: Target) -> ssl.SSLContext:
         raise TransferError(Why.CERTIFICATE, f"{target.netloc}: {error}") from error
 
 
+def undialled(target: Target, error: DialError) -> TransferError:
+    """Return why there is no connection. A proxy or an interface may be put right, so it is never final."""
+    if error.step in (DialStep.DNS, DialStep.TCP):  # they name the host
+        return TransferError(Why.LINE, str(error))
+    text = f"{target.netloc}: {error}"
+    if target.ftp and error.step is DialStep.PROXY and error.http_status == 403:
+        text += "; FTP needs CONNECT to its port and to the ports of passive mode: allow them at the proxy, or give an HTTP address"
+    return TransferError(Why.LINE, text)
+
+
 def explain(target: Target, error: OSError | EOFError) -> TransferError:
     """Return an error of sockets or TLS in plain words."""
-    host, where = target.host, target.netloc
+    where = target.netloc
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message or "it cannot be verified"
         text = f"{where}: the certificate of the server is not accepted: {why}; install the root that has issued it, or check the clock"
@@ -78,10 +90,6 @@ def explain(target: Target, error: OSError | EOFError) -> TransferError:
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).replace("_", " ").lower()[:SAID_MAX]
         return TransferError(Why.LINE, f"{where}: no TLS connection: {reason}; check protocol ({target.scheme}) and port of the address")
-    if isinstance(error, socket.gaierror):
-        return TransferError(Why.LINE, f"{host}: no such host; check the name and the DNS server of the station")
-    if isinstance(error, ConnectionRefusedError):
-        return TransferError(Why.LINE, f"{where}: refuses connections on port {target.port}; does the server run, is a firewall in the way?")
     if isinstance(error, TimeoutError):
         return TransferError(Why.LINE, f"{where}: no answer in time; check the network and the server")
     if isinstance(error, EOFError | ConnectionError):

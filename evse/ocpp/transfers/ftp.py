@@ -1,4 +1,5 @@
-"""FTP and FTPS, passive, in a thread of their own (ftplib); every piece passes through the event loop.
+"""FTP and FTPS, passive, in a thread of their own (ftplib); every piece passes through the event loop, and so does the
+opening of both connections: it is the station's own dialling, through its proxy and by its interface.
 
 TLS: explicit (AUTH TLS) for ``ftpes``, and for ``ftp`` where the option asks to try it; implicit for ``ftps``. The data
 connection resumes the TLS session of the control connection, which many servers demand. Downloads go on with REST when
@@ -13,7 +14,7 @@ import ftplib
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,8 +23,12 @@ from evse.ocpp.transfers.errors import TransferError, Why
 from evse.ocpp.transfers.partial import PartFile
 from evse.ocpp.transfers.ports import Net, Progress
 from evse.ocpp.transfers.target import ANONYMOUS, Target
+from evse.transports.dialling import open_socket
 
 T = TypeVar("T")
+
+Dial = Callable[[str, int], socket.socket]
+"""Connects to host and port; raises `DialError`."""
 
 CHUNK: Final = 256 * 1024
 ANSWER_LINES_MAX: Final = 1000
@@ -32,20 +37,23 @@ SHUTDOWN_S: Final = 5.0
 
 
 class _Client(ftplib.FTP_TLS):
-    """ftplib with what the field needs: implicit TLS, one TLS session, closing from another thread."""
+    """ftplib with what the field needs: sockets from ``dial``, implicit TLS, one TLS session, closing from another thread.
 
-    def __init__(self, context: ssl.SSLContext, *, implicit: bool, timeout_s: float) -> None:
+    ``proxied``: the other end of the control connection is not the server."""
+
+    def __init__(self, context: ssl.SSLContext, dial: Dial, *, implicit: bool, proxied: bool, timeout_s: float) -> None:
         super().__init__(context=context, timeout=timeout_s, encoding="utf-8")
+        self._dial = dial
         self._implicit = implicit
+        self._proxied = proxied
         self._conn: socket.socket | None = None
         self._lines = 0
 
-    def begin(self, host: str, port: int, connect_s: float, idle_s: float) -> None:
+    def begin(self, host: str, port: int) -> None:
         """Connect and read the greeting."""
         self.host, self.port = host, port
-        sock = socket.create_connection((host, port), connect_s)
+        sock = self._dial(host, port)
         self.sock = sock
-        sock.settimeout(idle_s)
         if self._implicit:
             self.sock = self.context.wrap_socket(sock, server_hostname=host)
         self.af = sock.family
@@ -66,12 +74,38 @@ class _Client(ftplib.FTP_TLS):
 
     def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Open the data connection, inside the TLS session of the control connection."""
-        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
-        self._conn = conn
-        if self._prot_p:  # type: ignore[attr-defined]  # ftplib: PROT P was agreed
-            session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
-            self._conn = conn = self.context.wrap_socket(conn, server_hostname=self.host, session=session)
-        return conn, size
+        conn = self._conn = self._dial(*self.makepasv())
+        try:
+            if rest is not None:
+                self.sendcmd(f"REST {rest}")
+            answer = self.sendcmd(cmd)
+            if answer.startswith("2"):  # some servers say first that they are ready
+                answer = self.getresp()
+            if not answer.startswith("1"):
+                raise ftplib.error_reply(answer)
+            if self._prot_p:  # type: ignore[attr-defined]  # ftplib: PROT P was agreed
+                session = self.sock.session if isinstance(self.sock, ssl.SSLSocket) else None
+                self._conn = conn = self.context.wrap_socket(conn, server_hostname=self.host, session=session)
+        except BaseException:
+            conn.close()
+            raise
+        return conn, None
+
+    def makepasv(self) -> tuple[str, int]:
+        """Ask for passive mode and return where the data connection goes: to the host of the control connection,
+        whatever address the server knows itself by. Through a proxy and over IPv6 by EPSV, PASV if it is not known."""
+        host = self.host if self._proxied or self.sock is None else str(self.sock.getpeername()[0])
+        try:
+            if self._proxied or self.af == socket.AF_INET6:
+                with contextlib.suppress(ftplib.error_perm):
+                    return host, ftplib.parse229(self.sendcmd("EPSV"), (host, 0))[1]
+            return host, ftplib.parse227(self.sendcmd("PASV"))[1]
+        except ftplib.error_perm as error:
+            text = (
+                f"{self.host}: refuses passive mode ({said(str(error))}); active FTP would connect to the station, which "
+                "neither a proxy nor a modem lets through: allow passive mode at the server"
+            )
+            raise TransferError(Why.UNSUPPORTED, text) from error
 
     def break_off(self) -> None:
         """Wake whoever waits in another thread; nothing is said to the server."""
@@ -90,6 +124,7 @@ class _Job:
         self.stopped = False
         self._loop = loop
         self._client: _Client | None = None
+        self._dialling: asyncio.Task[Any] | None = None
 
     def ask(self, work: Coroutine[Any, Any, T]) -> T:
         """Do ``work`` in the event loop and wait for it."""
@@ -97,6 +132,24 @@ class _Job:
             work.close()
             raise EOFError
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def dial(self, host: str, port: int) -> socket.socket:
+        """Return a connected socket that blocks for `Limits.idle_s` at most."""
+        try:
+            sock = self.ask(self._dial(host, port))
+        except CancelledError as error:
+            raise EOFError from error
+        sock.settimeout(self.net.limits.idle_s)
+        if self.stopped:
+            sock.close()
+            raise EOFError
+        return sock
+
+    async def _dial(self, host: str, port: int) -> socket.socket:
+        if self.stopped:
+            raise EOFError
+        self._dialling = asyncio.current_task()
+        return await open_socket(host, port, self.net.dial, self.net.limits.connect_s)
 
     def tell(self, progress: Progress, done: int, total: int | None) -> None:
         """Report progress to the event loop."""
@@ -107,8 +160,10 @@ class _Job:
             progress(done, total)
 
     def stop(self) -> None:
-        """End the thread soon."""
+        """End the thread soon. Called in the event loop."""
         self.stopped = True
+        if self._dialling is not None:
+            self._dialling.cancel()
         if self._client is not None:
             self._client.break_off()
 
@@ -122,9 +177,11 @@ class _Job:
         target, limits = self.target, self.net.limits
         tries = target.scheme != "ftp" or self.net.ftp_try_tls
         context = tls_of(self.net, target) if tries else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        client = _Client(context, implicit=target.scheme == "ftps", timeout_s=limits.idle_s)
+        client = _Client(
+            context, self.dial, implicit=target.scheme == "ftps", proxied=bool(self.net.dial.proxy), timeout_s=limits.idle_s
+        )
         self._client = client
-        client.begin(target.host, target.port, limits.connect_s, limits.idle_s)
+        client.begin(target.host, target.port)
         if self.stopped:
             raise EOFError
         secure = target.scheme != "ftp" or (self.net.ftp_try_tls and self._offers_tls(client))
@@ -212,7 +269,7 @@ async def fetch_ftp(net: Net, target: Target, into: PartFile, progress: Progress
         client = job.connect()
         job.enter(client, folders)
         total, changed = _size(client, name), _changed(client, name)
-        validator = f"{changed}/{total}" if total is not None else ""
+        validator = f"{changed}/{total}" if total is not None and changed else ""
         offset = into.size if into.size and validator and validator == into.saved.validator else 0
         job.ask(into.begin(offset, total, validator))
         job.tell(progress, offset, total)
@@ -248,14 +305,9 @@ async def send_ftp(net: Net, target: Target, path: Path, name: str, progress: Pr
                 stored = last
         total = path.stat().st_size
         there = (_size(client, stored) or 0) if stored == name else 0  # names of ours are made once only
-        offset = there if there < total else 0
+        conn, offset = _open_upload(job, client, stored, there if there < total else 0)
         with path.open("rb") as file:
             file.seek(offset)
-            try:
-                conn, _ = client.ntransfercmd(f"STOR {stored}", offset or None)
-            except ftplib.error_perm as error:
-                text = f"{target.shown()}: {stored} may not be stored there ({said(str(error))}); check path and rights"
-                raise TransferError(Why.CREDENTIALS, text) from error
             done = offset
             with conn:
                 while piece := file.read(CHUNK):
@@ -275,6 +327,20 @@ async def send_ftp(net: Net, target: Target, path: Path, name: str, progress: Pr
         _quit(client)
 
     await _in_thread(net, target, work)
+
+
+def _open_upload(job: _Job, client: _Client, stored: str, there: int) -> tuple[socket.socket, int]:
+    """Return the data connection and where the file goes on: behind the ``there`` bytes that the server has, by REST
+    or, where that is not permitted, by APPE; else at 0."""
+    if there:
+        for command, rest in ((f"STOR {stored}", there), (f"APPE {stored}", None)):
+            with contextlib.suppress(ftplib.error_perm, ftplib.error_temp, ftplib.error_reply):
+                return client.ntransfercmd(command, rest)[0], there
+    try:
+        return client.ntransfercmd(f"STOR {stored}")[0], 0
+    except ftplib.error_perm as error:
+        text = f"{job.target.shown()}: {stored} may not be stored there ({said(str(error))}); check path and rights"
+        raise TransferError(Why.CREDENTIALS, text) from error
 
 
 def _quit(client: _Client) -> None:

@@ -1,6 +1,8 @@
 """HTTP and HTTPS: GET that goes on with Range, uploads by POST, PUT or as a form. Basic credentials from the URL.
 
-Redirects are followed, but never from https to http, and credentials do not go to another host.
+Redirects are followed, but never from https to http, and credentials do not go to another host. Sockets come from
+`evse.transports.dialling`: through a SOCKS proxy as if there were none; through an HTTP proxy by CONNECT for https, and
+for http by asking the proxy for the whole URL, because most proxies allow CONNECT to port 443 only.
 """
 
 from __future__ import annotations
@@ -10,16 +12,22 @@ import base64
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from yarl import URL
 
 from evse.ocpp.transfers.attempt import explain, said, tls_of
 from evse.ocpp.transfers.errors import TransferError, Why
 from evse.ocpp.transfers.partial import PartFile
 from evse.ocpp.transfers.ports import Net, Progress
 from evse.ocpp.transfers.target import Target
+from evse.transports.dialling import forwards_http, open_proxy, open_socket, proxy_authorization
+
+if TYPE_CHECKING:
+    from aiohttp.tracing import Trace
 
 CHUNK: Final = 256 * 1024
 REDIRECTS_MAX: Final = 5
@@ -28,7 +36,7 @@ _RANGE: Final = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 
 async def fetch_http(net: Net, target: Target, into: PartFile, progress: Progress) -> None:
     """GET; a server that gives another file, or no ranges, sends it from the begin."""
-    async with await _session(net, target) as session:
+    async with _session(net, target) as session:
         for again in (False, True):
             if await _get(session, target, into, progress):
                 return
@@ -41,10 +49,8 @@ async def _get(session: aiohttp.ClientSession, target: Target, into: PartFile, p
     """Return False when the server refuses to go on where the file ends."""
     headers = {"Accept-Encoding": "identity", **_authorization(target)}
     saved = into.saved
-    if into.size:
-        headers["Range"] = f"bytes={into.size}-"
-        if saved.validator:
-            headers["If-Range"] = saved.validator
+    if into.size and saved.validator:  # else nobody could tell whether it is still the same file
+        headers |= {"Range": f"bytes={into.size}-", "If-Range": saved.validator}
     try:
         async with session.get(target.http_url(), headers=headers, max_redirects=REDIRECTS_MAX) as response:
             _check_redirect(target, response)
@@ -54,9 +60,11 @@ async def _get(session: aiohttp.ClientSession, target: Target, into: PartFile, p
                 raise _refused(target, response.status, response.reason or "", "GET")
             if response.status == 206:
                 first, total = _first(response), _total(response)
+                if _validator(response) not in (saved.validator, ""):  # it does not look at If-Range
+                    return False
                 if first != into.size or (saved.total is not None and total not in (saved.total, None)):
                     return False
-                await into.begin(into.size, total, _validator(response) or saved.validator)
+                await into.begin(into.size, total, saved.validator)
             else:
                 if response.headers.get("Content-Encoding", "identity") != "identity":
                     raise TransferError(Why.SERVER, f"{target.netloc}: sends the file compressed although nobody asked for that")
@@ -96,7 +104,7 @@ async def send_http(net: Net, target: Target, path: Path, name: str, progress: P
         headers |= {"Content-Length": str(total), "Content-Disposition": f'attachment; filename="{name}"'}
         data = pieces()
     method = "PUT" if net.http_upload == "put" else "POST"
-    async with await _session(net, target) as session:
+    async with _session(net, target) as session:
         try:
             async with session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
                 if not 200 <= response.status < 300:
@@ -105,12 +113,43 @@ async def send_http(net: Net, target: Target, path: Path, name: str, progress: P
             raise _explain(target, error) from error
 
 
-async def _session(net: Net, target: Target) -> aiohttp.ClientSession:
-    context = await asyncio.to_thread(tls_of, net, target) if target.scheme == "https" else True
+class _Dialled(aiohttp.BaseConnector):
+    """Connections by the station's own dialling."""
+
+    def __init__(self, net: Net, target: Target) -> None:
+        super().__init__(limit=2, force_close=True)
+        self._net = net
+        self._target = target
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        dial, limit_s = self._net.dial, self._net.limits.connect_s
+        secure, host = req.is_ssl(), req.host
+        context = await asyncio.to_thread(tls_of, self._net, self._target) if secure else None
+        if req.proxy and not secure:
+            sock = await open_proxy(dial, limit_s)
+            if known := proxy_authorization(dial):
+                req.headers["Proxy-Authorization"] = known
+        else:
+            sock = await open_socket(host, req.port or (443 if secure else 80), dial, limit_s)
+        try:
+            _, protocol = await asyncio.get_running_loop().create_connection(
+                self._factory, sock=sock, ssl=context, server_hostname=host if secure else None
+            )
+        except OSError as error:
+            sock.close()
+            raise explain(self._target, error) from error
+        except BaseException:
+            sock.close()
+            raise
+        return protocol
+
+
+def _session(net: Net, target: Target) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=2, force_close=True),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=net.limits.connect_s),
-        auto_decompress=False,
+        connector=_Dialled(net, target), timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False,
+        proxy=URL("http://proxy.invalid") if forwards_http(net.dial) else None,  # only says that one is there
     )
 
 
@@ -147,7 +186,10 @@ def _total(response: aiohttp.ClientResponse) -> int | None:
 def _refused(target: Target, status: int, reason: str, method: str) -> TransferError:
     where, words = target.shown(), f"{status} {said(reason)}".strip()
     match status:
-        case 401 | 403 | 407:
+        case 407:
+            text = f"{where}: the proxy refuses ({words}); it wants another user or password in ocpp.proxy"
+            return TransferError(Why.LINE, text)
+        case 401 | 403:
             who = f"user {target.user}" if target.user else "nobody: the address has no user name"
             return TransferError(Why.CREDENTIALS, f"{where}: refused ({words}) for {who}; check user name, password and rights")
         case 404 | 410:
@@ -164,16 +206,10 @@ def _refused(target: Target, status: int, reason: str, method: str) -> TransferE
 
 
 def _explain(target: Target, error: aiohttp.ClientError) -> TransferError:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return explain(target, error.certificate_error)  # type: ignore[arg-type]  # an ssl.SSLCertVerificationError
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return explain(target, error.os_error)
     if isinstance(error, aiohttp.TooManyRedirects):
         return TransferError(Why.SERVER, f"{target.netloc}: sends us on more than {REDIRECTS_MAX} times")
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
         return TransferError(Why.LINE, f"{target.netloc}: the server has broken the connection off")
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        return TransferError(Why.LINE, f"{target.netloc}: no answer in time; check the network and the server")
     if isinstance(error, OSError):
         return explain(target, error)
     return TransferError(Why.SERVER, f"{target.netloc}: {said(str(error)) or type(error).__name__}")

@@ -11,6 +11,7 @@ import msgspec
 
 from evse.ocpp.transfers.partial import PartFile
 from evse.ocpp.transfers.target import Target
+from evse.transports.base import DIRECT, DialOptions
 from evse.units import WallNs
 
 T = TypeVar("T")
@@ -40,9 +41,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Net(msgspec.Struct, frozen=True, kw_only=True):
-    """How the network is used. ``tls`` gives the context that checks the certificates of servers; it may block."""
+    """How the network is used. ``tls`` gives the context that checks the certificates of servers; it may block.
+    ``dial``: proxy and interface, as for the WebSocket."""
 
     tls: Callable[[], ssl.SSLContext]
+    dial: DialOptions = DIRECT
     limits: Limits = Limits()
     ftp_try_tls: bool = False
     http_upload: Literal["post", "put", "form"] = "post"
