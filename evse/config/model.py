@@ -215,6 +215,16 @@ class SiteSection(Frozen, frozen=True, kw_only=True):
     min_power_w: Annotated[
         int, Meta(title="A vehicle is admitted with at least this power, W", ge=500, le=50_000, extra_json_schema=Live)
     ] = 3000
+    dwell_s: Annotated[
+        int,
+        Meta(
+            title="When min_power_w does not fit for all: a DC vehicle charges or waits at least so long before turns change, s; "
+            "a falling limit does not wait",
+            ge=0,
+            le=3600,
+            extra_json_schema=Live,
+        ),
+    ] = 300
     efficiency_permille: Annotated[
         int, Meta(title="DC output over AC input, permille", ge=500, le=1000, extra_json_schema=Live)
     ] = 950

@@ -129,6 +129,7 @@ def station_spec(config: StationConfig) -> StationSpec:
         has_site_meter=site.meter is not None,
         efficiency_permille=site.efficiency_permille,
         min_power_w=site.min_power_w,
+        dwell_s=site.dwell_s,
         allow_cross=site.allow_cross,
         max_groups=site.max_groups,
         group_power_w=site.group_power_w,

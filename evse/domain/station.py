@@ -111,6 +111,7 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     has_site_meter: bool = False
     efficiency_permille: int = 950
     min_power_w: int = 3_000  # a vehicle is admitted with at least this much
+    dwell_s: int = 300  # a DC vehicle charges or waits at least so long before turns change
     allow_cross: bool = True  # borrowing between home groups
     max_groups: int = 0  # groups per owner, 0 = no cap
     group_power_w: int = 0  # cap per owner, 0 = none

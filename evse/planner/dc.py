@@ -15,6 +15,8 @@ Pure and exact on integers; see `bus` and `matrix` for the two searches and thei
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from evse.domain.station import Topology
@@ -127,6 +129,20 @@ def _admit(problem: DcProblem, parts: list[_Part], min_w: int) -> None:
         if _fits(problem, part, [*part.served, connector], min_w):
             part.served = [*part.served, connector]
             count += 1
+
+
+def fits(problem: DcProblem, names: Collection[str]) -> bool:
+    """Return True when all of ``names`` can have the minimum together (False as well when one of them could not alone)."""
+    min_w = max(1, problem.min_w)
+    cap = site_cap_w(problem)
+    if cap is not None and len(names) * min_w > cap:
+        return False
+    ceilings = {connector.id: ceiling_w(problem, connector) for connector in problem.connectors}
+    parts = [_part(problem, cabinet, ceilings, min_w) for cabinet in problem.cabinets]
+    chosen = [(part, [c for c in part.candidates if c.id in names]) for part in parts]
+    return sum(len(here) for _, here in chosen) == len(names) and all(
+        _fits(problem, part, here, min_w) for part, here in chosen
+    )
 
 
 def solve(problem: DcProblem) -> DcSolution:

@@ -2,10 +2,10 @@
 
 Pure: the runtime calls `make_plan` when a request, a limit or a module changes, and at least every few seconds so
 that a
-dwell can end. What the planner remembers is in the prior plan. A group without a reading gives nothing: unknown is
-not power.
+dwell can end. What the planner remembers is in the prior plan and in the turns. A group without a reading gives nothing:
+unknown is not power.
 
-When module groups move is for `evse.planner.regroup` to say.
+When module groups move is for `evse.planner.regroup` to say, who waits when there is not enough for `evse.planner.turns`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from evse.planner.dc import headroom, solve
 from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem, DcSolution, ceiling_w
 from evse.planner.regroup import choose
 from evse.planner.share import water_level
-from evse.units import NS_PER_S, Instant
+from evse.planner.turns import DWELL_S, Turns, arranged, back_in_ns, observe
+from evse.units import NS_PER_S, DurationNs, Instant
 
 GroupReading = Sample[GroupStatus] | NoData
 
@@ -37,7 +38,8 @@ class PlannerSettingsW(Frozen, frozen=True, kw_only=True):
     """Limits in force. Site-side (AC) W for the first three: 0 = none, but ``csms_limit_w`` None = none and 0 = stop.
 
     ``group_power_w`` cap per owner (DC W, 0 = none), ``max_groups`` groups per owner with its own (0 = no cap),
-    ``min_power_w`` a vehicle gets nothing or at least this, ``efficiency_permille`` DC output over AC input.
+    ``min_power_w`` a vehicle gets nothing or at least this, ``efficiency_permille`` DC output over AC input,
+    ``dwell_s`` a DC vehicle charges or waits at least so long before turns change.
     ``limits`` = where the site-side caps come from, for explanations.
     """
 
@@ -49,9 +51,15 @@ class PlannerSettingsW(Frozen, frozen=True, kw_only=True):
     allow_cross: bool = True
     min_power_w: int = 3_000
     efficiency_permille: int = 950
+    dwell_s: int = DWELL_S
     limits: tuple[PowerLimit, ...] = ()
     operator_ma: tuple[int, int, int] | None = None
     """What the operator lets all EVSEs take per phase, mA; None = nothing is said."""
+
+    @property
+    def dwell_ns(self) -> DurationNs:
+        """`dwell_s` as a duration."""
+        return self.dwell_s * NS_PER_S
 
     def site_caps(self) -> tuple[tuple[LimitSource, int], ...]:
         """Return the site-side caps in force, AC W, smallest first."""
@@ -84,6 +92,7 @@ def settings_for(spec: StationSpec, limits: Sequence[PowerLimit] = (), now: Inst
         allow_cross=spec.allow_cross,
         min_power_w=spec.min_power_w,
         efficiency_permille=spec.efficiency_permille,
+        dwell_s=spec.dwell_s,
         limits=alive,
     )
 
@@ -107,9 +116,14 @@ def build_problem(
     groups: Sequence[GroupReading],
     prior: Plan | None,
     now: Instant,
+    turns: Turns | None = None,
+    dc_site_w: int | None = None,
 ) -> DcProblem:
     """Write the station down as one cabinet. A small request counts as the minimum, so that a full battery is not cut
-    off."""
+    off.
+
+    ``turns`` = who is on or waits since when; None = in order of charging time alone. ``dc_site_w`` as in `make_plan`.
+    """
     names = {e.evse_id: str(e.evse_id) for e in spec.evses}
     rows: list[DcGroup] = []
     for group, reading in zip(spec.groups, groups, strict=True):
@@ -135,16 +149,29 @@ def build_problem(
         groups=tuple(rows),
         prior={group: owner for group, owner in before.items() if group in known},
     )
-    site = min((w for _, w in settings.site_caps()), default=None)
-    return DcProblem(
+    caps = [w for _, w in settings.site_caps()] + ([] if dc_site_w is None else [dc_site_w])
+    problem = DcProblem(
         cabinets=(cabinet,),
         connectors=tuple(_connector(spec, settings, request, now) for request in requests),
-        site_limit_w=site,
+        site_limit_w=min(caps, default=None),
         efficiency_ppm=settings.efficiency_permille * 1000,
         min_w=settings.min_power_w,
         group_power_w=settings.group_power_w,
         max_groups=settings.max_groups,
         allow_cross=settings.allow_cross,
+    )
+    return problem if turns is None else arranged(problem, turns, settings.dwell_ns, now)
+
+
+def look(turns: Turns, requests: Sequence[PowerRequest], plan: Plan | None, now: Instant) -> Turns:
+    """Return the turns after a look at who asks and at the plan in force."""
+    rows = plan.allocations if plan is not None else ()
+    return observe(
+        turns,
+        [str(r.evse_id) for r in requests if r.request_w > 0],
+        [str(row.evse_id) for row in rows if row.assigned_w > 0],
+        [str(row.evse_id) for row in rows if row.binding is LimitSource.MODULES],
+        now,
     )
 
 
@@ -176,18 +203,17 @@ def make_plan(
     now: Instant,
     version: int,
     dc_site_w: int | None = None,
+    turns: Turns | None = None,
 ) -> Plan:
     """Plan the DC side. ``groups`` in the order of ``spec.groups``; ``prior`` None = from scratch (recompute).
-    ``dc_site_w`` = part of the site (AC side W) that AC EVSEs leave, None = all of it.
+    ``dc_site_w`` = part of the site (AC side W) that AC EVSEs leave, None = all of it. ``turns`` as in `build_problem`.
 
     Every EVSE of ``requests`` gets an `Allocation`; every group of ``spec`` an owner or None.
     ``site_limit_w`` of the plan is the smallest site-side cap, 0 = none in force (a CSMS cap of 0 W shows as a plan
     of zeros).
     """
-    problem = build_problem(spec, settings, requests, groups, prior, now)
-    site_w = problem.site_limit_w
-    if dc_site_w is not None and (site_w is None or dc_site_w < site_w):
-        problem = msgspec.structs.replace(problem, site_limit_w=dc_site_w)
+    problem = build_problem(spec, settings, requests, groups, prior, now, turns, dc_site_w)
+    site_w = min((w for _, w in settings.site_caps()), default=None)
     if prior is None:
         solution, moved, reason = solve(problem), True, "first plan"
     else:
@@ -195,6 +221,8 @@ def make_plan(
         solution, moved, reason = choose(problem, prior.regrouped_at, fell=fell, now=now)
     level = site_level(solution, problem)
     rows = tuple(_allocation(problem, settings, solution, request, level) for request in requests)
+    if turns is not None:
+        rows = tuple(_in_turn(row, problem, settings, turns, now) for row in rows)
     regrouped_at = now if moved or prior is None else prior.regrouped_at
     return Plan(
         version=version,
@@ -245,6 +273,18 @@ def _allocation(
     )
 
 
+def _in_turn(row: Allocation, problem: DcProblem, settings: PlannerSettingsW, turns: Turns, now: Instant) -> Allocation:
+    """Say of one that was paused a moment ago that it is, and for how long at least."""
+    turn = turns.of().get(str(row.evse_id))
+    wait_ns = back_in_ns(turn, settings.dwell_ns, now) if turn is not None and row.requested_w > 0 else 0
+    if not wait_ns:
+        return row
+    caps = settings.site_caps()
+    source = caps[0][0] if caps and problem.site_limit_w == caps[0][1] else LimitSource.GRID
+    detail = f"paused a moment ago; comes back in {-(-wait_ns // NS_PER_S)} s at the earliest"
+    return msgspec.structs.replace(row, binding=source, detail=detail)
+
+
 def _kw(watts: int) -> str:
     return f"{watts / 1000:.1f} kW"
 
@@ -270,7 +310,7 @@ def _binding(
     if connector.id in solution.waiting:
         served = sum(w > 0 for w in solution.power_w.values())
         if caps and caps[0][1] * settings.efficiency_permille // 1000 < problem.min_w * (served + 1):
-            return caps[0][0], f"the {cap_name(*caps[0])} has no room for another {least}; the longest charging waits"
+            return caps[0][0], f"the {cap_name(*caps[0])} has no room for another {least}; it waits for its turn"
         return LimitSource.MODULES, f"no free module group gives {least}"
     ceiling = ceiling_w(problem, connector)
     if assigned < allowed or (assigned == 0 and ceiling > 0):

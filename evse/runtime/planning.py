@@ -19,10 +19,11 @@ from evse.domain.station import GridSpec, StationSpec
 from evse.domain.view import EvseView
 from evse.planner.ac_problem import UNLIMITED_MA, AcProblem
 from evse.planner.allowance import Allowance, Cap, allowance, truncate
-from evse.planner.live import PlannerSettingsW, build_problem, make_plan, plan_changed
+from evse.planner.live import PlannerSettingsW, build_problem, look, make_plan, plan_changed
 from evse.planner.live_ac import DcAsk, plan_ac
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.planner.transition import Follower, dc_in_force
+from evse.planner.turns import Turns
 from evse.planner.why_live import more_ac, more_dc
 from evse.runtime.local_time import LocalDay
 from evse.runtime.phase_choice import PhaseChooser
@@ -65,6 +66,7 @@ class PlannerShell:
         self._pending = False  # vehicles with smaller shares have not followed yet
         self._dc: dict[int, Follower] = {}
         self._dc_waits = False  # as `_pending`
+        self._turns = Turns()
         self.allowed: Allowance | None = None
         """What all EVSEs together may take per phase now."""
 
@@ -167,13 +169,14 @@ class PlannerShell:
         self.count += 1
         version = 1 if self.plan is None else self.plan.version + 1
         prior = None if self._fresh else self.plan
-        plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version)
+        self._turns = look(self._turns, requests, self.plan, now)
+        plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version, None, self._turns)
         self._asked, self._ac_problem = (requests, inputs.groups, None), None
         dc_w: int | None = None
         if grid is not None:
             rows, dc_w = self._share(grid, plan, requests, currents, site, now)
             if dc_w is not None and dc_w < sum(ask.wanted_w for ask in self._asks(plan, requests)):
-                plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version, dc_w)
+                plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version, dc_w, self._turns)
                 self._asked = (requests, inputs.groups, dc_w)
             plan = replace(plan, currents=rows)
         caps = [w for _, w in self.in_force.site_caps()] + ([] if dc_w is None else [dc_w])
@@ -200,9 +203,7 @@ class PlannerShell:
         requests, groups, dc_w = self._asked
         if not groups:
             return tuple
-        asked = build_problem(self._spec, settings, requests, groups, self.plan, now)
-        if dc_w is not None and (asked.site_limit_w is None or dc_w < asked.site_limit_w):
-            asked = replace(asked, site_limit_w=dc_w)
+        asked = build_problem(self._spec, settings, requests, groups, self.plan, now, self._turns, dc_w)
         return lambda: more_dc(view, asked, settings)
 
     def _grid(self, currents: Sequence[CurrentRequest]) -> GridSpec | None:

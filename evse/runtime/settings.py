@@ -39,6 +39,7 @@ async def load_planner_settings(store: Store | None, config: StationConfig) -> P
         max_groups=site.max_groups,
         allow_cross=site.allow_cross,
         min_power_w=site.min_power_w,
+        dwell_s=site.dwell_s,
         efficiency_permille=site.efficiency_permille,
         operator_ma=None if grid is None else grid.operator_ma,
     )
