@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from evse.lab.park.visits import AC_DAYS, DC_DAYS, AcVisit, DcVisit, made_up_ac,
 from evse.planner.ac_document import ac_problem_document
 from evse.planner.ac_problem import AcConnector, AcNode, AcProblem
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
+from evse.planner.turns import DWELL_S
 
 HOUR = 3600
 
@@ -145,6 +147,24 @@ def test_a_fast_car_alone_borrows_its_neighbour_and_leaves_when_it_is_done() -> 
 def test_a_home_group_comes_back_when_its_connector_needs_it() -> None:
     result = dc.run_day(hub(2), [fast(8, 0.5, 150), fast(8.2, 0.5, 150)], PLANNER)
     assert result.relay_operations >= 2 and result.waited_h == 0 and result.worst > 0.6
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_waits_for_power_takes_turns(seed: int) -> None:
+    """A hub with power for k minimums, n vehicles at a time: nobody waits for more than ceil(n / k) dwells in one go."""
+    rng = Random(seed)
+    n = rng.randint(2, 6)
+    k = rng.randint(1, n)
+    topology = rng.choice([Topology.CHAIN, Topology.RING, Topology.MATRIX])
+    site = hub(n, topology=topology, site_limit_w=(k * 3_000 + 1_000) * 1_000 // 950)
+    cars = [fast(8 + rng.random(), 0.7 + rng.random(), rng.choice((60, 120))) for _ in range(2 * n)]
+    cars.sort(key=lambda car: car.arrive_s)
+    alone = [80_000.0] * len(cars)
+    result = dc.run_day(site, cars, PLANNER, alone=alone)
+    assert not result.broken and result.longest_wait_s is not None
+    assert result.longest_wait_s <= -(-n // k) * (DWELL_S + 2 * dc.LOOK_S)
+    first = dc.run_day(site, cars, FIRST_COME, alone=alone).longest_wait_s
+    assert first is not None and (n == k or first > 1.5 * result.longest_wait_s)
 
 
 def test_a_site_limit_is_shared_fairly() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from evse.lab.station import Lab
-from tests._support.lab_world import Api, run_lab
+from tests._support.lab_world import Api, demo_config, run_lab
 from tests._support.laws import check_laws
 
 QUIET_MA = 2_000
@@ -114,3 +116,37 @@ def test_a_mute_module_group_leaves_the_site_under_its_limit(tmp_path: Path) -> 
         await lab.until(lambda: (lab.evse(1).power_w or 0) > 50_000, "the other gets it", 120)
 
     run_lab(tmp_path, scenario, check=watch.check)
+
+
+def test_vehicles_for_whose_minimum_there_is_no_room_take_turns(tmp_path: Path) -> None:
+    """Power for one of two: each charges for a dwell, is suspended for a dwell, goes on in the same session, and so on."""
+    watch = Watch()
+    config = demo_config(tmp_path)
+    site = msgspec.structs.replace(config.site, dwell_s=30)
+
+    async def scenario(lab: Lab) -> None:
+        watch.lab = lab
+        for evse_id in (1, 2):
+            await charging(lab, evse_id)
+        await Api(lab)("planner.set", {"limit_w": 5_000})
+        await lab.forward(15)
+        watch.limit_w = 5_000
+        sessions = [lab.evse(i).session for i in (1, 2)]
+        on_s, waits_s, longest_s, turns, last = [0, 0], [0, 0], 0, 0, -1
+        for _ in range(160):
+            await lab.forward(1)
+            flows = [(lab.evse(i).power_w or 0) > 3_000 for i in (1, 2)]
+            assert not all(flows)
+            for k, flow in enumerate(flows):
+                on_s[k] += flow
+                waits_s[k] = 0 if flow else waits_s[k] + 1
+                if flow and last != k:
+                    turns, last = turns + 1, k
+            longest_s = max(longest_s, *waits_s)
+        assert longest_s <= 30 + 15 and 4 <= turns <= 6, (longest_s, turns)
+        assert min(on_s) >= 55, on_s
+        after = [lab.evse(i).session for i in (1, 2)]
+        assert [x and x.session_id for x in after] == [x and x.session_id for x in sessions]
+        assert lab.sim.world.violations == []
+
+    run_lab(tmp_path, scenario, config=msgspec.structs.replace(config, site=site), check=watch.check)

@@ -1,8 +1,8 @@
 """A day of a DC hub, looked at every `LOOK_S` and whenever a vehicle comes, asks, is done or leaves.
 
-The grouping of modules changes as in the station (`evse.planner.regroup`); a connector whose groups change while it delivers
-gives nothing for `REGROUP_S`: ramp down, open, close, pre-charge, ramp up. A vehicle asks `SETUP_S` after it was plugged
-in, for what its curve gives at its state of charge, and leaves when it has what it came for.
+Turns and the grouping of modules are those of the station (`evse.planner.turns`, `evse.planner.regroup`); a connector whose
+groups change while it delivers gives nothing for `REGROUP_S`: ramp down, open, close, pre-charge, ramp up. A vehicle asks
+`SETUP_S` after it was plugged in, for what its curve gives at its state of charge, and leaves when it has what it came for.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from evse.lab.park.visits import DAY_S, DcVisit
 from evse.planner.dc import solve
 from evse.planner.problem import DcConnector, DcProblem, DcSolution, ceiling_w, relay_operations, site_cap_w
 from evse.planner.regroup import choose
+from evse.planner.turns import DWELL_S, Turns, arranged, observe
 from evse.sim.curves import SOC_FULL_PPM, pack_mv, power_at
 from evse.units import NS_PER_S, Instant
 
@@ -37,7 +38,7 @@ class _Car:
         self.given_w = 0
         self.silent_until = 0  # while its groups change
         self.wh = 0.0
-        self.waited_s = 0.0
+        self.waited_s = self.waits_s = self.longest_s = 0.0
         self.groups: frozenset[str] = frozenset()
 
     @property
@@ -63,11 +64,17 @@ Policy = Callable[["_Hub", DcProblem], tuple[DcSolution, bool]]
 
 
 def _planned(hub: _Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
-    """The planner of the station, with its dwell."""
+    """The planner of the station, with its dwells."""
     at: Instant = hub.now * NS_PER_S
+    asks = [c.id for c in problem.connectors]
+    hub.turns = observe(hub.turns, asks, [name for name in asks if hub.cars[name].given_w], hub.lacking, at)
+    problem = arranged(problem, hub.turns, DWELL_S * NS_PER_S, at)
     if hub.regrouped_at is None:
-        return solve(problem), True
-    solution, moved, _ = choose(problem, hub.regrouped_at, fell=False, now=at)
+        solution, moved = solve(problem), True
+    else:
+        solution, moved, _ = choose(problem, hub.regrouped_at, fell=False, now=at)
+    cap, served = site_cap_w(problem), sum(w > 0 for w in solution.power_w.values())
+    hub.lacking = solution.waiting if cap is None or (served + 1) * problem.min_w <= cap else ()
     return solution, moved
 
 
@@ -122,6 +129,8 @@ class _Hub:
         self.owner: dict[str, str | None] = {}
         self.now = 0
         self.regrouped_at: Instant | None = None
+        self.turns = Turns()
+        self.lacking: tuple[str, ...] = ()  # who waits for module groups, not for the site
         self.done: list[_Car] = []
         self.turned_away = self.plans = self.relays = 0
         self.profile: list[float] = []
@@ -166,6 +175,10 @@ class _Hub:
             moved += wh
             if self.now >= car.asks_at and not car.given_w and not car.full:
                 car.waited_s += seconds
+                car.waits_s += seconds
+                car.longest_s = max(car.longest_s, car.waits_s)
+            else:
+                car.waits_s = 0.0
         slot = int(self.now // SLOT_S)
         self.profile += [0.0] * (slot + 1 - len(self.profile))
         self.profile[slot] += moved * 1_000_000 / self.site.efficiency_ppm
@@ -245,7 +258,7 @@ def run_day(site: DcProblem, visits: Sequence[DcVisit], policy: str, *, alone: S
     done = sorted(hub.done, key=lambda car: car.number)
     return judged(
         policy,
-        [Served(energy_wh=car.wh, alone_wh=base[car.number], waited_s=car.waited_s) for car in done],
+        [Served(energy_wh=car.wh, alone_wh=base[car.number], waited_s=car.waited_s, longest_s=car.longest_s) for car in done],
         turned_away=hub.turned_away,
         asked_wh=sum((c.visit.target_ppm - c.visit.start_ppm) * c.visit.battery_wh / SOC_FULL_PPM for c in done),
         peak=(hub.peak_w * 1_000_000 / site.efficiency_ppm, hub.peak, hub.peak_of),

@@ -17,11 +17,13 @@ BARS_ASCII: Final = ".:-=+*#%"
 
 
 class Served(Frozen, frozen=True, kw_only=True):
-    """One visit: energy it got, energy it would have got alone on this site, seconds it wanted and got nothing."""
+    """One visit: energy it got, energy it would have got alone on this site, seconds it wanted and got nothing, and the most of
+    these in one go (None = nobody looked)."""
 
     energy_wh: float
     alone_wh: float
     waited_s: float
+    longest_s: float | None = None
 
 
 class DayResult(Frozen, frozen=True, kw_only=True):
@@ -29,7 +31,8 @@ class DayResult(Frozen, frozen=True, kw_only=True):
 
     ``fairness`` = Jain's index of energy over what each would have got alone (1 = all the same share), ``worst`` = the
     smallest such share. ``peak`` = largest use over its limit among all limits. ``broken`` = limits that were exceeded, in
-    words. ``unbalanced_s``, ``unbalanced_ma``: how long and how far an imbalance limit was exceeded, because vehicles draw
+    words. ``longest_wait_s`` = the longest that anybody wanted and got nothing in one go (None = nobody looked).
+    ``unbalanced_s``, ``unbalanced_ma``: how long and how far an imbalance limit was exceeded, because vehicles draw
     less than their share for a moment, or because the policy knows no imbalance.
     """
 
@@ -51,6 +54,7 @@ class DayResult(Frozen, frozen=True, kw_only=True):
     unbalanced_s: float
     unbalanced_ma: int
     profile_w: tuple[int, ...]
+    longest_wait_s: int | None = None
 
 
 def judged(
@@ -62,6 +66,7 @@ def judged(
     shares = [min(1.0, s.energy_wh / s.alone_wh) for s in served if s.alone_wh > 0]
     used = max((i for i, wh in enumerate(profile_wh) if wh >= 1), default=-1) + 1
     squares = sum(share * share for share in shares)
+    longest = [s.longest_s for s in served if s.longest_s is not None]
     return DayResult(
         policy=policy,
         visits=len(served),
@@ -81,6 +86,7 @@ def judged(
         unbalanced_s=round(unbalanced_s, 1),
         unbalanced_ma=unbalanced_ma,
         profile_w=tuple(round(wh * 4) for wh in profile_wh[:used]),
+        longest_wait_s=round(max(longest)) if longest else None,
     )
 
 
@@ -131,6 +137,8 @@ def table(report: Report, *, ascii_only: bool = False) -> str:
     lines += [f"{r.policy:<12}{_bars(r.profile_w, top, glyphs)}" for r in report.results]
     for r in report.results:
         lines += [f"{r.policy}: limit broken: {text}" for text in r.broken]
+        if r.longest_wait_s:
+            lines.append(f"{r.policy}: nobody waited for more than {r.longest_wait_s / 60:.1f} min at a time")
         if r.unbalanced_s:
             lines.append(f"{r.policy}: {r.unbalanced_s / 60:.1f} min beyond an imbalance limit, by {r.unbalanced_ma / 1000:.1f} A at most")
     lines += ["", f"{first.policy}: nearest limit {first.peak_of}; {first.plans} plans; {report.wall_seconds:.1f} s in all"]
