@@ -17,7 +17,7 @@ from evse.domain.limits import Allocation, CurrentAllocation, LimitSource
 from evse.domain.readings import GroupStatus, MeterValues, NoData, NoDataReason, Sample
 from evse.domain.session import StopReason
 from evse.domain.signals import BoardStatus, CpState
-from evse.domain.station import EvseKind, EvseSpec, StationSpec
+from evse.domain.station import EvseKind, EvseSpec, StationSpec, Topology
 from evse.domain.view import Event
 from evse.units import NS_PER_MS, Instant, s
 
@@ -44,6 +44,7 @@ class Conn:
         "allocation",
         "b",
         "blocked",
+        "bus_why",
         "capped_ma",
         "capped_w",
         "causes",
@@ -62,10 +63,12 @@ class Conn:
         "modules_w",
         "no_board",
         "no_meter",
+        "on_bus",
         "operative",
         "present_known",
         "present_ma",
         "pulses",
+        "row",
         "spec",
         "stop_wanted",
         "w",
@@ -86,6 +89,9 @@ class Conn:
         self.meter_unplugged = False
         self.meter_why: NoDataReason | None = None
         self.home = -1  # index of the home group
+        self.on_bus = False  # fed by module groups that can change hands
+        self.bus_why = ""  # why its output may not be connected to its groups yet
+        self.row = 0  # in a matrix: index of its first contact in the ties
         self.chain: tuple[int, ...] = ()  # indices of connected groups
         self.modules_w = 0  # what they can give
         self.hold = False  # a tie moves: current down to zero
@@ -138,6 +144,7 @@ class Tick:
         "now",
         "owners",
         "past",
+        "ramps",
         "seq",
         "site_at",
         "site_dc_w",
@@ -167,6 +174,7 @@ class Tick:
         self.faults: tuple[FaultRecord, ...] = state.faults
         self.past: tuple[FaultRecord, ...] = state.past
         self.causes: list[tuple[FaultCode, str]] = []
+        self.ramps: dict[int, int] = {}  # index of a group that leaves a connector -> most it may give, mA
         self.groups: list[GroupStatus | None] = []
         self.estop = False  # pressed at any board that can be read
         self.site_at = state.site_meter_at
@@ -191,7 +199,10 @@ class Tick:
         for i, group in enumerate(self.spec.groups):
             home = self.dc.get(group.home_evse or 0)
             if home is not None and home.spec.home_group == group.group_id:
-                home.home = i
+                home.home, home.on_bus = i, True
+        if self.spec.topology is Topology.MATRIX and self.groups:
+            for row, conn in enumerate(self.dc.values()):
+                conn.on_bus, conn.row = True, row * len(self.groups)
         for conn in self.conns:
             given = _find(inputs, conn)
             if given is not None:

@@ -7,7 +7,7 @@ vehicle has left, MANUAL keeps it until a technician clears it. A technician may
 
 from __future__ import annotations
 
-from evse.core import field
+from evse.core import contacts, field
 from evse.core.context import GROUP_MAX_AGE, START_GRACE, TEXT_MAX, Conn, Tick
 from evse.core.inputs import ClearFault
 from evse.core.release import refuse
@@ -101,6 +101,7 @@ def evse_causes(t: Tick, conn: Conn) -> None:
         if conn.spec.kind is EvseKind.DC:  # the modules of `evse.core.ac` know the causes of AC EVSEs
             _board_causes(t, conn)
     field.causes(t, conn)
+    contacts.causes(t, conn)
     if conn.home >= 0:
         _group_causes(t, conn)
 

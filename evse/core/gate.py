@@ -3,14 +3,15 @@
 Rules (docs/safety.md): G1 fresh board, G2 no emergency stop anywhere, G3 pilot C/D, G4 lock not open, G5 feedback known
 and not welded, G6 no new closing without storage, G7 no fault of the loop, G8 set-points within ratings, G9 site cap,
 G10 ties close only without current and at equal voltage, G11 one EVSE per connected bus, G12 groups only for an
-owner with a lease. AC EVSEs have rules of their own in place of G3..G5 and G8 (`evse.core.gate_ac`).
+owner with a lease. AC EVSEs have rules of their own in place of G3..G5 and G8 (`evse.core.gate_ac`). In a matrix
+contacts take the place of ties in G10 and G11 (`evse.core.gate_matrix`).
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from evse.core import gate_ac
+from evse.core import gate_ac, gate_matrix
 from evse.core.inputs import Inputs
 from evse.core.outputs import EvseOutput, Outputs
 from evse.domain.limits import LimitSource
@@ -35,7 +36,12 @@ def gate(spec: StationSpec, outputs: Outputs, inputs: Inputs, now: Instant) -> O
     off = bool(inputs.loop_fault) or any(b is not None and b.estop for b in boards.values())  # G7, G2
     commands: dict[int, BoardCommand] = {o.evse_id: o.board for o in outputs.evses}
     ties = _ties(spec, boards, commands, inputs, now)
-    bus = _buses(spec, ties)
+    node = {g.home_evse: i for i, g in enumerate(spec.groups) if g.home_evse is not None and g.home_evse in specs}
+    bus = feared = _buses(spec, 0, list(ties.values()))
+    if spec.topology is Topology.MATRIX:
+        node = gate_matrix.nodes(spec)
+        given = [_group(inputs, i, now) for i in range(len(spec.groups))]
+        bus, feared = (_buses(spec, len(node), edges) for edges in gate_matrix.contacts(spec, boards, commands, given))
     leased = {
         i
         for i, c in commands.items()
@@ -43,7 +49,7 @@ def gate(spec: StationSpec, outputs: Outputs, inputs: Inputs, now: Instant) -> O
         and not off
         and i in specs
         and _may_lease(spec, specs[i], boards[i], inputs)
-        and _alone(i, specs, spec, bus, boards, commands)
+        and _alone(i, node, bus if _is_closed(boards[i]) else feared, boards, commands)
     }
     site_w = _site_w(spec, inputs, now)
     budget = None if site_w is None else site_w * spec.efficiency_permille // 1000
@@ -52,7 +58,7 @@ def gate(spec: StationSpec, outputs: Outputs, inputs: Inputs, now: Instant) -> O
     promise = not off and _promises_fit(spec, commands, site_w, total)
     evses = []
     for out in outputs.evses:
-        c, e = out.board, specs.get(out.evse_id)
+        c, e = commands[out.evse_id], specs.get(out.evse_id)
         if e is not None and e.kind is EvseKind.AC:
             trimmed = gate_ac.trim(e, boards[out.evse_id], c, lease=out.evse_id in leased, promise=promise)
             evses.append(out if trimmed is c else EvseOutput(evse_id=out.evse_id, board=trimmed))
@@ -68,6 +74,7 @@ def gate(spec: StationSpec, outputs: Outputs, inputs: Inputs, now: Instant) -> O
             or tie is not c.tie_close
             or offered_w != c.offered_w
             or offered_ma != c.offered_ma
+            or c is not out.board
         ):
             c = replace(
                 c,
@@ -159,19 +166,22 @@ def _group(inputs: Inputs, index: int, now: Instant) -> GroupStatus | None:
     return reading.value if isinstance(reading, Sample) and now - reading.at <= GROUP_MAX_AGE else None
 
 
-def _buses(spec: StationSpec, ties: dict[int, tuple[int, int]]) -> list[int]:
-    """Number the buses that groups form through ties: equal number = connected."""
-    bus = list(range(len(spec.groups)))
-    for _ in spec.groups if ties else ():
-        for i, j in ties.values():
+def _buses(spec: StationSpec, bars: int, joined: list[tuple[int, int]]) -> list[int]:
+    """Number the buses that groups and ``bars`` of connectors form through relays: equal number = connected."""
+    bus = list(range(len(spec.groups) + bars))
+    for _ in bus if joined else ():
+        for i, j in joined:
             bus[i] = bus[j] = min(bus[i], bus[j])
     return bus
 
 
+def _is_closed(b: BoardStatus | None) -> bool:
+    return b is not None and b.contactor is ContactorFeedback.CLOSED
+
+
 def _alone(
     evse_id: int,
-    specs: dict[int, EvseSpec],
-    spec: StationSpec,
+    node: dict[int, int],
     bus: list[int],
     boards: dict[int, BoardStatus | None],
     commands: dict[int, BoardCommand],
@@ -179,9 +189,9 @@ def _alone(
     """G11: no other EVSE of the same bus has its output connected, or not known to be open."""
     if len(set(bus)) == len(bus):
         return True
-    number = {g.home_evse: bus[i] for i, g in enumerate(spec.groups) if g.home_evse in specs}
+    number = {evse: bus[i] for evse, i in node.items()}
     for other, its in number.items():
-        if other is not None and other != evse_id and its == number.get(evse_id, -1):
+        if other != evse_id and its == number.get(evse_id, -1):
             b = boards.get(other)
             if commands[other].contactor_lease or b is None or b.contactor is not ContactorFeedback.OPEN:
                 return False

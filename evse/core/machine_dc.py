@@ -417,7 +417,7 @@ def _lease(t: Tick, conn: Conn) -> bool:
     if w.stage is not Stage.CABLE_CHECK:
         return w.lease
     stored = w.tx_stored or (t.spec.charge_without_storage and not t.inputs.storage_ok)
-    bus_is_ours = conn.home < 0 or bool(conn.chain)  # another EVSE may still hold our home group through a tie
+    bus_is_ours = not conn.bus_why  # another EVSE may still hold our groups through a relay
     return w.lease or (b.lock is LockState.LOCKED and stored and bus_is_ours and b.contactor is ContactorFeedback.OPEN)
 
 
@@ -429,7 +429,7 @@ def _cable_check(t: Tick, conn: Conn, lease: bool) -> None:
         w.waiting_for = (
             "lock"
             if b.lock is not LockState.LOCKED
-            else ("the stored start" if not w.tx_stored else "the vehicle's pilot")
+            else ("the stored start" if not w.tx_stored else conn.bus_why or "the vehicle's pilot")
         )
     elif b.contactor is not ContactorFeedback.CLOSED:
         w.waiting_for = "contactor"

@@ -6,36 +6,33 @@ comes down with a slope, so that the vehicle sees its supply fade and not fail; 
 lost, because then the relay opens soon whatever flows. Each waiting step has a deadline; a tie that does not close is left
 open, one that does not open stays with its owner, and both are tried again later. A group whose home EVSE is
 energised, or whose output contactors are not confirmed open, belongs to its home EVSE whatever the plan says.
-Relays exist on chains and rings; in a matrix (no relay in the board link yet) each EVSE has its home group only.
+What moves on chains and rings is here; contacts of a matrix are moved by `evse.core.contacts`, the rest is common.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from evse.core import contacts
 from evse.core.context import Conn, Tick, uses_energy
 from evse.core.state import ENERGY_STAGES, Stage, TieStage, TieState
+from evse.core.tie_limits import (
+    BOARD_DROPS_TIE,
+    JOIN_MA,
+    JOINED,
+    PREPARE_LIMIT,
+    RAMP_LIMIT,
+    RAMP_MA_PER_S,
+    RELAY_LIMIT,
+    RETRY_AFTER,
+    TIE_BAND_MV,
+    TIE_QUIET_MA,
+)
 from evse.domain.readings import GroupStatus
 from evse.domain.signals import ContactorFeedback, GroupCommand
-from evse.units import NS_PER_S, s
+from evse.domain.station import Topology
+from evse.units import NS_PER_S
 
-TIE_QUIET_MA = 1_000
-TIE_BAND_MV = 20_000
-JOIN_MA = 2_000
-RAMP_MA_PER_S = 100_000
-"""Slope to zero before a tie moves. The least that a station must be able to follow in normal operation (IEC 61851-23;
-general knowledge, not checked against the text), so every vehicle bears it."""
-
-RAMP_LIMIT = s(12)
-"""Slope, and what modules need that hear nothing: they switch off after 10 s of silence (`evse.devices.infypower`)."""
-
-PREPARE_LIMIT = s(10)
-RELAY_LIMIT = s(2)
-RETRY_AFTER = s(30)
-BOARD_DROPS_TIE = s(3)
-"""A board without commands opens its relay by itself after 1.3 s (docs/board-link.md): a silent one counts as open."""
-
-_JOINED = (TieStage.CLOSED, TieStage.RAMP_DOWN)
 _JOIN_STAGES = frozenset({Stage.AUTHORISED, Stage.CURRENT})
 
 
@@ -48,9 +45,10 @@ def measure(t: Tick) -> None:
     """Find the groups connected to each EVSE and their summed current."""
     for conn in t.conns:
         conn.contactor_open = conn.b is not None and conn.b.contactor is ContactorFeedback.OPEN
-        if conn.home < 0:
+        if not conn.on_bus:
             continue
         conn.chain = _chain(t, conn)
+        conn.bus_why = contacts.why_not(t, conn) if _matrix(t) else "" if conn.chain else "power modules"
         total, known = 0, bool(conn.chain)
         for i in conn.chain:
             group = t.groups[i]
@@ -61,6 +59,10 @@ def measure(t: Tick) -> None:
         if not known and conn.m is not None and conn.m.current_ma is not None:
             total, known = abs(conn.m.current_ma), True
         conn.present_ma, conn.present_known = max(0, total), known
+
+
+def _matrix(t: Tick) -> bool:
+    return t.spec.topology is Topology.MATRIX
 
 
 def _walk(t: Tick, home: int, joined: Callable[[int, int], bool]) -> list[int]:
@@ -83,10 +85,12 @@ def _walk(t: Tick, home: int, joined: Callable[[int, int], bool]) -> list[int]:
 
 def _chain(t: Tick, conn: Conn) -> tuple[int, ...]:
     """Home group first, then what hangs on it through closed ties and is held by the same EVSE."""
+    if _matrix(t):
+        return contacts.chain(t, conn)
     evse_id, home, owners, ties = conn.spec.evse_id, conn.home, t.owners, t.ties
     if owners[home] != evse_id:
         return ()
-    return tuple(_walk(t, home, lambda tie, y: ties[tie].stage in _JOINED and owners[y] == evse_id))
+    return tuple(_walk(t, home, lambda tie, y: ties[tie].stage in JOINED and owners[y] == evse_id))
 
 
 def wanted(t: Tick) -> list[int]:
@@ -138,6 +142,9 @@ def _relay(t: Tick, tie: int) -> Conn | None:
 def step(t: Tick) -> None:
     """Advance owners and ties by one tick and find who has to hold still."""
     if not t.owners:
+        return
+    if _matrix(t):
+        contacts.step(t)
         return
     want = wanted(t)
     for i, owner in enumerate(t.owners):
@@ -292,7 +299,7 @@ def _matched(a: GroupStatus | None, b: GroupStatus | None) -> bool:
 
 def tie_close(t: Tick, conn: Conn) -> bool:
     """Return the relay level for the board of ``conn``."""
-    return any(
+    return not _matrix(t) and any(
         state.stage in (TieStage.CLOSING, TieStage.CLOSED, TieStage.RAMP_DOWN) and _relay(t, tie) is conn
         for tie, state in enumerate(t.ties)
     )
@@ -301,7 +308,7 @@ def tie_close(t: Tick, conn: Conn) -> bool:
 def available(t: Tick) -> None:
     """What the connected groups of each EVSE can give at its present voltage, in W."""
     for conn in t.conns:
-        conn.chain = _chain(t, conn) if conn.home >= 0 else ()
+        conn.chain = _chain(t, conn) if conn.on_bus else ()
         conn.modules_w = 0
         for i in conn.chain:
             conn.modules_w += group_power_w(t, i, conn.voltage_mv)
@@ -319,11 +326,12 @@ def group_power_w(t: Tick, i: int, voltage_mv: int) -> int:
 
 
 def group_current_ma(t: Tick, i: int) -> int:
-    """Return the rated current of the modules of group ``i`` that work, in mA."""
+    """Return the rated current of the modules of group ``i`` that work, in mA; less while its share fades."""
     group = t.groups[i]
     if group is None:
         return 0
-    return max(0, group.modules_present - group.modules_faulty) * t.spec.groups[i].module_current_max_ma
+    rated = max(0, group.modules_present - group.modules_faulty) * t.spec.groups[i].module_current_max_ma
+    return min(rated, t.ramps[i]) if i in t.ramps else rated
 
 
 def commands(t: Tick) -> tuple[GroupCommand, ...]:
@@ -382,11 +390,33 @@ def _share(t: Tick, conn: Conn, shares: dict[int, int]) -> None:
 
 
 def _joining(t: Tick, i: int) -> bool:
+    if _matrix(t):
+        return contacts.joining(t, i)
     n, ties = len(t.spec.groups), len(t.ties)
     around = (i, (i - 1) % n)
     return any(tie < ties and t.ties[tie].stage in (TieStage.PREPARE, TieStage.CLOSING) for tie in around)
 
 
 def _bus_mv(t: Tick, conn: Conn) -> int:
+    if _matrix(t):
+        return conn.voltage_mv
     home = t.groups[conn.chain[0]] if conn.chain else None
     return home.voltage_mv if home is not None and home.on and home.voltage_mv > 0 else conn.voltage_mv
+
+
+__all__ = [
+    "BOARD_DROPS_TIE",
+    "RAMP_LIMIT",
+    "RAMP_MA_PER_S",
+    "TIE_QUIET_MA",
+    "available",
+    "commands",
+    "group_current_ma",
+    "group_power_w",
+    "measure",
+    "ramped_ma",
+    "sides",
+    "step",
+    "tie_close",
+    "wanted",
+]

@@ -63,12 +63,26 @@ class TieStage(enum.Enum):
     OPENING = "opening"
 
 
+class ContactFault(enum.Enum):
+    """What is wrong with a matrix contact."""
+
+    NONE = "none"
+    NOT_CLOSED = "not_closed"  # at the last attempt
+    WELDED = "welded"  # reports closed, commanded open; until it reports open
+    UNKNOWN = "unknown"  # reports neither or both
+
+
 class TieState(msgspec.Struct, frozen=True, kw_only=True):
-    """One tie. ``retry_at`` delays the next attempt after a failure."""
+    """One tie, or one contact of a matrix. ``retry_at`` delays the next attempt after a failure.
+
+    Of contacts only: ``ramp_ma`` = most that the group may give while its share fades, ``failed`` = what is wrong.
+    """
 
     stage: TieStage = TieStage.OPENING
     deadline: Instant = 0
     retry_at: Instant = 0
+    ramp_ma: int = 0
+    failed: ContactFault = ContactFault.NONE
 
 
 class AvailabilityCell(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,9 +248,12 @@ def session_record(w: EvseWork) -> SessionRecord:
 
 
 def tie_count(spec: StationSpec) -> int:
-    """Return the number of relays: between neighbours, one more on a ring of three or more, none in a matrix."""
+    """Return the number of relays: between neighbours, one more on a ring of three or more; in a matrix one contact for each
+    pair of a DC EVSE and a group (all groups of the first EVSE, then of the next)."""
     n = len(spec.groups)
-    if spec.topology is Topology.MATRIX or n < 2:
+    if spec.topology is Topology.MATRIX:
+        return n * sum(e.kind is EvseKind.DC for e in spec.evses)
+    if n < 2:
         return 0
     return n if spec.topology is Topology.RING and n > 2 else n - 1
 

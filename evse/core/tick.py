@@ -7,7 +7,7 @@ Faults found on a tick act on that tick.
 
 from __future__ import annotations
 
-from evse.core import availability, faults, leds, limits, machine_dc, power_path, release, rules, session
+from evse.core import availability, contacts, faults, leds, limits, machine_dc, power_path, release, rules, session
 from evse.core.ac import limits as ac_limits
 from evse.core.ac import memory, outputs, release_ac, step
 from evse.core.context import Conn, Tick
@@ -221,6 +221,7 @@ def _board(t: Tick, conn: Conn) -> BoardCommand:
         stop=stage is Stage.RAMP_DOWN or (stage is Stage.DISCHARGE and not w.emergency),
         emergency=stage is Stage.DISCHARGE and w.emergency,
         tie_close=bool(t.ties) and power_path.tie_close(t, conn),
+        contacts=contacts.levels(t, conn),
         led=_led(conn),
         restart_slac=t.now < w.restart_until and stage is Stage.AUTHORISED,
     )

@@ -7,13 +7,13 @@ Charge Control C user guide, section 3.3.4: its error codes, vendor codes and or
 
 from __future__ import annotations
 
-from evse.domain.fault_tables import ac_guard, ac_plug, ac_station, dc
+from evse.domain.fault_tables import ac_guard, ac_plug, ac_station, dc, dc_matrix
 from evse.domain.fault_tables.persistence import PERSISTENCE_CODES
 from evse.domain.faults import FaultCode, FaultRecord, FaultSpec
 
 FAULTS: dict[FaultCode, FaultSpec] = {
     row.code: row
-    for row in sorted((*dc.ROWS, *ac_plug.ROWS, *ac_guard.ROWS, *ac_station.ROWS), key=lambda row: int(row.code.value[1:]))
+    for row in sorted((*dc.ROWS, *dc_matrix.ROWS, *ac_plug.ROWS, *ac_guard.ROWS, *ac_station.ROWS), key=lambda row: int(row.code.value[1:]))
 }
 """Every fault, in the order of its number."""
 

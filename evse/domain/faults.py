@@ -66,6 +66,10 @@ class FaultCode(enum.Enum):
     IO_LOST = "F49"
     DYNAMIC_LIMIT_IGNORED = "F50"  # a sixth name
     EVENT_ACTION = "F51"  # text of an event action for the back end
+    MATRIX_CONTACT_WELDED = "F52"
+    MATRIX_CONTACT_NOT_CLOSED = "F53"
+    MATRIX_CONTACT_UNKNOWN = "F54"  # no feedback
+    MATRIX_BUS_SHARED = "F55"  # two connectors joined by contacts
 
 
 class Severity(enum.Enum):

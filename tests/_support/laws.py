@@ -18,8 +18,9 @@ from evse.domain.faults import FaultCode, LatchRule, Reaction
 from evse.domain.limits import LimitSource
 from evse.domain.readings import Sample
 from evse.domain.signals import BoardStatus, ContactorFeedback, CpState, LockState
-from evse.domain.station import EvseKind, EvseSpec, StationSpec
+from evse.domain.station import EvseKind, EvseSpec, StationSpec, Topology
 from evse.units import NS_PER_MS, Instant
+from tests._support import laws_matrix
 
 TIE_MA = 2_000
 TIE_MV = 20_000
@@ -58,7 +59,11 @@ def check_laws(
     _reduction_laws(outputs, gated)
     _emergency_laws(spec, after, outputs)
     _power_laws(spec, inputs, gated, now)
-    _tie_laws(spec, inputs, gated, now)
+    if spec.topology is Topology.MATRIX:
+        for text in laws_matrix.problems(spec, before, inputs, gated, after, now):
+            law(False, 16, text)
+    else:
+        _tie_laws(spec, inputs, gated, now)
     _memory_laws(spec, before, inputs, outputs, after)
     if deep:
         again = tick(spec, before, inputs, now)
@@ -135,6 +140,7 @@ def _reduction_laws(outputs: Outputs, gated: Outputs) -> None:
         less = (
             b.board.contactor_lease <= a.board.contactor_lease
             and b.board.tie_close <= a.board.tie_close
+            and b.board.contacts & ~a.board.contacts == 0
             and b.board.isolation_test <= a.board.isolation_test
             and b.board.offered_w <= a.board.offered_w
             and b.board.offered_ma <= a.board.offered_ma

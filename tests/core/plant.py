@@ -27,6 +27,7 @@ from evse.domain.signals import (
     HlcStep,
     IsolationState,
     LockState,
+    MatrixContacts,
     SlacState,
 )
 from evse.domain.station import EvseSpec, GroupSpec, StationSpec
@@ -70,6 +71,8 @@ class Car:
         self.kohm = 800
         self.hold_step: HlcStep | None = None
         self.welded = self.never_closes = self.lock_stuck = self.no_voltage = self.deaf = False
+        self.contacts = 0  # matrix contacts that are closed, and masks of those that are wrong
+        self.welded_contacts = self.dead_contacts = self.blind_contacts = self.forced_contacts = 0
         self.over_mv = 0
         self.extra_ma = 0
         self.want_stop = False
@@ -99,6 +102,12 @@ class Car:
 
     def set(self, **changes: Any) -> None:
         self.status = replace(self.status, **changes)
+
+    def moved(self, wanted: int) -> MatrixContacts:
+        """Matrix contacts after the command ``wanted``, as their auxiliary contacts report it."""
+        closed = (wanted | (self.welded_contacts & self.contacts)) & ~self.dead_contacts | self.forced_contacts
+        self.contacts = closed
+        return MatrixContacts(closed=closed & ~self.blind_contacts, opened=~closed & ~self.blind_contacts & 0xFFFF)
 
     def follow(self, c: BoardCommand, voltage_mv: int) -> None:
         """The board and the vehicle answer the levels of the last tick."""
@@ -131,6 +140,7 @@ class Car:
             ev_max_w=100_000 if step is not None else 0,
             evcc_id="0123456789AB" if step is not None else "",
             tie_closed=c.tie_close,
+            contacts=None if b.contacts is None else self.moved(c.contacts),
         )
 
     def _drive(self, c: BoardCommand) -> tuple[HlcStep | None, CpState, EvStop]:
@@ -322,8 +332,12 @@ class Plant:
                 self.send(TransactionStored, evse_id=effect.evse_id, session_id=effect.session.session_id)
         for i, out in enumerate(gated.evses):
             car = self.cars[out.evse_id]
-            car.follow(out.board, gated.groups[i].voltage_mv if i < len(gated.groups) and gated.groups[i].on else 0)
+            car.follow(out.board, self.bar_mv(i, out.evse_id, gated))
             car.energy_mwh += car.status.output_mv * self.current(out.evse_id) // 1_000_000 * 50 // 3600
+
+    def bar_mv(self, index: int, evse_id: int, gated: Outputs) -> int:
+        """Voltage that the modules give to an EVSE: that of its home group."""
+        return gated.groups[index].voltage_mv if index < len(gated.groups) and gated.groups[index].on else 0
 
     def run(self, ticks: int = 1) -> None:
         for _ in range(ticks):

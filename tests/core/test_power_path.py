@@ -75,14 +75,6 @@ def test_a_relay_that_does_not_close_is_left_open_and_tried_again_later() -> Non
     assert p.kinds().count("tie.failed") == 2
 
 
-def test_a_matrix_has_no_ties() -> None:
-    p = Plant(spec_of(2, topology=Topology.MATRIX))
-    p.charge()
-    p.owners = {1: 1, 2: 1}
-    p.run(100)
-    assert not p.state.ties and p.evse().chain == (1,)
-
-
 def test_a_ring_leaves_one_tie_open() -> None:
     p = Plant(spec_of(3, topology=Topology.RING), assigned_w=100_000)
     p.charge()
