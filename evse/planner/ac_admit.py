@@ -5,12 +5,14 @@ on together. Without imbalance limits that is one pass. With them a later car ma
 possible, so the pass looks ahead: the linear relaxation (undecided cars anywhere between nothing and their maximum)
 rules branches out, and the first set that is found is the answer.
 
-``max_served``: the largest number per priority class, then that order; branch and bound over the same pass.
+``max_served``: the largest number per priority class, then that order (`ac_most`). If that set cannot be balanced, branch
+and bound over the same pass.
 """
 
 from __future__ import annotations
 
 from evse.planner.ac_lp import Reach, TooHard
+from evse.planner.ac_most import Spent, counts, most
 from evse.planner.ac_problem import AcProblem, PausePolicy
 from evse.planner.tree import Model
 
@@ -87,7 +89,7 @@ def admit(problem: AcProblem, model: Model) -> tuple[list[int], bool]:
     exact = True
     try:
         if problem.pause_policy is PausePolicy.MAX_SERVED:
-            chosen, exact = _most(problem, model, order)
+            chosen, exact = _largest(problem, model, order)
         elif model.has_differences:
             chosen = _first(model, order)
         else:
@@ -136,7 +138,7 @@ def _one_pass(model: Model, order: list[int]) -> list[int]:
 def _packed(model: Model, order: list[int]) -> list[int]:
     """Each in turn if it fits into the packing rows."""
     ledger = _Ledger(model)
-    for i in order:
+    for i in dict.fromkeys(order):
         if ledger.fits(i):
             ledger.book(i)
     return ledger.on
@@ -243,21 +245,32 @@ class _Bound:
         return tuple(result)
 
 
-def _most(problem: AcProblem, model: Model, order: list[int]) -> tuple[list[int], bool]:
-    """The largest number per class, then the lexicographically first in ``order``; False = the bound was reached."""
+def _largest(problem: AcProblem, model: Model, order: list[int]) -> tuple[list[int], bool]:
+    """The largest number per class, then the lexicographically first in ``order``; False = a bound was reached."""
+    place = {i: k for k, i in enumerate(order)}
+    connectors = problem.connectors
+    cheap = sorted(order, key=lambda i: (-connectors[i].priority, connectors[i].lines * model.low_ma[i], place[i]))
+    starts = [_packed(model, cheap), _packed(model, order)]
+    ranks = sorted({connectors[i].priority for i in order}, reverse=True)
+    try:
+        packed = most(problem, model, order, max(starts, key=lambda chosen: counts(problem, chosen, ranks)))
+    except Spent as spent:
+        packed = _packed(model, [*spent.chosen, *cheap])
+    else:
+        if _together(model, packed):
+            return packed, True
+    starts.append(packed)
+    if model.has_differences:
+        starts = [_longest_start(model, start) for start in starts]
+        starts += [_one_pass(model, cheap), _one_pass(model, order)]
+    return _searched(problem, model, order, max(starts, key=lambda chosen: counts(problem, chosen, ranks)))
+
+
+def _searched(problem: AcProblem, model: Model, order: list[int], best: list[int]) -> tuple[list[int], bool]:
+    """As `_largest` by branch and bound, beginning with ``best``."""
     bound = _Bound(problem, model, order)
     priority = [c.priority for c in problem.connectors]
-
-    def counts(chosen: list[int]) -> tuple[int, ...]:
-        return tuple(sum(priority[i] == rank for i in chosen) for rank in bound.classes)
-
-    place = {i: k for k, i in enumerate(order)}
-    cheap = sorted(order, key=lambda i: (-priority[i], problem.connectors[i].lines * model.low_ma[i], place[i]))
-    starts = [_one_pass(model, cheap), _one_pass(model, order)]
-    if model.has_differences:  # where questions run out, one pass goes astray
-        starts += [_longest_start(model, _packed(model, cheap)), _longest_start(model, _packed(model, order))]
-    best = max(starts, key=counts)
-    target, found = counts(best), False
+    target, found = counts(problem, best, bound.classes), False
     ledger = _Ledger(model)
     done: dict[int, int] = {}
     stack: list[tuple[int, int]] = [(0, 0)]  # (position, 0 = try on, 1 = try off, 2 = take back)
@@ -281,7 +294,7 @@ def _most(problem: AcProblem, model: Model, order: list[int]) -> tuple[list[int]
             except _Spent:
                 return best, False
             if position == len(order):
-                best, target, found = list(ledger.on), counts(ledger.on), True
+                best, target, found = list(ledger.on), counts(problem, ledger.on, bound.classes), True
                 continue
             stack.append((position, 1))
             i = order[position]

@@ -53,7 +53,7 @@ class _Builder:
         nodes = problem.nodes
         self.index = {node.id: i for i, node in enumerate(nodes)}
         self.parent = [self._parent_of(problem, i) for i in range(len(nodes))]
-        self.order = _top_down(self.parent)
+        self.order = top_down(self.parent)
         self.cap = [
             [max(0, limit - load) for limit, load in zip(node.limit_ma, node.background_ma, strict=True)]
             for node in nodes
@@ -124,7 +124,7 @@ class _Builder:
         return rows, diffs
 
 
-def _top_down(parent: list[int]) -> list[int]:
+def top_down(parent: list[int]) -> list[int]:
     """Order of the nodes with parents before children. Raises `ConfigError` on a loop."""
     children: list[list[int]] = [[] for _ in parent]
     order: list[int] = []

@@ -16,7 +16,7 @@ from evse.planner.dc import solve as solve_dc
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
 from tests.planner.oracle_highs import ac_optimum, dc_optimum
 
-MAX_SERVED_PROVEN = 40
+MAX_SERVED_PROVEN = 200
 """Connectors up to which ``max_served`` is promised to be the largest number."""
 
 ROUNDING_MA = 3.0

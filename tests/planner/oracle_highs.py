@@ -88,7 +88,7 @@ def _matrix(rows: Sequence[Row], columns: int) -> tuple[csr_array, np.ndarray]:
     return csr_array((data, (at, where)), shape=(len(rows), columns)), np.array([cap for _, cap in rows])
 
 
-class _Admission:
+class AcAdmission:
     """Who can be on together. Columns: currents, then one binary for each."""
 
     def __init__(self, problem: AcProblem, rows: list[Row]) -> None:
@@ -116,7 +116,7 @@ class _Admission:
 
 def ac_admitted(problem: AcProblem, rows: list[Row]) -> list[int]:
     """Who is on, by the policy of ``problem``."""
-    program = _Admission(problem, rows)
+    program = AcAdmission(problem, rows)
     n, connectors = program.n, problem.connectors
     order = sorted(
         (i for i in range(n) if program.top[i] > 0), key=lambda i: (-connectors[i].priority, connectors[i].charging_s, i)
