@@ -2,7 +2,7 @@
 
 AES-256-GCM; the key is a file of its own with mode 0600 beside it, so a copy of the sealed file alone (a backup, a
 support bundle) is worth nothing. The backend is set explicitly: without a desktop, keyring would find none, or one that
-stores plain text. Used through `evse.access.vault`, so far for the secret of one-time codes.
+stores plain text. Used through `evse.access.vault`.
 """
 
 from __future__ import annotations

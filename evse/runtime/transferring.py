@@ -118,7 +118,7 @@ def make_transfers(
         })
 
     transfers = Transfers(
-        station.store, station.carrier or NetCarrier(net), StationSite(station), station.clock, rng,
+        station.store, station.vault, station.carrier or NetCarrier(net), StationSite(station), station.clock, rng,
         station.data_dir / FOLDER, station=station.config.station.id, firmware=firmware,
         source=BundleSource(
             station, None if security is None else security.log_text, journal=station.offload is in_thread

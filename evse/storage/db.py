@@ -299,6 +299,15 @@ class Store:
 
         await self._write(work)
 
+    async def put_without_trace(self, namespace: str, key: str, value: str) -> None:
+        """Set one setting; its former value is overwritten in the file and gone from the log, not only out of use."""
+
+        def job() -> None:
+            with records.without_trace(self._db):
+                self._in_transaction(lambda db: records.put(db, namespace, key, value))
+
+        await self._executor.run(job)
+
     # -- authorisation cache --------------------------------------------------------------------------------------
 
     async def cache_put(self, token: CachedToken) -> None:

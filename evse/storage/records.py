@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -102,6 +103,19 @@ def put(db: sqlite3.Connection, namespace: str, key: str, value: str | None) -> 
         db.execute("DELETE FROM setting WHERE namespace = ? AND key = ?", (namespace, key))
     else:
         db.execute("INSERT OR REPLACE INTO setting (namespace, key, value) VALUES (?, ?, ?)", (namespace, key, value))
+
+
+@contextlib.contextmanager
+def without_trace(db: sqlite3.Connection) -> Iterator[None]:
+    """What is committed inside overwrites what was there before, in the file and in the log."""
+    before = int(db.execute("PRAGMA secure_delete").fetchone()[0])
+    db.execute("PRAGMA secure_delete = ON")
+    try:
+        yield
+        with contextlib.suppress(sqlite3.Error):  # it is committed; the log is emptied another time
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        db.execute(f"PRAGMA secure_delete = {before}")
 
 
 def get_all(db: sqlite3.Connection, namespace: str) -> dict[str, str]:

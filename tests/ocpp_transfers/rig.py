@@ -7,11 +7,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from evse.access.vault import KeyringVault
 from evse.devices.polled import inline
 from evse.lab.files import MemoryCarrier
 from evse.ocpp.transfers.firmware import FirmwareOptions
 from evse.ocpp.transfers.journal import NAMESPACE
 from evse.ocpp.transfers.transfers import Transfers
+from evse.runtime.securing import OffloadRunner
 from evse.sim.files import FileStore
 from evse.sim.installer import SimFirmware, make_bundle
 from evse.units import WallNs
@@ -90,6 +92,7 @@ class Rig(Bench):
     def __init__(self, folder: Path, *, installer: bool = True, **config: Any) -> None:
         super().__init__(database=folder / "db.sqlite3", **config)
         self.folder = folder
+        self.vault = KeyringVault(folder / "secrets", OffloadRunner(inline))
         self.files = FileStore(user="u", password="p")
         self.files.put("/fw.bin", BUNDLE)
         self.carrier = MemoryCarrier(self.files)
@@ -117,7 +120,7 @@ class Rig(Bench):
         self._count_writes()
         self.site = FakeSite(self)
         self.transfers = Transfers(
-            self.store, self.carrier, self.site, self.clock, Random(self.seed + self._restarts), self.folder / "transfers",
+            self.store, self.vault, self.carrier, self.site, self.clock, Random(self.seed + self._restarts), self.folder / "transfers",
             station="DC 1", firmware=self.firmware, source=self.pages, options=lambda: self.options, signatures=self.signer,
             note=lambda kind, text: self.events.append((kind, text)), offload=inline,
         )

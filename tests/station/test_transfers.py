@@ -224,6 +224,52 @@ def test_signed_firmware_with_real_certificates(tmp_path: Path, signed: str, ans
     run(tmp_path, main)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below ``folder`` by name."""
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_credentials_of_addresses_are_used_and_stand_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While jobs stand and after they have ended: no file, log, message, event, status or bundle holds password or token."""
+    secrets = ("S3cr3t-0f-the-d3pot", "X-Sig-77ab09", "f1rmware-pw")
+    config, data = demo_config(tmp_path), tmp_path / "data"
+    caplog.set_level("DEBUG")
+
+    async def body() -> None:
+        async with Lab(config, data, fast=True, database=tmp_path / "db.sqlite3") as lab:
+            await lab.until(lambda: lab.station.ocpp is not None and lab.station.ocpp.online, "online")
+            csms, ocpp, transfers = lab.sim.csms, lab.station.ocpp, lab.station.transfers
+            assert csms is not None and ocpp is not None and transfers is not None
+            lab.sim.files.user, lab.sim.files.password = "tech", secrets[0]
+            await csms.call("UpdateFirmware", {
+                "location": f"ftp://tech:{secrets[2]}@files.test/fw.bin", "retrieveDate": "2099-01-01T00:00:00Z",
+            })
+            refused = f"https://tech:{secrets[2]}@files.test/logs/?t={secrets[1]}"
+            await csms.call("GetLog", {
+                "requestId": 1, "logType": "DiagnosticsLog", "retries": 2, "log": {"remoteLocation": refused},
+            })
+            await csms.call("GetDiagnostics", {"location": f"ftp://tech:{secrets[0]}@files.test/"})
+            await lab.until(lambda: "Uploaded" in said(lab, "DiagnosticsStatusNotification"), "uploaded")
+            await lab.until(lambda: "PermissionDenied" in said(lab, "LogStatusNotification"), "refused")
+            await lab.forward(5)
+            bundle = next(path.rpartition("/")[2] for path in lab.sim.files.files if path.endswith(".tar.gz"))
+            places = contents(tmp_path)
+            places["log"] = caplog.text.encode()
+            places["bundle"] = b"".join(unpacked(lab, bundle).values())
+            places["status"] = msgspec.json.encode(transfers.status())
+            places["messages"] = msgspec.json.encode(ocpp.log.all())
+            places["events"] = repr([event.data for event in lab.events]).encode()
+            assert {"db.sqlite3", "secrets.sealed"} <= set(places)
+            assert b"GetDiagnostics" in places["messages"] and b"files.test" in places["bundle"]
+            found = {(place, secret) for place, content in places.items() for secret in secrets if secret.encode() in content}
+            assert found == set()
+            assert transfers.firmware.stored is not None  # its job stands, with its password in the vault
+            assert await lab.station.vault.read(transfers.firmware.stored.sealed)
+            assert await transfers.cancel("firmware") == ""
+
+    run_virtual(body())
+
+
 def test_what_cannot_be_read_is_named_and_takes_nothing_else_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(lab: Lab) -> None:
         async def broken(*args: object, **changes: object) -> None:

@@ -14,6 +14,7 @@ from evse.ocpp.transfers.ports import Limits, Net
 from evse.ocpp.transfers.target import Target
 from evse.transports.base import DialError, DialStep
 
+ECHO_MIN: Final = 4
 SAID_MAX: Final = 120
 """Characters of a server's words that are repeated."""
 
@@ -58,8 +59,15 @@ class Attempt:
             raise TransferError(Why.LINE, text) from None
         if isinstance(error, DialError):
             raise undialled(self._target, error) from error
+        if isinstance(error, TransferError) and (hidden := self._hidden(str(error))) != str(error):
+            raise TransferError(error.why, hidden) from None
         if isinstance(error, OSError | EOFError) and not isinstance(error, TransferError):
             raise explain(self._target, error) from error
+
+    def _hidden(self, text: str) -> str:
+        """Take out a password that a server has repeated; the shortest are too common as parts of words."""
+        password = self._target.password
+        return text.replace(password, "***") if len(password) >= ECHO_MIN else text
 
 
 def tls_of(net: Net, target: Target) -> ssl.SSLContext:

@@ -16,15 +16,17 @@ from typing import Any, Final
 
 import msgspec
 
+from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.domain.firmware import BundleError, Firmware, InstallError
 from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.messages import CallError, Payload
+from evse.ocpp.transfers.addresses import Addresses
 from evse.ocpp.transfers.errors import TransferError
 from evse.ocpp.transfers.journal import Journal
 from evse.ocpp.transfers.partial import MIB, PartFile, Saved
 from evse.ocpp.transfers.ports import Carrier, Offload, SecurityNote, Signatures, Site
-from evse.ocpp.transfers.target import Target, parse_target
+from evse.ocpp.transfers.target import Target, parse_target, shown
 from evse.ocpp.transfers.update import (
     ACTIVATING,
     BUSY,
@@ -85,10 +87,11 @@ class FirmwareUpdates:
 
     def __init__(
         self, journal: Journal, carrier: Carrier, site: Site, clock: Clock, firmware: Firmware | None, folder: Path, *,
-        options: Callable[[], FirmwareOptions], signatures: Signatures | None, note: SecurityNote, offload: Offload,
-        finished: Finished,
+        addresses: Addresses, options: Callable[[], FirmwareOptions], signatures: Signatures | None, note: SecurityNote,
+        offload: Offload, finished: Finished,
     ) -> None:
         self._journal = journal
+        self._addresses = addresses
         self._carrier = carrier
         self._site = site
         self._clock = clock
@@ -121,6 +124,8 @@ class FirmwareUpdates:
                 self._job = msgspec.json.decode(text, type=Update)
             except msgspec.DecodeError as error:
                 log.error("ocpp: the stored firmware update cannot be read and is left out: %s", error)
+            else:
+                self._job = await self._addresses.adopt(KEY, self._job)
         job = self._job
         self._back = job is not None and job.stage in (ACTIVATING, REBOOTING)
         kept = None if job is None else self._path(job)
@@ -131,18 +136,23 @@ class FirmwareUpdates:
         await self._worker.run()
 
     @property
+    def stored(self) -> Update | None:
+        """The job that stands, as it is stored."""
+        return self._job
+
+    @property
     def installing(self) -> bool:
         """True from the begin of an installation until the station has restarted: no reset now."""
         return self._job is not None and self._job.stage in BUSY
 
     def running(self) -> Running | None:
         """The update that stands, as people see it."""
-        job = self._job
+        job = self.stored
         if job is None:
             return None
         known = job.stage in (DOWNLOADING, INSTALLING)
         return Running(
-            kind="firmware", stage=job.stage, request_id=job.request_id, location=_shown(job.location), said=job.said,
+            kind="firmware", stage=job.stage, request_id=job.request_id, location=shown(job.location), said=job.said,
             percent=self._meter.percent if known else None, bytes_done=self._meter.done, bytes_total=self._meter.total,
             attempt=job.failed + 1, attempts=job.attempts, due=self._due, detail=self._detail,
         )
@@ -236,13 +246,15 @@ class FirmwareUpdates:
             wanted = msgspec.structs.replace(wanted, said="DownloadScheduled")
             messages.append(message(wanted.request_id, wanted.said))
         try:
+            wanted = await self._addresses.seal(KEY, wanted)
             await self._journal.commit({KEY: _text(wanted)}, messages)
             self._job, self._meter, self._detail, self._back = wanted, Meter(), "", False
         finally:
             self._worker.start()
         if before is not None:
-            log.info("ocpp: the update from %s is replaced by one from %s", _shown(before.location), _shown(wanted.location))
+            log.info("ocpp: the update from %s is replaced by one from %s", shown(before.location), shown(wanted.location))
             await self._offload(lambda: remove(self._path(before)))
+            await self._addresses.forget(before.sealed)
 
     # -- the job --------------------------------------------------------------------------------------------------
 
@@ -286,14 +298,15 @@ class FirmwareUpdates:
         if say in SIGNED_ONLY and not job.signed:
             say = "InstallationFailed"
         level = logging.INFO if ok else logging.ERROR
-        log.log(level, "ocpp: firmware from %s: %s: %s", _shown(job.location), say, text)
+        log.log(level, "ocpp: firmware from %s: %s: %s", shown(job.location), say, text)
         await self._journal.surely({KEY: None}, [message(job.request_id, say)])
         self._job, self._due, self._detail = None, None, ""
         self._site.set_updating(False)
         await self._offload(lambda: remove(self._path(job)))
+        await self._addresses.forget(job.sealed)
         await self._finished(Result(
             kind="firmware", ok=ok, status=say, at=self._clock.wall(), request_id=job.request_id,
-            location=_shown(job.location), text=text,
+            location=shown(job.location), text=text,
         ))
 
     async def _fail(self, say: str, text: str) -> None:
@@ -324,8 +337,8 @@ class FirmwareUpdates:
         if job.stage not in (SCHEDULED, DOWNLOADING):
             return
         try:
-            target = parse_target(job.location)
-        except TransferError as error:
+            target = parse_target(await self._addresses.reveal(job))
+        except DeviceError as error:
             await self._fail("DownloadFailed", str(error))
             return
         if job.stage == SCHEDULED:
@@ -454,13 +467,6 @@ class FirmwareUpdates:
 
 def _text(job: Update) -> str:
     return msgspec.json.encode(job).decode()
-
-
-def _shown(location: str) -> str:
-    try:
-        return parse_target(location).shown()
-    except TransferError:
-        return "an address that cannot be read"
 
 
 def _tidy(folder: Path, kept: Path | None) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from evse.domain.base import DeviceError
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.messages import CallError, Payload
-from evse.ocpp.ports import StorePort
+from evse.ocpp.transfers.ports import JobStore
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """The durable part of all transfers of a station."""
 
-    def __init__(self, store: StorePort, rng: Random) -> None:
+    def __init__(self, store: JobStore, rng: Random) -> None:
         self.jobs: dict[str, str] = {}
         """What was stored when `load` ran, without messages."""
         self._store = store
@@ -92,6 +92,10 @@ class Journal:
         self._waiting |= made
         if made:
             self._kick.set()
+
+    async def replace(self, key: str, job: str) -> None:
+        """Store a job so that nothing of what it was before stays on the medium; raises `DeviceError`."""
+        await self._store.put_without_trace(NAMESPACE, key, job)
 
     async def surely(self, jobs: Mapping[str, str | None], messages: list[tuple[str, Payload]]) -> None:
         """`commit`, again and again while the medium refuses."""

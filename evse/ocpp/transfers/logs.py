@@ -19,11 +19,12 @@ from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.messages import Payload
+from evse.ocpp.transfers.addresses import Addressed, Addresses
 from evse.ocpp.transfers.bundle import bundle_name, pack
 from evse.ocpp.transfers.errors import TransferError, Why
 from evse.ocpp.transfers.journal import Journal
 from evse.ocpp.transfers.ports import Carrier, LogSource, Offload, Site
-from evse.ocpp.transfers.target import Target, parse_target
+from evse.ocpp.transfers.target import Target, parse_target, shown
 from evse.ocpp.transfers.worker import Meter, Result, Running, Worker, moment, remove, tries_of, until_true
 from evse.units import WallNs
 
@@ -38,13 +39,11 @@ _FAILED: Final = {
 """Words of LogStatusNotification for a failure; UploadFailure for all others."""
 
 
-class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as it is stored. ``content``: diagnostics or security. The location may hold credentials."""
+class Upload(Addressed, frozen=True, kw_only=True):
+    """One request as it is stored. ``content``: diagnostics or security."""
 
-    number: int
     request_id: int | None
     content: str
-    location: str
     since: WallNs | None
     until: WallNs | None
     attempts: int
@@ -60,10 +59,11 @@ class Uploads:
 
     def __init__(
         self, slot: str, journal: Journal, carrier: Carrier, site: Site, clock: Clock, source: LogSource, folder: Path, *,
-        station: str, offload: Offload, finished: Callable[[Result], Awaitable[None]],
+        addresses: Addresses, station: str, offload: Offload, finished: Callable[[Result], Awaitable[None]],
     ) -> None:
         self._slot = slot
         self._journal = journal
+        self._addresses = addresses
         self._carrier = carrier
         self._site = site
         self._clock = clock
@@ -92,6 +92,8 @@ class Uploads:
                 self._job = msgspec.json.decode(text, type=Upload)
             except msgspec.DecodeError as error:
                 log.error("ocpp: the stored request for a %s cannot be read and is left out: %s", self._slot, error)
+            else:
+                self._job = await self._addresses.adopt(self._slot, self._job)
         kept = None if self._job is None else self._path(self._job)
         await self._offload(lambda: self._tidy(kept))
 
@@ -107,13 +109,18 @@ class Uploads:
         """Carry out requests, for ever."""
         await self._worker.run()
 
+    @property
+    def stored(self) -> Upload | None:
+        """The request that stands, as it is stored."""
+        return self._job
+
     def running(self) -> Running | None:
         """The request that stands, as people see it."""
         job = self._job
         if job is None:
             return None
         return Running(
-            kind=self._slot, stage=job.stage, request_id=job.request_id, location=_shown(job.location), said=job.said,
+            kind=self._slot, stage=job.stage, request_id=job.request_id, location=shown(job.location), said=job.said,
             percent=self._meter.percent, bytes_done=self._meter.done, bytes_total=self._meter.total,
             attempt=job.failed + 1, attempts=job.attempts, due=None, detail=self._detail,
         )
@@ -176,6 +183,7 @@ class Uploads:
         if before is not None:
             await self._worker.stop()
         try:
+            wanted = await self._addresses.seal(self._slot, wanted)
             await self._journal.commit({self._slot: msgspec.json.encode(wanted).decode()}, [])
             self._job, self._meter, self._detail = wanted, Meter(), ""
         finally:
@@ -183,6 +191,7 @@ class Uploads:
         if before is not None:
             log.info("ocpp: the upload of %s is replaced by %s", before.name, wanted.name)
             await self._offload(lambda: remove(self._path(before)))
+            await self._addresses.forget(before.sealed)
 
     # -- the job --------------------------------------------------------------------------------------------------
 
@@ -192,7 +201,7 @@ class Uploads:
             return
         failed = "UploadFailed"
         try:
-            target = parse_target(job.location)
+            target = parse_target(await self._addresses.reveal(job))
             if job.stage == MAKING or not self._path(job).exists():
                 await self._make(job)
             while not await self._attempt(target):
@@ -259,13 +268,14 @@ class Uploads:
         job = self._job
         if job is None:
             return
-        log.log(logging.INFO if ok else logging.ERROR, "ocpp: %s to %s: %s: %s", job.name, _shown(job.location), say, text)
+        log.log(logging.INFO if ok else logging.ERROR, "ocpp: %s to %s: %s: %s", job.name, shown(job.location), say, text)
         await self._journal.surely({self._slot: None}, [self._message(job.request_id, say)])
         self._job, self._detail = None, ""
         await self._offload(lambda: remove(self._path(job)))
+        await self._addresses.forget(job.sealed)
         await self._finished(Result(
             kind=self._slot, ok=ok, status=say, at=self._clock.wall(), request_id=job.request_id,
-            location=_shown(job.location), text=text,
+            location=shown(job.location), text=text,
         ))
 
     def _message(self, request_id: int | None, status: str) -> tuple[str, Payload]:
@@ -275,10 +285,3 @@ class Uploads:
 
     def _path(self, job: Upload) -> Path:
         return self._folder / f"{self._slot}-{job.number}.tar.gz"
-
-
-def _shown(location: str) -> str:
-    try:
-        return parse_target(location).shown()
-    except TransferError:
-        return "an address that cannot be read"

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
+from evse.ocpp.ports import StorePort
 from evse.ocpp.transfers.partial import PartFile
 from evse.ocpp.transfers.target import Target
 from evse.transports.base import DIRECT, DialOptions
@@ -60,6 +61,30 @@ class Carrier(Protocol):
 
     async def send(self, target: Target, path: Path, name: str, progress: Progress) -> None:
         """Store the file ``path`` under ``name`` in the place that ``target`` names."""
+        ...
+
+
+class Vault(Protocol):
+    """Keeps secrets sealed (`evse.access.vault.KeyringVault`). Every call may raise `DeviceError`, which never holds a secret."""
+
+    async def read(self, name: str) -> str | None:
+        """Return a secret, None when there is none."""
+        ...
+
+    async def write(self, name: str, value: str) -> None:
+        """Store a secret; it is on the medium when this returns."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Forget a secret; nothing happens when there is none."""
+        ...
+
+
+class JobStore(StorePort, Protocol):
+    """The store of the client, and what it needs once for jobs of former releases."""
+
+    async def put_without_trace(self, namespace: str, key: str, value: str) -> None:
+        """Set one setting so that nothing of its former value stays on the medium."""
         ...
 
 

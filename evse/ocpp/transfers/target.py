@@ -63,6 +63,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return folders, steps[-1].lstrip("/")
 
 
+def shown(url: str) -> str:
+    """Return an address for people, logs and the database: without anything that may be secret."""
+    try:
+        return parse_target(url).shown()
+    except TransferError:
+        return "an address that cannot be read"
+
+
 def parse_target(url: str) -> Target:
     """Take a URL apart; raise `TransferError` that says what is wrong with it, without its password."""
     if len(url) > URL_MAX:

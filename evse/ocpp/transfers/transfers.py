@@ -16,11 +16,11 @@ from evse.domain.clock import Clock
 from evse.domain.firmware import Firmware
 from evse.ocpp.engine import Engine, Handler
 from evse.ocpp.messages import Payload
-from evse.ocpp.ports import StorePort
+from evse.ocpp.transfers.addresses import Addresses
 from evse.ocpp.transfers.firmware import FirmwareOptions, FirmwareUpdates
 from evse.ocpp.transfers.journal import Journal
 from evse.ocpp.transfers.logs import DIAGNOSTICS, LOG, Uploads
-from evse.ocpp.transfers.ports import Carrier, LogSource, Offload, SecurityNote, Signatures, Site
+from evse.ocpp.transfers.ports import Carrier, JobStore, LogSource, Offload, SecurityNote, Signatures, Site, Vault
 from evse.ocpp.transfers.worker import RESULTS_MAX, Result, Running
 
 log = logging.getLogger(__name__)
@@ -47,22 +47,23 @@ class Transfers:
     """Firmware updates and uploads. `load` once, then `run` for ever and `send` on every registered link."""
 
     def __init__(
-        self, store: StorePort, carrier: Carrier, site: Site, clock: Clock, rng: Random, folder: Path, *, station: str,
+        self, store: JobStore, vault: Vault, carrier: Carrier, site: Site, clock: Clock, rng: Random, folder: Path, *, station: str,
         firmware: Firmware | None, source: LogSource, options: Callable[[], FirmwareOptions],
         signatures: Signatures | None, note: SecurityNote, offload: Offload,
     ) -> None:
         self._journal = Journal(store, rng)
+        self._addresses = Addresses(self._journal, vault)
         self.ended: Callable[[Result], None] = lambda result: None
         """Told of every transfer that has ended."""
         self._results: tuple[Result, ...] = ()
         self._installer = firmware is not None
         self.firmware = FirmwareUpdates(
-            self._journal, carrier, site, clock, firmware, folder, options=options, signatures=signatures, note=note,
-            offload=offload, finished=self._finished,
+            self._journal, carrier, site, clock, firmware, folder, addresses=self._addresses, options=options,
+            signatures=signatures, note=note, offload=offload, finished=self._finished,
         )
         self.diagnostics, self.logs = (
-            Uploads(slot, self._journal, carrier, site, clock, source, folder, station=station, offload=offload,
-                    finished=self._finished)
+            Uploads(slot, self._journal, carrier, site, clock, source, folder, addresses=self._addresses, station=station,
+                    offload=offload, finished=self._finished)
             for slot in (DIAGNOSTICS, LOG)
         )  # fmt: skip
 
@@ -77,6 +78,7 @@ class Transfers:
                 log.error("ocpp: the stored results of transfers cannot be read and are left out: %s", error)
         for part in (self.firmware, self.diagnostics, self.logs):
             await part.load()
+        await self._addresses.tidy(part.stored for part in (self.firmware, self.diagnostics, self.logs))
 
     async def run(self) -> None:
         """Carry everything out, for ever."""

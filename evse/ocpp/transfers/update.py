@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from evse.ocpp.messages import Payload
+from evse.ocpp.transfers.addresses import Addressed
 from evse.ocpp.transfers.partial import Saved
 from evse.units import WallNs
 
@@ -17,12 +16,10 @@ BUSY: Final = frozenset({INSTALLING, INSTALLED, ACTIVATING, REBOOTING})
 """From here on nothing replaces the job and a reset is refused."""
 
 
-class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """One update. ``request_id`` None = UpdateFirmware, else SignedUpdateFirmware. The location may hold credentials."""
+class Update(Addressed, frozen=True, kw_only=True):
+    """One update. ``request_id`` None = UpdateFirmware, else SignedUpdateFirmware."""
 
-    number: int
     request_id: int | None = None
-    location: str
     retrieve_at: WallNs
     install_at: WallNs = 0  # 0 = as soon as it can be
     attempts: int
