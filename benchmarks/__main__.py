@@ -13,6 +13,7 @@ from benchmarks import (
     bench_planner_budget,
     bench_process,
     bench_queue,
+    bench_replan,
     bench_screens,
     bench_solvers,
     bench_wire,
@@ -51,7 +52,7 @@ def main() -> int:
     reference = reference_us()
     figures: list[Figure] = []
     modules = (
-        bench_core, bench_ac, bench_wire, bench_access, bench_queue, bench_planner_budget, bench_solvers,
+        bench_core, bench_ac, bench_wire, bench_access, bench_queue, bench_planner_budget, bench_replan, bench_solvers,
         bench_process, bench_screens,
     )  # fmt: skip
     for module in modules:

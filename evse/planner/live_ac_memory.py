@@ -109,8 +109,9 @@ def observe(
     rule = DrawRule(threshold_ma=grid.threshold_ma, margin_ma=MARGIN_MA, raise_every_ns=RAISE_EVERY_NS)
     passed = max(0, now - memory.at) if memory.at else 0
     least = min((p.charged_ns for p in memory.points if p.asks), default=0)
-    points = [_point(memory.point(r.evse_id), r, rule, passed, least, now) for r in requests]
-    if any(memory.point(p.evse_id).asks and not p.asks for p in points):
+    known = {p.evse_id: p for p in memory.points}
+    points = [_point(known.get(r.evse_id) or Point(evse_id=r.evse_id), r, rule, passed, least, now) for r in requests]
+    if any(p.evse_id in known and known[p.evse_id].asks and not p.asks for p in points):
         points = [msgspec.structs.replace(p, switched_at=None) if p.asks and not p.share_ma else p for p in points]
     asked = {r.evse_id for r in requests}
     drawn = dc_ma or {}

@@ -4,30 +4,35 @@ A new plan is made when a vehicle comes, goes or changes its mind, when module g
 every `REPLAN_NS` while somebody asks for power. With AC EVSEs the site is shared first, then the DC side is planned with
 what they leave. A falling limit does not wait for it: the limits themselves are
 inputs of the tick, which truncates at once.
+
+The plan itself is worked out by a `Thinker`: at once, or beside the loop on large sites. Until that answer is there the last
+plan stays, nothing new is asked, and what forces a plan meanwhile forces the next one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
 from evse.core.inputs import GroupReading, Inputs
-from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource, Plan, PowerLimit, PowerRequest
+from evse.domain.limits import CurrentRequest, LimitSource, Plan, PowerLimit, PowerRequest
 from evse.domain.readings import Sample
 from evse.domain.station import GridSpec, StationSpec
 from evse.domain.view import EvseView
 from evse.planner.ac_problem import UNLIMITED_MA, AcProblem
 from evse.planner.allowance import Allowance, Cap, allowance, truncate
-from evse.planner.live import PlannerSettingsW, build_problem, look, make_plan, plan_changed
-from evse.planner.live_ac import DcAsk, plan_ac
+from evse.planner.live import PlannerSettingsW, build_problem, look, plan_changed
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
-from evse.planner.transition import Follower, dc_in_force
+from evse.planner.questions import Answer, Replan, Replanned
+from evse.planner.transition import Follower
 from evse.planner.turns import Turns
 from evse.planner.why_live import more_ac, more_dc
 from evse.runtime.local_time import LocalDay
 from evse.runtime.phase_choice import PhaseChooser
 from evse.runtime.site_load import dc_drawn_w, site_load
+from evse.runtime.thinking import Here, Thinker
 from evse.runtime.totals import Totals
 from evse.units import NS_PER_MS, NS_PER_S, Instant, WallNs
 
@@ -45,7 +50,7 @@ class PlannerShell:
 
     def __init__(
         self, spec: StationSpec, settings: PlannerSettingsW, now: Instant,
-        input_level: Callable[[str], bool | None] = lambda name: None, timezone: str = "UTC",
+        input_level: Callable[[str], bool | None] = lambda name: None, timezone: str = "UTC", thinker: Thinker | None = None,
     ) -> None:
         self._spec = spec
         self.file_settings = settings
@@ -73,7 +78,9 @@ class PlannerShell:
         self._caps: tuple[Cap, ...] = ()  # limits per phase that `plan` was made with
         self._house_ma = (0, 0, 0)  # other loads that `plan` was made with
         self._input_level = input_level
-        self.phases = PhaseChooser()
+        self._thinker = thinker or Here()
+        self._thinks = False  # a plan is being worked out
+        self.phases = PhaseChooser(self._thinker)
         self.totals = Totals(timezone)
         self._day = LocalDay(timezone)
         self._ac_problem: AcProblem | None = None
@@ -112,7 +119,7 @@ class PlannerShell:
         plan = self.plan
         if plan is None or not plan.currents:
             return plan
-        caps = self._caps_now()
+        caps = _caps(grid, self.allowed, self._house_ma)
         if len(caps) != len(self._caps) or any(_fell(a, b) for a, b in zip(self._caps, caps, strict=True)):
             order = sorted(self._ac.points, key=lambda p: -p.charged_ns)
             shares = truncate(plan.currents, caps, self._dc_ma(plan), [p.evse_id for p in order])
@@ -120,19 +127,6 @@ class PlannerShell:
             if shares is not plan.currents:
                 self.plan = plan = replace(plan, version=plan.version + 1, currents=shares, reason="cut at a lower limit of the site")
         return plan
-
-    def _caps_now(self) -> tuple[Cap, ...]:
-        """Limits per phase as they stand, other loads taken off: everybody, then each fuse."""
-        grid = self._spec.grid
-        if grid is None:
-            return ()
-        top = grid.fuse_ma or UNLIMITED_MA
-        own = (UNLIMITED_MA,) * 3 if self.allowed is None else self.allowed.limit_ma
-        limits = [min(a, top - b) for a, b in zip(own, self._house_ma, strict=True)]
-        return (
-            Cap(limit_ma=(limits[0], limits[1], limits[2])),
-            *(Cap(limit_ma=(f.fuse_ma, f.fuse_ma, f.fuse_ma), evses=f.evses) for f in grid.fuses),
-        )
 
     def _dc_ma(self, plan: Plan) -> dict[int, int]:
         """What DC EVSEs take of each phase, mA."""
@@ -152,9 +146,9 @@ class PlannerShell:
         now: Instant,
         currents: Sequence[CurrentRequest] = (),
     ) -> None:
-        """Make a new plan if something that matters has changed. ``currents`` = what the AC EVSEs ask for."""
+        """Ask for a new plan if something that matters has changed. ``currents`` = what the AC EVSEs ask for."""
         age = now - self._planned_at
-        if not self._force and age < REPLAN_MIN_NS:
+        if self._thinks or (not self._force and age < REPLAN_MIN_NS):
             return
         grid = self._grid(currents)
         site = site_load(self._spec, inputs, currents, now)
@@ -167,24 +161,50 @@ class PlannerShell:
         if not self._force and not waits and key == self._key and not (asking and age >= REPLAN_NS):
             return
         self.count += 1
-        version = 1 if self.plan is None else self.plan.version + 1
-        prior = None if self._fresh else self.plan
         self._turns = look(self._turns, requests, self.plan, now)
-        plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version, None, self._turns)
-        self._asked, self._ac_problem = (requests, inputs.groups, None), None
-        dc_w: int | None = None
-        if grid is not None:
-            rows, dc_w = self._share(grid, plan, requests, currents, site, now)
-            if dc_w is not None and dc_w < sum(ask.wanted_w for ask in self._asks(plan, requests)):
-                plan = make_plan(self._spec, self.in_force, requests, inputs.groups, prior, now, version, dc_w, self._turns)
-                self._asked = (requests, inputs.groups, dc_w)
-            plan = replace(plan, currents=rows)
-        caps = [w for _, w in self.in_force.site_caps()] + ([] if dc_w is None else [dc_w])
-        cap_w = min(caps) * self.in_force.efficiency_permille // 1000 if caps else None
-        plan, self._dc, self._dc_waits = dc_in_force(plan, cap_w, self.in_force.min_power_w, self._dc, drawn, now)
+        question = Replan(
+            spec=self._spec,
+            settings=self.in_force,
+            requests=tuple(requests),
+            groups=inputs.groups,
+            prior=None if self._fresh else self.plan,
+            version=1 if self.plan is None else self.plan.version + 1,
+            now=now,
+            turns=self._turns,
+            grid=grid,
+            currents=tuple(currents),
+            site=site,
+            memory=self._ac,
+            allowed=self.allowed,
+            drawn_w=drawn,
+            followers=self._dc,
+        )
+        fresh = self._fresh
+        self._key, self._force, self._fresh, self._planned_at = key, False, False, now
+        self._thinks = True
+        try:
+            self._thinker.ask(question, partial(self._take, question))
+        except Exception:
+            self._thinks, self._force, self._fresh = False, True, fresh
+            raise
+
+    def _take(self, q: Replan, a: Answer | None) -> None:
+        """Put the plan in force that answers ``q``. Limits that have fallen meanwhile cut it in the next tick (`plan_now`)."""
+        self._thinks = False
+        if not isinstance(a, Replanned):
+            self._force = True
+            return
+        self._asked, self._ac_problem = (q.requests, q.groups, a.dc_site_w), None
+        self._dc, self._dc_waits = a.followers, a.waits
+        if a.shares is not None:
+            self._house_ma = q.memory.house_ma if q.spec.has_site_meter else (0, 0, 0)
+            self._caps = _caps(q.spec.grid, q.allowed, self._house_ma)
+            self._ac, self._pending, self._ac_problem = a.shares.memory, a.shares.pending, a.shares.problem
+        plan = a.plan
+        if self.plan is not None and self.plan.version >= plan.version:  # it was cut meanwhile
+            plan = replace(plan, version=self.plan.version + 1)
         if plan_changed(self.plan, plan):
             self.plan = plan
-        self._key, self._force, self._fresh, self._planned_at = key, False, False, now
 
     def _phases_ma(self, drawn_w: Mapping[int, int | None], site: SiteLoad) -> dict[int, int | None]:
         """What DC EVSEs take of each phase, mA, from their power."""
@@ -213,38 +233,9 @@ class PlannerShell:
             return None
         return self._spec.grid or GridSpec()
 
-    def _share(
-        self,
-        grid: GridSpec,
-        plan: Plan,
-        requests: Sequence[PowerRequest],
-        currents: Sequence[CurrentRequest],
-        site: SiteLoad,
-        now: Instant,
-    ) -> tuple[tuple[CurrentAllocation, ...], int | None]:
-        """Shares of the AC EVSEs, and what they leave for the DC EVSEs (AC side W), which ask for what ``plan`` gives."""
-        asks = self._asks(plan, requests)
-        shares = plan_ac(grid, self.in_force.site_caps(), asks, currents, site, self._ac, now, self.allowed)
-        self._house_ma = self._ac.house_ma if self._spec.has_site_meter else (0, 0, 0)
-        self._caps = self._caps_now()
-        self._ac, self._pending, self._ac_problem = shares.memory, shares.pending, shares.problem
-        return shares.rows, shares.dc_w
-
-    def _asks(self, plan: Plan, requests: Sequence[PowerRequest]) -> list[DcAsk]:
-        given = {a.evse_id: a.assigned_w for a in plan.allocations}
-        efficiency = max(1, self.in_force.efficiency_permille)
-        return [
-            DcAsk(
-                evse_id=r.evse_id,
-                wanted_w=-(-given.get(r.evse_id, 0) * 1000 // efficiency),
-                min_w=-(-self.in_force.min_power_w * 1000 // efficiency),
-                running=r.charging_since is not None and r.request_w > 0,
-            )
-            for r in requests
-        ]
-
     def _ac_situation(self, currents: Sequence[CurrentRequest]) -> object:
-        points = (self._ac.point(r.evse_id) for r in currents)
+        known = {p.evse_id: p for p in self._ac.points}
+        points = [known.get(r.evse_id) or self._ac.point(r.evse_id) for r in currents]
         return (
             [(r.evse_id, r.wanted_ma, r.lines, r.rotation) for r in currents],
             [(p.draw.ceiling_ma, p.lines, p.idle, p.held_ma, p.ignores_ma // LOAD_STEP_MA, p.switched_at) for p in points],
@@ -279,6 +270,19 @@ class PlannerShell:
         self.in_force = replace(
             s, limits=self.limits, csms_limit_w=min((x.power_w for x in self._csms if x.evse_id == 0), default=None)
         )
+
+
+def _caps(grid: GridSpec | None, allowed: Allowance | None, house_ma: tuple[int, int, int]) -> tuple[Cap, ...]:
+    """Return limits per phase, other loads taken off: everybody, then each fuse."""
+    if grid is None:
+        return ()
+    top = grid.fuse_ma or UNLIMITED_MA
+    own = (UNLIMITED_MA,) * 3 if allowed is None else allowed.limit_ma
+    limits = [min(a, top - b) for a, b in zip(own, house_ma, strict=True)]
+    return (
+        Cap(limit_ma=(limits[0], limits[1], limits[2])),
+        *(Cap(limit_ma=(f.fuse_ma, f.fuse_ma, f.fuse_ma), evses=f.evses) for f in grid.fuses),
+    )
 
 
 def _fell(before: Cap, now: Cap) -> bool:

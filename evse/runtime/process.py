@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evse.config.model import StationConfig
 from evse.runtime.clock import RealClock
 from evse.runtime.station import Station
+from evse.runtime.thinking import Beside
 from evse.storage.db import Store
 from evse.storage.executor import ThreadExecutor
 from evse.transports.real import RealOpeners
@@ -22,7 +23,7 @@ DATABASE = "station.sqlite3"
 
 
 async def open_station(config: StationConfig, config_path: Path, data_dir: Path, rng: Random) -> Station:
-    """Open the database and wire a station onto the real world."""
+    """Open the database and wire a station onto the real world. Long plans are worked out in a process beside the loop."""
     store = await Store.open(data_dir / DATABASE, executor=ThreadExecutor())
     station = Station(
         config,
@@ -33,7 +34,9 @@ async def open_station(config: StationConfig, config_path: Path, data_dir: Path,
         store=store,
         rng=rng,
     )
+    station.thinker = beside = Beside(station.spec)
     await station.open()
+    station.supervisor.start("planner process", beside.run)
     return station
 
 

@@ -5,9 +5,9 @@ The site meter stands at the grid connection, with this station behind it: what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from evse.core.inputs import EvseInputs, Inputs
+from evse.core.inputs import EvseInputs, GroupReading, Inputs
 from evse.domain.limits import CurrentRequest, Plan
 from evse.domain.readings import MeterValues, NoData, Sample
 from evse.domain.signals import ContactorFeedback
@@ -58,6 +58,11 @@ def dc_drawn_w(spec: StationSpec, inputs: Inputs, plan: Plan | None, now: Instan
     """Return the power at each DC EVSE: nothing behind open contactors, else by its meter, else by the module groups that the
     plan gives it; None = nobody knows."""
     given = {e.evse_id: e for e in inputs.evses}
+    held: dict[int, set[int]] = {}
+    for a in plan.groups if plan is not None else ():
+        if a.owner is not None:
+            held.setdefault(a.owner, set()).add(a.group_id)
+    at = {group.group_id: reading for group, reading in zip(spec.groups, inputs.groups, strict=False)}
     result: dict[int, int | None] = {}
     for evse in spec.evses:
         if evse.kind is not EvseKind.DC:
@@ -71,19 +76,20 @@ def dc_drawn_w(spec: StationSpec, inputs: Inputs, plan: Plan | None, now: Instan
         elif meter is not None and meter.power_w is not None:
             result[evse.evse_id] = max(0, meter.power_w)
         else:
-            result[evse.evse_id] = _groups_w(spec, inputs, plan, evse.evse_id, now)
+            result[evse.evse_id] = _groups_w(spec, at, held.get(evse.evse_id, set()), now)
     return result
 
 
-def _groups_w(spec: StationSpec, inputs: Inputs, plan: Plan | None, evse_id: int, now: Instant) -> int | None:
-    """Power of the module groups of an EVSE; None when one of them is silent or it has none."""
-    held = {a.group_id for a in plan.groups if a.owner == evse_id} if plan is not None else set()
+def _groups_w(spec: StationSpec, at: Mapping[int, GroupReading], held: Collection[int], now: Instant) -> int | None:
+    """Power of the module groups ``held``; None when one of them is silent or there are none."""
     total = 0
-    for group, reading in zip(spec.groups, inputs.groups, strict=False):
-        if group.group_id in held:
-            if not isinstance(reading, Sample) or now - reading.at > spec.meter_max_age_ms * NS_PER_MS:
-                return None
-            total += reading.value.voltage_mv * reading.value.current_ma // 1_000_000
+    for group_id in held:
+        reading = at.get(group_id)
+        if reading is None:  # the shell gave none
+            continue
+        if not isinstance(reading, Sample) or now - reading.at > spec.meter_max_age_ms * NS_PER_MS:
+            return None
+        total += reading.value.voltage_mv * reading.value.current_ma // 1_000_000
     return total if held else None
 
 

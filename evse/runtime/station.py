@@ -53,6 +53,7 @@ from evse.runtime.securing import make_vault, open_security
 from evse.runtime.settings import load_availability, load_planner_settings, save_availability
 from evse.runtime.supervisor import Supervisor
 from evse.runtime.tapping import Taps
+from evse.runtime.thinking import Here, Thinker
 from evse.runtime.transferring import firmware_version, make_installer, make_transfers
 from evse.runtime.views import transaction_runs
 from evse.runtime.wiring import Devices, build_devices
@@ -120,6 +121,7 @@ class Station:
         self.event_sinks: list[EventSink] = []
         self.view_sinks: list[ViewSink] = []
         self.reset_requested: str = ""
+        self.thinker: Thinker = Here()
         self._rng = rng
         self._events: list[Event] = []
         self._events_ready = asyncio.Event()
@@ -135,7 +137,7 @@ class Station:
         event_seq = await self.store.last_event_seq()
         now = self.clock.now()
         settings = await load_planner_settings(self.store, self.config)
-        self.planner = PlannerShell(self.spec, settings, now, self.devices.field.input_level, self.config.station.timezone)
+        self.planner = PlannerShell(self.spec, settings, now, self.devices.field.input_level, self.config.station.timezone, self.thinker)
         self.planner.file_settings = await load_planner_settings(None, self.config)
         self.recorder = Recorder(self.spec)
         age_ns = self.config.ocpp.meter_age_s * NS_PER_S
