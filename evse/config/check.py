@@ -283,7 +283,11 @@ def _meter_bus(path: Path, row: dict[str, Any], problems: Problems) -> BusDefaul
         problems.add((*path, "profile"), f"no such file profiles/meters/{name}.toml; {nearest(name, known)}", name)
         return None
     try:
-        return load_profile(name).bus
+        profile = load_profile(name)
+        if row.get("signed") == "require" and profile.signing is None:
+            text = f"{name} does not sign its readings (no [signing] in its profile); take another meter, or \"prefer\" or \"off\""
+            problems.add((*path, "signed"), text, "require")
+        return profile.bus
     except ConfigError as error:
         problems.add((*path, "profile"), f"the meter profile cannot be used: {error.problems[0]}", name)
         return None

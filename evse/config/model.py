@@ -80,6 +80,18 @@ class MeterSection(Frozen, frozen=True, kw_only=True):
     ) = UNSET
     echo: Annotated[bool, Meta(title="The adapter hears its own bytes", extra_json_schema=Restart)] = False
     poll_ms: Annotated[int, Meta(title="Poll period in ms", ge=100, le=60_000, extra_json_schema=Restart)] = 1000
+    signed: Annotated[
+        Literal["off", "prefer", "require"],
+        Meta(
+            title="Signed readings of an EVSE meter whose profile has [signing]: off = not asked for, prefer = charging goes on "
+            "without, require = no charging without",
+            extra_json_schema=Restart,
+        ),
+    ] = "prefer"
+    signed_wait_s: Annotated[
+        int,
+        Meta(title="Longest wait for a signed reading before the start and at the end, s", ge=3, le=60, extra_json_schema=Restart),
+    ] = 10
 
 
 class ReaderSection(Frozen, frozen=True, kw_only=True):

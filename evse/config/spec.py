@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from evse.config.model import EvseSection, GroupSection, SiteSection, StationConfig
+from evse.config.meter_profiles import load_profile
+from evse.config.model import EvseSection, GroupSection, MeterSection, SiteSection, StationConfig
 from evse.config.model_ac import AcSection
 from evse.config.model_site import GridSection, ShedSection
 from evse.config.spec_ac import ac_spec
 from evse.config.spec_rules import led_specs, rule_specs
 from evse.domain.ac import ReleaseMode
 from evse.domain.rules import rules_version
+from evse.domain.signing import SigningMode
 from evse.domain.station import (
     EvseKind,
     EvseSpec,
@@ -30,6 +32,13 @@ METER_AGE_POLLS = 3
 """A meter is stale after three missed polls, but not before five seconds."""
 
 
+def signing_mode(meter: MeterSection | None) -> SigningMode:
+    """Return whether the readings of a meter are signed: never where its profile does not say how."""
+    if meter is None or load_profile(meter.profile).signing is None:
+        return SigningMode.OFF
+    return SigningMode(meter.signed)
+
+
 def _evse(section: EvseSection) -> EvseSpec:
     ac = ac_spec(section.ac if section.ac is not None else AcSection()) if section.kind == "ac" else None
     if ac is not None:
@@ -43,6 +52,8 @@ def _evse(section: EvseSection) -> EvseSpec:
             derate_start_dc=section.derate_start_c * 10,
             derate_end_dc=section.derate_end_c * 10,
             has_meter=section.meter is not None,
+            signing=signing_mode(section.meter),
+            signing_wait_s=section.meter.signed_wait_s if section.meter is not None else 0,
             free_charging=section.free_charging or ac.release is ReleaseMode.FREE,
             free_id_token=section.free_id_token,
             ac=ac,
@@ -59,6 +70,8 @@ def _evse(section: EvseSection) -> EvseSpec:
         insulation_min_kohm=-(-section.voltage_max_v * INSULATION_OHM_PER_V // 1000),
         cable_check_mv=min(section.voltage_max_v, CABLE_CHECK_V_MAX) * 1000,
         has_meter=section.meter is not None,
+        signing=signing_mode(section.meter),
+        signing_wait_s=section.meter.signed_wait_s if section.meter is not None else 0,
         free_charging=section.free_charging,
         free_id_token=section.free_id_token,
     )

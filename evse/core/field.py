@@ -7,6 +7,7 @@ DC EVSEs have one fault for all of them.
 
 from __future__ import annotations
 
+from evse.core import signing
 from evse.core.context import START_GRACE, TEXT_MAX, Conn, Tick
 from evse.domain.faults import FaultCode
 from evse.domain.readings import NoDataReason
@@ -35,6 +36,9 @@ def causes(t: Tick, conn: Conn) -> None:
         if t.now - conn.w.meter_at > patience and t.now - t.state.started_at > START_GRACE:
             kind = "AC" if conn.spec.kind is EvseKind.AC else "DC"
             conn.causes.append((_meter(conn), f"{kind} meter of EVSE {conn.spec.evse_id}: {conn.no_meter}"))
+    unsigned = signing.cause(conn)
+    if unsigned is not None:
+        conn.causes.append(unsigned)
 
 
 def _meter(conn: Conn) -> FaultCode:

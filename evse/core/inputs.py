@@ -102,6 +102,18 @@ class ReserveEvse(Command, frozen=True, kw_only=True):
     parent_id: str = ""
 
 
+class MeterSigned(Command, frozen=True, kw_only=True):
+    """Answer to effect `RequestSignature`; ``text`` "" = it did not come, and ``why`` says why."""
+
+    evse_id: int
+    number: int  # of the request
+    text: str = ""
+    public_key: str = ""  # SubjectPublicKeyInfo in hexadecimal digits
+    meter_serial: str = ""
+    why: str = ""
+    lost: bool = False  # the meter cannot be heard; else it has failed
+
+
 class TransactionStored(Command, frozen=True, kw_only=True):
     """Effect `OpenTransaction` is durable: energy may flow."""
 
@@ -220,6 +232,7 @@ AnyCommand: TypeAlias = (
     | ClearFault
     | UnlockConnector
     | ReserveEvse
+    | MeterSigned
     | TransactionStored
     | TransactionNumbered
     | SetDynamicLimit
@@ -283,6 +296,7 @@ __all__ = [
     "Instant",
     "LostDevice",
     "MeterReading",
+    "MeterSigned",
     "NoteTeaching",
     "ReserveEvse",
     "SetAvailability",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 
-from evse.core import faults, release, session
+from evse.core import faults, release, session, signing
 from evse.core.context import Conn, Tick
 from evse.core.session import STEP_NUMBER
 from evse.core.state import ENERGY_STAGES, EvseWork, Stage
@@ -193,7 +193,7 @@ def _ev_off(t: Tick, conn: Conn) -> bool:
 def _started(t: Tick, conn: Conn) -> bool:
     if conn.w.stage is Stage.PLUGGED:
         release.free(t, conn)
-    conn.w.waiting_for = session.obstacle(t, conn)
+    conn.w.waiting_for = session.obstacle(t, conn) or signing.begin(t, conn)
     return not conn.w.waiting_for
 
 

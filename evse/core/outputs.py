@@ -10,6 +10,7 @@ from evse.domain.limits import PowerRequest
 from evse.domain.session import SessionRecord
 from evse.domain.signals import BoardCommand, GroupCommand
 from evse.domain.view import Event
+from evse.units import Instant
 
 
 class EvseOutput(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,15 @@ class RequestAuthorization(Effect, frozen=True, kw_only=True):
     id_token: str
 
 
+class RequestSignature(Effect, frozen=True, kw_only=True):
+    """Ask the meter for a signed reading; answer with `MeterSigned`, at the latest at ``deadline``."""
+
+    number: int
+    end: bool  # of the end of a transaction, else of its begin
+    id_token: str
+    deadline: Instant
+
+
 class OpenTransaction(Effect, frozen=True, kw_only=True):
     """Make the start durable (session and StartTransaction row), then answer `TransactionStored`."""
 
@@ -52,7 +62,7 @@ class SaveSession(Effect, frozen=True, kw_only=True):
     session: SessionRecord
 
 
-AnyEffect: TypeAlias = RequestAuthorization | OpenTransaction | CloseTransaction | SaveSession
+AnyEffect: TypeAlias = RequestAuthorization | RequestSignature | OpenTransaction | CloseTransaction | SaveSession
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,5 +77,5 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 __all__ = [
     "AnyEffect", "CloseTransaction", "Effect", "EvseOutput", "OpenTransaction", "Outputs", "RequestAuthorization",
-    "SaveSession",
+    "RequestSignature", "SaveSession",
 ]

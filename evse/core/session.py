@@ -6,7 +6,7 @@ value. It ends after energy has ended, with a meter value that is younger than t
 
 from __future__ import annotations
 
-from evse.core import faults
+from evse.core import faults, signing
 from evse.core.context import START_GRACE, Conn, Tick
 from evse.core.inputs import CalendarSet
 from evse.core.outputs import CloseTransaction, OpenTransaction, SaveSession
@@ -47,6 +47,7 @@ def begin(t: Tick, conn: Conn) -> None:
     """A vehicle was plugged in."""
     w = conn.w
     _fresh(t, conn)
+    signing.forget(w)
     w.plugged_at, w.plugged_since, w.unplugged_at = t.wall, t.now, None
     w.auth_reason = ""
     if w.auth is AuthState.GRANTED:
@@ -62,7 +63,7 @@ def _fresh(t: Tick, conn: Conn) -> None:
     w.meter_start_wh = w.meter_stop_wh = w.soc_start_pct = w.soc_end_pct = w.transaction_id = None
     w.power_max_w, w.id_token, w.source, w.stop_reason, w.fault = 0, "", AuthSource.NONE, None, ""
     w.tx_stored, w.settle_at, w.charging_since, w.evcc_id = False, 0, None, ""
-    w.id_parent, w.stop_token, w.asked_token = "", "", ""
+    w.id_parent, w.stop_token, w.asked_token, w.signed = "", "", "", None
 
 
 def meter(t: Tick, conn: Conn) -> None:
@@ -142,6 +143,7 @@ def start(t: Tick, conn: Conn, again: bool) -> None:
         _fresh(t, conn)
         w.unplugged_at = None
         faults.clear_for_retry(t, conn)
+    signing.opened(w)
     w.tx_open, w.started_at, w.meter_start_wh = True, t.wall, w.meter_wh
     w.id_token, w.source, w.id_parent = w.auth_token, w.auth_source, w.auth_parent
     if w.reserved_deadline:
@@ -172,9 +174,11 @@ def energy_ended(t: Tick, conn: Conn) -> None:
 
 
 def settle(t: Tick, conn: Conn) -> None:
-    """Close the transaction once the last meter value is there."""
+    """Close the transaction once the last meter value is there, the signed one too."""
     w = conn.w
     if not w.tx_open or not w.settle_at:
+        return
+    if not signing.ended(t, conn):
         return
     if conn.spec.has_meter and conn.m_at <= w.settle_at and t.now - w.settle_at < SETTLE_LIMIT:
         return
@@ -208,4 +212,5 @@ def close(t: Tick, conn: Conn) -> None:
     w = conn.w
     t.effects.append(SaveSession(evse_id=conn.spec.evse_id, session=session_record(w)))
     w.session_id = ""
+    signing.forget(w)
     forget(conn)

@@ -18,6 +18,7 @@ from evse.domain.faults import FaultRecord
 from evse.domain.limits import LimitSource
 from evse.domain.session import AuthSource, OperationalStatus, SessionPhase, SessionRecord, StopReason
 from evse.domain.signals import HlcStep
+from evse.domain.signing import SignedValues
 from evse.domain.station import EvseKind, StationSpec, Topology
 from evse.units import Instant, WallNs
 
@@ -146,6 +147,14 @@ class EvseWork(msgspec.Struct):
     stop_token: str = ""
     tx_open: bool = False
     tx_stored: bool = False
+    # signed readings of the meter
+    sign_number: int = 0  # of the request, 0 = none yet
+    sign_deadline: Instant = 0  # of the answer
+    sign_seen: Instant = 0  # last tick on which the start waited for nothing else
+    sign_result: SignedValues | None = None  # of a start that has not opened its transaction yet
+    sign_failed: str = ""  # why the last one did not come
+    sign_lost: bool = False  # because the meter could not be heard
+    signed: SignedValues | None = None  # of the transaction
     settle_at: Instant = 0  # energy ended at; the last meter value must be younger
     charging_since: Instant | None = None
     # machine
@@ -244,6 +253,7 @@ def session_record(w: EvseWork) -> SessionRecord:
         stop_reason=w.stop_reason,
         fault=w.fault,
         stop_token=w.stop_token,
+        signed=w.signed,
     )
 
 

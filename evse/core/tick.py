@@ -7,7 +7,7 @@ Faults found on a tick act on that tick.
 
 from __future__ import annotations
 
-from evse.core import availability, contacts, faults, leds, limits, machine_dc, power_path, release, rules, session
+from evse.core import availability, contacts, faults, leds, limits, machine_dc, power_path, release, rules, session, signing
 from evse.core.ac import limits as ac_limits
 from evse.core.ac import memory, outputs, release_ac, step
 from evse.core.context import Conn, Tick
@@ -20,6 +20,7 @@ from evse.core.inputs import (
     ForceUnlock,
     HlcRequest,
     Inputs,
+    MeterSigned,
     NoteTeaching,
     ReserveEvse,
     SetAvailability,
@@ -147,6 +148,8 @@ def _command(t: Tick, c: AnyCommand) -> None:
             release.reserve(t, c)
         case TransactionStored():
             _stored(t, c)
+        case MeterSigned():
+            signing.answered(t, c)
         case TransactionNumbered():
             release.transaction_numbered(t, c)
         case SetDynamicLimit():

@@ -8,11 +8,12 @@ changed, and only looked at as far as its shape goes: whoever buys the energy ch
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
+from evse.devices.interfaces import LinkHealth
 from evse.devices.meter import ModbusMeter
 from evse.devices.modbus_bus import NoAnswer
 from evse.domain.base import DeviceError
@@ -48,6 +49,10 @@ class MeterIdentity(msgspec.Struct, frozen=True, kw_only=True):
     serial: str = ""
 
 
+def _nobody(identity: MeterIdentity) -> None:
+    """Nobody wants to know."""
+
+
 class MeterSigner:
     """The signing side of a meter. One data set at a time; a second request waits for the first."""
 
@@ -55,10 +60,15 @@ class MeterSigner:
         self.meter = meter
         self.identity: MeterIdentity | None = None  # None = not read yet
         self.problem = ""  # why the last data set or key did not come, "" = it did
+        self.identified: Callable[[MeterIdentity], None] = _nobody  # told when the meter has said who it is
         self._signing = signing
         self._clock = clock
         self._one = asyncio.Lock()
         self._last = ""
+
+    def health(self) -> Sequence[LinkHealth]:
+        """None of its own: the link is the meter's."""
+        return ()
 
     async def run(self) -> None:
         """Read who signs as soon as the meter answers, and again when it was away, for ever."""
@@ -81,6 +91,7 @@ class MeterSigner:
             return False
         self.identity = MeterIdentity(public_key=public_key, serial="" if told is None else str(told).strip())
         self.problem = ""
+        self.identified(self.identity)
         return True
 
     async def sign(self, *, end: bool, id_token: str, deadline: Instant) -> str:

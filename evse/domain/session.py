@@ -6,6 +6,7 @@ import enum
 
 import msgspec
 
+from evse.domain.signing import SignedValues
 from evse.units import WallNs
 
 
@@ -102,3 +103,4 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     stop_reason: StopReason | None = None
     fault: str = ""  # code and name when a fault ended it, else ""
     stop_token: str = ""  # card that ended it, if a card did
+    signed: SignedValues | None = None  # what the meter has signed (calibration law)

@@ -9,6 +9,7 @@ import msgspec
 from evse.domain.ac import AcSpec
 from evse.domain.leds import LedSpec
 from evse.domain.rules import Rule
+from evse.domain.signing import SigningMode
 
 
 class EvseKind(enum.Enum):
@@ -42,6 +43,8 @@ class EvseSpec(msgspec.Struct, frozen=True, kw_only=True):
     insulation_min_kohm: int = 100  # IEC 61851-23: 100 ohm per volt of the rated voltage
     cable_check_mv: int = 500_000
     has_meter: bool = True
+    signing: SigningMode = SigningMode.OFF
+    signing_wait_s: int = 10  # longest wait for a signed reading
     free_charging: bool = False
     free_id_token: str = ""
     ac: AcSpec | None = None  # of an AC EVSE

@@ -153,6 +153,7 @@ class OcppClient:
         self.data = DataTransfers(self.ask, clock, self.handlers.data_handlers)
         self.handlers.extensions.append(lambda: {"DataTransfer": self.data.on_request})
         self.meter_keys: Callable[[], Sequence[MeterKey]] = tuple  # of the meters that sign; none unless somebody knows them
+        self.meter_keys_known: Callable[[], bool] = lambda: True  # False while a meter that signs has not told its key yet
         self.after_boot.append(self._send_meter_keys)
         self._numbers: dict[str, tuple[int, int]] = {}  # session -> (transaction, evse)
         self._count_kick = asyncio.Event()
@@ -425,7 +426,7 @@ class OcppClient:
     async def _send_meter_keys(self, engine: Engine) -> None:
         await keys_after_boot(
             self.data, lambda: self._keys.flag("sendMeterPublicKeyOnBootNotification"), self.meter_keys,
-            lambda: (self._keys.text("VendorAtKeyTransfer"), self._keys.text("MessageAtKeyTransfer")),
+            lambda: (self._keys.text("VendorAtKeyTransfer"), self._keys.text("MessageAtKeyTransfer")), self.meter_keys_known,
         )
 
     async def _answered(self, row: OutboxRow, answer: Payload) -> None:

@@ -32,6 +32,9 @@ STATUSES = ("Accepted", "Rejected", "UnknownMessageId", "UnknownVendorId")
 KEY_VENDOR, KEY_MESSAGE = "generalConfiguration", "setMeterConfiguration"
 """The public key of a signing meter as has.to.be specified it (charge-control-c 3.3.10)."""
 
+KEYS_WAIT_S = 30
+"""So long a boot waits for meters that have not told their key yet; those that have are told then."""
+
 BuiltIn = Callable[[str, str], Awaitable[tuple[str, str | None]]]
 """(messageId, data) to (status, data) of the answer: a vendor that the station itself understands."""
 
@@ -218,9 +221,16 @@ def lane_of(action: str, payload: Payload) -> str:
 
 async def keys_after_boot(
     transfers: DataTransfers, wanted: Callable[[], bool], keys: Callable[[], Sequence[MeterKey]],
-    named: Callable[[], tuple[str, str]] = lambda: (KEY_VENDOR, KEY_MESSAGE),
+    named: Callable[[], tuple[str, str]] = lambda: (KEY_VENDOR, KEY_MESSAGE), known: Callable[[], bool] = lambda: True,
 ) -> None:
-    """What follows a BootNotification: the public keys, if ``wanted`` and known; ``named`` gives vendorId and messageId."""
+    """What follows a BootNotification: the public keys, if ``wanted``; ``named`` gives vendorId and messageId.
+
+    Right after a start the meters may not have told theirs yet (``known``): that is waited for, at most `KEYS_WAIT_S`.
+    """
+    for _ in range(KEYS_WAIT_S):
+        if known():
+            break
+        await asyncio.sleep(1.0)
     if not wanted():
         return
     try:

@@ -44,7 +44,7 @@ def markdown() -> str:
     rows = [*table(OcppSection(), 2, evses), *log_rows("INFO"), *reader_rows("big", "plain")]
     lines += _table(sorted(rows, key=lambda spec: spec.key.lower()))
     lines.append("\n## Only with a meter that signs\n\n")
-    lines += _table(signing_rows(""))
+    lines += _table(signing_rows((1,)))
     lines.append("\n## Measurands\n\nOf AC stations; a DC station knows those without a line and without Frequency.\n\n")
     lines.append(", ".join(f"`{name}`" for name in measurands(evses)) + "\n")
     lines.append(OTHERS)

@@ -10,6 +10,8 @@ Vendor keys: "ccc" = Charge Control C user guide, table 6; "charx" = CHARX web m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from evse.config.model_ocpp import OcppSection
@@ -322,13 +324,20 @@ def reader_rows(byte_order: str, character_order: str) -> list[KeySpec]:
     ]
 
 
-def signing_rows(public_key_hex: str) -> list[KeySpec]:
-    """Return the keys that exist only with a meter that signs its readings (ccc 3.3.7, 3.3.10; charx)."""
+def signing_rows(connectors: Sequence[int]) -> list[KeySpec]:
+    """Return the keys that exist only with a meter that signs its readings (ccc 3.3.7, 3.3.10; charx).
+
+    ``connectors`` = those with such a meter: each has its public key, "" until the meter has told it.
+    """
     return [
         KeySpec(key="calibrationLawFormat", kind="choice", default="ocmf,plain", choices=("ocmf,plain", "ocmf,hex"),
                 profile="ccc", applies=NEXT_TRANSACTION, help="How signed readings are written"),
-        KeySpec(key="Meter1PublicKey", kind="text", default=public_key_hex, readonly=True, profile="ccc",
-                help="Public key of the meter, ASN.1 as hexadecimal digits"),
+        *(
+            KeySpec(key=f"Meter{number}PublicKey", kind="text", default="", readonly=True, profile="ccc",
+                    help=f"Public key of the meter of connector {number}, ASN.1 as hexadecimal digits; empty = it does not tell one")
+            for number in connectors
+        ),
         KeySpec(key="SignedDataFormat", kind="choice", default="0", choices=("0",), profile="charx", help="0 = OCMF"),
-        KeySpec(key="StopTransactionSignatureFormat", kind="text", default="OCMF", readonly=True, profile="ccc"),
+        KeySpec(key="StopTransactionSignatureFormat", kind="text", default="MR", readonly=True, profile="ccc",
+                help="MR = begin and end are signed one by one"),
     ]

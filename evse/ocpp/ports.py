@@ -152,14 +152,6 @@ class StationPort(Protocol):
         ...
 
 
-class SignedSource(Protocol):
-    """A meter, or what stands before it, that signs its readings (calibration law)."""
-
-    def signed(self, evse_id: int, context: str) -> str | None:
-        """The signed reading of the begin or the end of the transaction of an EVSE, e.g. OCMF; None = it has none."""
-        ...
-
-
 class StorePort(Protocol):
     """What must be durable. Each call has committed when it returns; `DeviceError` means that it has not."""
 

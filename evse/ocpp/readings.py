@@ -31,7 +31,7 @@ from evse.ocpp.metering import (
     transaction_data,
 )
 from evse.ocpp.metering_ac import Moment
-from evse.ocpp.ports import SignedSource, StationPort, StorePort
+from evse.ocpp.ports import StationPort, StorePort
 from evse.ocpp.tx_data import TxData
 from evse.units import NS_PER_S, DurationNs, WallNs
 
@@ -43,15 +43,15 @@ LOOSE_MAX = 200
 MOMENTS_MAX = 64
 """Begins of transactions of AC EVSEs that are remembered for StopTransaction."""
 
+OCMF = "OCMF|"
+"""A signed reading that is not written in hexadecimal digits begins so."""
+
 END_LATE_MAX_NS: DurationNs = 5 * NS_PER_S
 """An end that lies further back than this is told without what is measured now."""
 
 
 class Readings:
-    """The meter side of the client. ``stored`` is called when a row went into the outbox.
-
-    ``signed`` = where signed readings come from, None = no meter of this station signs.
-    """
+    """The meter side of the client. ``stored`` is called when a row went into the outbox."""
 
     def __init__(
         self, store: StorePort, station: StationPort, keys: Keys, clock: Clock,
@@ -68,7 +68,6 @@ class Readings:
         self._loose_kick = asyncio.Event()
         self._begun: dict[str, Moment] = {}
         self._tx_data = TxData()
-        self.signed: SignedSource | None = None
 
     async def load(self) -> None:
         """Read what transactions have told so far that were open when the process before this one ended."""
@@ -114,21 +113,24 @@ class Readings:
         kept = self._tx_data.of(session.session_id, (PERIODIC, CLOCK))
         first = [entry for entry in ends if entry["sampledValue"][0]["context"] == BEGIN]
         last = [entry for entry in ends if entry not in first]
-        first = self._tx_data.of(session.session_id, (BEGIN,)) + first
-        if session.ended_at is not None:
-            signed = self._signed(session.evse_id, END)
-            last += [{"timestamp": timestamp(session.ended_at), "sampledValue": signed}] if signed else []
-        return [*first, *kept, *last]
+        signed_first, signed_last = self._signed_ends(session)
+        return [*signed_first, *first, *kept, *last, *signed_last]
 
-    def _signed(self, evse_id: int, context: str) -> list[Payload]:
-        """Return the signed register at the begin or the end, in the format of calibrationLawFormat."""
-        text = None if self.signed is None else self.signed.signed(evse_id, context)
-        if text is None:
-            return []
+    def _signed_ends(self, session: SessionRecord) -> tuple[list[Payload], list[Payload]]:
+        """Return the signed begin and end as MeterValue objects, both in the format that counted when the transaction began."""
+        signed, begin = session.signed, self._tx_data.of(session.session_id, (BEGIN,))
+        if signed is None:
+            return [], []
+        hexadecimal = not begin[0]["sampledValue"][0]["value"].startswith(OCMF) if begin else self._hexadecimal()
+        if not begin and signed.begin and session.started_at is not None:  # the power went before it was put aside
+            begin = [_signed_entry(session.started_at, signed.begin, BEGIN, hexadecimal=hexadecimal)]
+        if not signed.end or session.ended_at is None:
+            return begin, []
+        return begin, [_signed_entry(session.ended_at, signed.end, END, hexadecimal=hexadecimal)]
+
+    def _hexadecimal(self) -> bool:
         written = self._keys.find("calibrationLawFormat")
-        if written is not None and written.value.endswith("hex"):
-            text = text.encode().hex()
-        return [signed_value(text, context)]
+        return written is not None and written.value.endswith("hex")
 
     async def run(self) -> None:
         """Take readings when they are due, for ever, online or not."""
@@ -188,9 +190,10 @@ class Readings:
                 self._sampler.again(sample, self._clock.now())
                 return
             self._stored()
-        signed = self._signed(session.evse_id, BEGIN)
-        if signed:
-            await self._store.tx_reading_add(self._tx_data.keep(session.session_id, sample.wall, BEGIN, signed)[0])
+        if session.signed is not None and session.signed.begin and session.started_at is not None:
+            entry = _signed_entry(session.started_at, session.signed.begin, BEGIN, hexadecimal=self._hexadecimal())
+            kept, _ = self._tx_data.keep(session.session_id, session.started_at, BEGIN, entry["sampledValue"])
+            await self._store.tx_reading_add(kept)
 
     def _take_site(self, context: str, wall: WallNs) -> None:
         meter = self._station.meter(0)
@@ -262,6 +265,11 @@ def told_point(evse: EvseView, session: SessionRecord, wall: WallNs, values: lis
         soc_pct=evse.soc_pct,
         meter_wh=meter_wh,
     )
+
+
+def _signed_entry(wall: WallNs, text: str, context: str, *, hexadecimal: bool) -> Payload:
+    value = signed_value(text.encode().hex() if hexadecimal else text, context)
+    return {"timestamp": timestamp(wall), "sampledValue": [value]}
 
 
 def _running(evse: EvseView) -> SessionRecord | None:

@@ -13,6 +13,7 @@ from evse.ocpp.ports import NO_SECURITY, Identity
 from evse.ocpp.time_source import VALID_FROM, ClockJump
 from evse.runtime.backend import BackendPort
 from evse.runtime.key_effects import KeyEffects
+from evse.runtime.metering_law import offer_keys
 from evse.runtime.recloser_messages import RECLOSER_VENDOR, RecloserMessages
 from evse.units import NS_PER_MS
 
@@ -36,6 +37,7 @@ def make_client(station: Station, rng: Random) -> OcppClient | None:
         security=NO_SECURITY if security is None else security.log.note,
     )
     KeyEffects(station, client)
+    offer_keys(station.devices.signers, client)
     if security is not None:
         security.attach(client)
     client.handlers.data_handlers[RECLOSER_VENDOR] = RecloserMessages(

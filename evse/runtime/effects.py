@@ -10,12 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine, Mapping
+
+import msgspec
 
 from evse.core.inputs import AuthorizeResult, TransactionStored
-from evse.core.outputs import AnyEffect, CloseTransaction, OpenTransaction, RequestAuthorization, SaveSession
+from evse.core.outputs import (
+    AnyEffect,
+    CloseTransaction,
+    OpenTransaction,
+    RequestAuthorization,
+    RequestSignature,
+    SaveSession,
+)
+from evse.devices.meter_signing import MeterSigner
 from evse.ocpp.client import OcppClient
 from evse.runtime.admission import Admission
 from evse.runtime.loop import ControlLoop
+from evse.runtime.metering_law import sign
 from evse.storage.db import Store
 from evse.storage.executor import StorageError
 
@@ -31,7 +43,11 @@ DRAIN_LIMIT_S = 10.0
 class EffectRunner:
     """One worker for durable effects, one bounded set of tasks for questions about cards."""
 
-    def __init__(self, store: Store, loop: ControlLoop, ocpp: OcppClient | None, admission: Admission) -> None:
+    def __init__(
+        self, store: Store, loop: ControlLoop, ocpp: OcppClient | None, admission: Admission,
+        signers: Mapping[int, MeterSigner] | None = None,
+    ) -> None:
+        self._signers = signers or {}
         self._store = store
         self._loop = loop
         self._ocpp = ocpp
@@ -54,6 +70,8 @@ class EffectRunner:
         """Take an effect of a tick; never waits."""
         if isinstance(effect, RequestAuthorization):
             self._ask(effect)
+        elif isinstance(effect, RequestSignature):
+            self._begin(self._sign(effect))
         elif isinstance(effect, SaveSession) and self._queue.qsize() >= WAITING_MAX:
             log.error("session %s is not stored: %d writes wait", effect.session.session_id, WAITING_MAX)
         else:
@@ -104,7 +122,7 @@ class EffectRunner:
             case SaveSession(session=session):
                 await self._store.save_session(session)
                 return
-            case RequestAuthorization():
+            case RequestAuthorization() | RequestSignature():
                 return
         if self._ocpp is not None:
             self._ocpp.kick()
@@ -113,9 +131,17 @@ class EffectRunner:
         if len(self._asking) >= AUTHORIZATIONS_MAX:
             self._answer(effect, accepted=False, reason="too many cards at once")
             return
-        task = asyncio.get_running_loop().create_task(self._authorize(effect))
+        self._begin(self._authorize(effect))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
+
+    async def _sign(self, effect: RequestSignature) -> None:
+        """One per EVSE at most: the core asks again only when the time of the one before is over."""
+        signed = await sign(self._signers.get(effect.evse_id), effect)
+        self._loop.submit(lambda seq: msgspec.structs.replace(signed, seq=seq))
 
     async def _authorize(self, effect: RequestAuthorization) -> None:
         try:

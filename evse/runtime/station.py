@@ -158,7 +158,7 @@ class Station:
             self.spec, state, self.devices, self.clock, self.planner, self.recorder, self._on_outputs
         )
         await self._open_access()
-        self.effects = EffectRunner(self.store, self.loop, self.ocpp, self.admission)
+        self.effects = EffectRunner(self.store, self.loop, self.ocpp, self.admission, self.devices.signers)
 
     async def _open_access(self) -> None:
         """Load the white list; who decides about cards and vehicles, and what learns new ones."""
@@ -495,4 +495,5 @@ def cut_session(session: SessionRecord, last: PointRecord | None) -> SessionReco
         transaction_id=session.transaction_id,
         stop_reason=StopReason.POWER_LOSS,
         fault=session.fault,
+        signed=session.signed,
     )

@@ -17,6 +17,7 @@ from evse.devices.board_link import BoardLinkDriver
 from evse.devices.infypower import InfypowerGroup, InfypowerModules
 from evse.devices.interfaces import Driver, LinkHealth
 from evse.devices.meter import ModbusMeter
+from evse.devices.meter_signing import MeterSigner
 from evse.devices.modbus_bus import ModbusBus, endpoint_of
 from evse.devices.polled import Offload, in_thread
 from evse.devices.rfid_base import CardReader
@@ -52,6 +53,7 @@ class Devices(msgspec.Struct, kw_only=True):
     sections: dict[int, MeterSection]
     field: FieldDevices
     served: dict[str, tuple[int, ...]]  # EVSEs of each reader
+    signers: dict[int, MeterSigner]  # by EVSE: meters that sign
 
     def drivers(self) -> Iterator[tuple[str, Driver]]:
         """Name and owner task of every driver."""
@@ -63,6 +65,8 @@ class Devices(msgspec.Struct, kw_only=True):
             yield f"bus {bus.where}", bus
         for name, reader in self.readers.items():
             yield f"reader {name}", reader
+        for evse_id, signer in self.signers.items():
+            yield f"signing meter {evse_id}", signer
         yield from self.field.drivers()
 
     def health(self) -> tuple[LinkHealth, ...]:
@@ -123,6 +127,11 @@ def build_devices(
             name, profile, section.address, bus, section.poll_ms, clock, import_only=evse_id in one_way
         )
         sections[evse_id] = section
+    signers = {
+        evse_id: MeterSigner(meter, meter.profile.signing, clock)
+        for evse_id, meter in meters.items()
+        if evse_id and meter.profile.signing is not None and sections[evse_id].signed != "off"
+    }
     modules = None
     if config.modules is not None:
         modules = InfypowerModules(
@@ -144,6 +153,7 @@ def build_devices(
         sections=sections,
         field=FieldDevices(config, clock, rng, bus_of, offload),
         served={section.name: section.evses for section in config.reader},
+        signers=signers,
     )
 
 

@@ -13,11 +13,13 @@ import msgspec
 from evse.domain.base import ConfigError
 from evse.sim.faults import CATALOGUE, FaultArgs, FaultDef
 from evse.sim.faults_ac import CATALOGUE_AC
+from evse.sim.faults_signing import SIGNING_AC, SIGNING_DC
 from evse.sim.faults_site import CATALOGUE_SITE
 
 if TYPE_CHECKING:
     from evse.sim.station import SimStation
 
+TABLES: Final = {"dc": {**CATALOGUE, **SIGNING_DC}, "ac": {**CATALOGUE_AC, **SIGNING_AC}}
 SITE_SCOPES: Final = ("station", "line")
 
 
@@ -26,7 +28,7 @@ def kinds_of(name: str) -> tuple[str, ...]:
     row = CATALOGUE.get(name)
     if name in CATALOGUE_SITE or (row is not None and row.scope in SITE_SCOPES):
         return ("dc", "ac")
-    return tuple(kind for kind, table in (("dc", CATALOGUE), ("ac", CATALOGUE_AC)) if name in table)
+    return tuple(kind for kind, table in TABLES.items() if name in table)
 
 
 def names(kind: str) -> list[str]:
@@ -36,7 +38,7 @@ def names(kind: str) -> list[str]:
 
 def all_names() -> list[str]:
     """Return every name once: DC, lines and station, then AC."""
-    return list(dict.fromkeys([*CATALOGUE, *CATALOGUE_SITE, *CATALOGUE_AC]))
+    return list(dict.fromkeys([*CATALOGUE, *CATALOGUE_SITE, *CATALOGUE_AC, *SIGNING_AC]))
 
 
 def apply_fault(station: SimStation, name: str, args: FaultArgs, on: bool) -> tuple[FaultDef, str]:
@@ -65,10 +67,9 @@ def _rows_for(station: SimStation, name: str, connector: int) -> list[tuple[str,
         return [("dc", CATALOGUE_SITE[name])]
     if name in CATALOGUE and CATALOGUE[name].scope in SITE_SCOPES:
         return [("dc", CATALOGUE[name])]
-    tables = {"dc": CATALOGUE, "ac": CATALOGUE_AC}
     if connector == 0:
         here = [kind for kind, there in (("dc", station.world.connectors), ("ac", station.world.ac)) if there]
-        found = [(kind, tables[kind][name]) for kind in kinds if kind in here]
+        found = [(kind, TABLES[kind][name]) for kind in kinds if kind in here]
         if not found:
             raise ConfigError([f"fault = '{name}': the station has no {' or '.join(kinds).upper()} connector"])
         return found
@@ -80,14 +81,14 @@ def _rows_for(station: SimStation, name: str, connector: int) -> list[tuple[str,
         raise ConfigError(
             [f"fault = '{name}': connector {connector} is {kind.upper()}; accepted there: {', '.join(names(kind))}"]
         )
-    return [(kind, tables[kind][name])]
+    return [(kind, TABLES[kind][name])]
 
 
 def rows() -> list[dict[str, Any]]:
     """Return the catalogue: name, code of the first kind, codes of all, fault name, kinds, scope, description, unit and default."""
     out = []
     for name in all_names():
-        found = [table[name] for table in (CATALOGUE, CATALOGUE_SITE, CATALOGUE_AC) if name in table]
+        found = [table[name] for table in (TABLES["dc"], CATALOGUE_SITE, TABLES["ac"]) if name in table]
         fault = found[0]
         out.append(
             {

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+import msgspec
+
 from evse.domain.records import PointRecord
 from evse.domain.session import AuthSource, SessionRecord, StopReason
+from evse.domain.signing import SignedValues
 
 SESSIONS_MAX = 50_000
 """Sessions kept; beyond it the oldest that are unplugged and fully reported go first."""
@@ -17,11 +20,11 @@ POINTS_MAX = 500_000
 _COLUMNS = (
     "session_id", "evse_id", "connector_id", "plugged_at", "started_at", "ended_at", "unplugged_at", "energy_wh",
     "meter_start_wh", "meter_stop_wh", "soc_start_pct", "soc_end_pct", "power_max_w", "auth_source", "id_token",
-    "evcc_id", "transaction_id", "stop_reason", "fault", "stop_token",
+    "evcc_id", "transaction_id", "stop_reason", "fault", "stop_token", "signed",
 )
 _FIXED_ONCE_SET = (
     "started_at", "ended_at", "unplugged_at", "meter_start_wh", "meter_stop_wh", "soc_start_pct", "soc_end_pct",
-    "transaction_id", "stop_reason",
+    "transaction_id", "stop_reason", "signed",
 )
 _LIST = ", ".join(_COLUMNS)
 _UPDATES = ", ".join(
@@ -41,7 +44,7 @@ def save(db: sqlite3.Connection, session: SessionRecord) -> None:
         session.ended_at, session.unplugged_at, session.energy_wh, session.meter_start_wh, session.meter_stop_wh,
         session.soc_start_pct, session.soc_end_pct, session.power_max_w, session.auth_source.value, session.id_token,
         session.evcc_id, session.transaction_id, session.stop_reason.value if session.stop_reason else None,
-        session.fault, session.stop_token,
+        session.fault, session.stop_token, None if session.signed is None else msgspec.json.encode(session.signed).decode(),
     ))
 
 
@@ -50,6 +53,8 @@ def _record(row: Sequence[object]) -> SessionRecord:
     values["auth_source"] = AuthSource(values["auth_source"])
     reason = values["stop_reason"]
     values["stop_reason"] = None if reason is None else StopReason(reason)
+    signed = values["signed"]
+    values["signed"] = None if signed is None else msgspec.json.decode(str(signed), type=SignedValues)
     return SessionRecord(**values)  # type: ignore[arg-type]  # columns are STRICT and named like the fields
 
 

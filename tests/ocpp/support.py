@@ -24,6 +24,7 @@ from evse.domain.session import (
     SessionRecord,
     StopReason,
 )
+from evse.domain.signing import SignedValues
 from evse.domain.station import EvseSpec, StationSpec
 from evse.domain.view import EvseView, StationView
 from evse.domain.view_ac import AcView
@@ -255,13 +256,15 @@ class Bench:
         """What the runtime does twice a second."""
         self.client.on_view(self.station.view())
 
-    async def begin(self, evse_id: int = 1, *, id_token: str = "CARD1", register_wh: int = 1000) -> SessionRecord:
+    async def begin(
+        self, evse_id: int = 1, *, id_token: str = "CARD1", register_wh: int = 1000, signed: SignedValues | None = None
+    ) -> SessionRecord:
         """Start a transaction as the runtime does: durable first, then visible."""
         self.sessions += 1
         session = SessionRecord(
             session_id=f"s{self.sessions}", evse_id=evse_id, connector_id=1, plugged_at=self.clock.wall(),
             started_at=self.clock.wall(), meter_start_wh=register_wh, soc_start_pct=20, id_token=id_token,
-            auth_source=AuthSource.RFID,
+            auth_source=AuthSource.RFID, signed=signed,
         )
         await self.store.begin_transaction(session, self.client.start_row(session))
         self.station.meters[evse_id] = MeterValues(
@@ -276,7 +279,8 @@ class Bench:
         return session
 
     async def end(
-        self, evse_id: int = 1, *, energy_wh: int = 500, reason: StopReason = StopReason.LOCAL
+        self, evse_id: int = 1, *, energy_wh: int = 500, reason: StopReason = StopReason.LOCAL,
+        signed: SignedValues | None = None,
     ) -> SessionRecord:
         """End the transaction of an EVSE as the runtime does."""
         session = self.station.evses[evse_id].session
@@ -284,7 +288,7 @@ class Bench:
         start_wh = session.meter_start_wh or 0
         closed = msgspec.structs.replace(
             session, ended_at=self.clock.wall(), meter_stop_wh=start_wh + energy_wh, energy_wh=energy_wh,
-            soc_end_pct=60, stop_reason=reason,
+            soc_end_pct=60, stop_reason=reason, signed=signed or session.signed,
         )
         await self.store.end_transaction(closed, self.client.stop_row(closed))
         self.station.change(

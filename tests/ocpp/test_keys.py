@@ -25,7 +25,7 @@ KNOWN = list(csv.DictReader((Path(__file__).parent / "known_keys.csv").read_text
 STANDARD = {row["key"] for row in KNOWN if row["of"] in ("ocpp", "security")}
 
 ROWS = table(OcppSection(url="ws://h/x"), 2, (ac(1), EvseSpec(evse_id=2)))
-EVERY_ROW = [*ROWS, *log_rows("INFO"), *reader_rows("big", "plain"), *signing_rows("")]
+EVERY_ROW = [*ROWS, *log_rows("INFO"), *reader_rows("big", "plain"), *signing_rows((1,))]
 
 
 async def told(bench: Bench, *names: str) -> dict[str, Any]:
@@ -153,8 +153,11 @@ def test_keys_of_a_meter_that_signs_exist_only_with_one() -> None:
     async def main() -> None:
         bench = await Bench().start()
         assert await told(bench, "Meter1PublicKey") == {}
-        for row in signing_rows("3059AB"):
+        for row in signing_rows((1, 2)):
             bench.client._keys.offer(row)
+        bench.client._keys.tell("Meter1PublicKey", "3059AB")
+        assert (await told(bench, "Meter2PublicKey"))["Meter2PublicKey"]["value"] == ""
+        assert await put(bench, "Meter1PublicKey", "30") == "Rejected"
         assert (await told(bench, "Meter1PublicKey"))["Meter1PublicKey"]["value"] == "3059AB"
         assert await put(bench, "calibrationLawFormat", "ocmf, hex") == "Accepted"
         assert await put(bench, "calibrationLawFormat", "xml") == "Rejected"

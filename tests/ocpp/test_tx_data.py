@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from evse.domain.readings import MeterValues
 from evse.domain.session import StopReason
+from evse.domain.signing import SignedValues
 from evse.ocpp.key_table import signing_rows
 from evse.ocpp.messages import parse_timestamp
 from evse.ocpp.metering_ac import split_line
@@ -115,46 +116,46 @@ def test_what_is_kept_is_bounded_and_the_disk_holds_the_same(sizes: list[int]) -
     assert (kept[0].wall, kept[-1].wall) == (0, len(sizes) - 1)
 
 
-class Meter:
-    """A source of signed readings."""
-
-    def signed(self, evse_id: int, context: str) -> str | None:
-        return f'OCMF|{{"TX":"{context[-5:]}{evse_id}"}}|{{"SD":"30"}}'
+BEGUN = SignedValues(begin='OCMF|{"RD":[{"TX":"B"}]}|{"SD":"30"}', public_key="3059", meter_serial="4711")
+ENDED = msgspec.structs.replace(BEGUN, end='OCMF|{"RD":[{"TX":"E"}]}|{"SD":"31"}')
 
 
 @pytest.mark.parametrize(("written", "hexadecimal"), [("ocmf,plain", False), ("ocmf,hex", True)])
 def test_signed_begin_and_end_are_told_although_no_measurand_is_chosen(tmp_path: Path, written: str, hexadecimal: bool) -> None:
     async def main() -> None:
         bench = await Bench(database=tmp_path / "a.db").start()
-        for row in signing_rows("30AB"):
+        for row in signing_rows((1,)):
             bench.client._keys.offer(row)
-        bench.client._readings.signed = Meter()
         for key, value in (("StopTxnSampledData", ""), ("MeterValuesSampledData", ""), ("calibrationLawFormat", written)):
             assert await put(bench, key, value) == "Accepted"
-        await bench.begin()
+        await bench.begin(signed=BEGUN)
         await asyncio.sleep(5)
-        await bench.end()
+        other = "ocmf,plain" if hexadecimal else "ocmf,hex"
+        assert await put(bench, "calibrationLawFormat", other) == "Accepted", "counts for the next transaction"
+        await bench.end(signed=ENDED)
         await asyncio.sleep(5)
         (stop,) = bench.csms.calls("StopTransaction")
         values = [entry["sampledValue"][0] for entry in stop["transactionData"]]
         assert [value["context"] for value in values] == ["Transaction.Begin", "Transaction.End"]
         assert {value["format"] for value in values} == {"SignedData"}
         texts = [bytes.fromhex(v["value"]).decode() if hexadecimal else v["value"] for v in values]
-        assert ["Begin1" in texts[0], "n.End1" in texts[1]] == [True, True]
+        assert texts == [ENDED.begin, ENDED.end]
 
     under_virtual_time(main)
 
 
-def test_a_signed_begin_survives_a_power_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.0, 5.0])
+def test_a_signed_begin_survives_a_power_cut(tmp_path: Path, seconds: float) -> None:
     async def main() -> None:
         bench = await Bench(database=tmp_path / "a.db").start()
-        bench.client._readings.signed = Meter()
-        await bench.begin()
-        await asyncio.sleep(5)
+        await bench.begin(signed=BEGUN)
+        await asyncio.sleep(seconds)  # 0: before it was put aside for StopTransaction
         await bench.restart()
         await asyncio.sleep(5)
         (stop,) = bench.csms.calls("StopTransaction")
-        assert stop["transactionData"][0]["sampledValue"][0]["format"] == "SignedData"
+        signed = [v for entry in stop["transactionData"] for v in entry["sampledValue"] if v.get("format") == "SignedData"]
+        assert [(v["context"], v["value"]) for v in signed] == [("Transaction.Begin", BEGUN.begin)]
+        assert stop["transactionData"][0]["sampledValue"] == signed
         assert rows(bench)[0]["stop_reason"] == StopReason.POWER_LOSS.value
 
     under_virtual_time(main)

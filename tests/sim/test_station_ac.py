@@ -28,6 +28,7 @@ from evse.sim.control import answer_line
 from evse.sim.fault_catalogue import all_names, apply_fault, kinds_of, names, rows
 from evse.sim.faults import CATALOGUE, FaultArgs
 from evse.sim.faults_ac import CATALOGUE_AC
+from evse.sim.faults_signing import SIGNING_AC
 from evse.sim.station import SimStation
 from evse.transports.base import SerialSettings
 from tests.sim.bench_ac import mixed
@@ -328,6 +329,8 @@ def test_every_ac_fault_can_be_raised_and_cleared_with_and_without_a_car() -> No
         assert not any(before.values())
         for plugged in (False, True):
             for name in names("ac"):
+                if name in SIGNING_AC:  # tests/station/test_signing.py
+                    continue
                 if (name in CATALOGUE and name not in CATALOGUE_AC) or name == "io_lost":  # tests/sim/test_sysfs_io.py
                     continue
                 number = HOME.get(name, 2)

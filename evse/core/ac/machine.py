@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 
-from evse.core import availability, faults, release, session
+from evse.core import availability, faults, release, session, signing
 from evse.core.ac import contactor, cp, feedback, hlc, lock, over_current, phases, proximity, rcd, ventilation
 from evse.core.context import Conn, Tick
 from evse.core.state import Stage
@@ -137,6 +137,7 @@ def _started(t: Tick, conn: Conn) -> bool:
     conn.w.waiting_for = session.obstacle(t, conn)
     if not conn.w.waiting_for and proximity.cable_ma(conn) is None:
         conn.w.waiting_for = "a charging cable that is accepted here"
+    conn.w.waiting_for = conn.w.waiting_for or signing.begin(t, conn)
     return not conn.w.waiting_for
 
 
