@@ -234,7 +234,7 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
         rows.insert(1, ("Per phase", f"installer {_phases(s['own_ma'])}, operator {_phases(s['operator_ma'])}"))
     if body["allowed"]:
         rows.insert(2, ("Now", _allowed(body["allowed"])))
-    rows += [(name, words) for name, words in (("Today", _totals(body["today"])), ("Since start", _totals(body["since_start"]))) if words]
+    rows += [(name, words) for name, words in (("Today", _totals(body["today"])), (_since(body["total"]), _totals(body["total"]))) if words]
     text = pairs(rows, where)
     tables = (
         (plan["allocations"] if plan else [], t.ALLOCATION),
@@ -268,6 +268,11 @@ def _totals(totals: Row | None) -> str:
     )
     peak = f"{t.kilo(energy)} kWh, peak {t.kilo(totals['peak_w'])} kW{site}"
     return f"{peak}; limited by {each}" if each else peak
+
+
+def _since(totals: Row | None) -> str:
+    """``Since 2026-11-21``; without a clock that was ever set ``In all``."""
+    return "In all" if not totals or totals["since"] is None else f"Since {t.clock(totals['since'])[:10]}"
 
 
 def _allowed(now: Row) -> str:

@@ -382,13 +382,15 @@ class EvseTotal(Model, frozen=True, kw_only=True):
 
 
 class PlannerTotals(Model, frozen=True, kw_only=True):
-    """Analytics of a time: ``peak_w`` = all EVSEs together by their meters, ``site_peak_w`` = site meter, None without one."""
+    """Analytics of a time, kept over restarts: ``peak_w`` = all EVSEs together by their meters, ``site_peak_w`` = site meter, None
+    without one. ``since`` = when counting began, None = of a day, or the clock was not set."""
 
     counted_s: int
     peak_w: int
     site_peak_w: int | None
     sources: tuple[SourceTotal, ...]  # the largest energy first
     evses: tuple[EvseTotal, ...]
+    since: WallNs | None = None
 
 
 class PlannerState(Model, frozen=True, kw_only=True):
@@ -405,8 +407,8 @@ class PlannerState(Model, frozen=True, kw_only=True):
     bms_stale: int
     site_power_w: int | None
     allowed: Allowed | None = None
-    since_start: PlannerTotals | None = None
-    today: PlannerTotals | None = None  # since local midnight, or the start
+    total: PlannerTotals | None = None
+    today: PlannerTotals | None = None  # since local midnight
 
 
 class ExplainQuery(Model, frozen=True, kw_only=True):

@@ -54,6 +54,7 @@ from evse.runtime.settings import load_availability, load_planner_settings, save
 from evse.runtime.supervisor import Supervisor
 from evse.runtime.tapping import Taps
 from evse.runtime.thinking import Here, Thinker
+from evse.runtime.totals_store import TotalsKeeper
 from evse.runtime.transferring import firmware_version, make_installer, make_transfers
 from evse.runtime.views import transaction_runs
 from evse.runtime.wiring import Devices, build_devices
@@ -152,11 +153,9 @@ class Station:
             self.transfers = make_transfers(self, self.ocpp, installer, self._rng, self.security)
             await self.transfers.load()
         event_seq = await self._close_cut_transactions(event_seq)
-        availability = await load_availability(self.store)
-        state = initial_state(self.spec, now, availability=availability, event_seq=event_seq)
-        self.loop = ControlLoop(
-            self.spec, state, self.devices, self.clock, self.planner, self.recorder, self._on_outputs
-        )
+        self.totals = await TotalsKeeper.open(self.store, self.planner.totals)
+        state = initial_state(self.spec, now, availability=await load_availability(self.store), event_seq=event_seq)
+        self.loop = ControlLoop(self.spec, state, self.devices, self.clock, self.planner, self.recorder, self._on_outputs)
         await self._open_access()
         self.effects = EffectRunner(self.store, self.loop, self.ocpp, self.admission, self.devices.signers)
 
@@ -222,6 +221,7 @@ class Station:
         self.supervisor.start("autocharge", self.autocharge.run)
         self.supervisor.start("events", self._write_events)
         self.supervisor.start("views", self._publish_views)
+        self.supervisor.start("analytics", self.totals.run)
         if self.ocpp is not None:
             self.supervisor.start("ocpp", self.ocpp.run)
         if self.security is not None:
@@ -236,6 +236,7 @@ class Station:
         await asyncio.sleep(0.1)
         await self.supervisor.stop()
         await self.effects.drain()
+        await self.totals.save()
         if self.security is not None:
             with contextlib.suppress(StorageError):
                 await self.security.log.flush()

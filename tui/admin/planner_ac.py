@@ -52,9 +52,14 @@ def totals_line(name: str, totals: PlannerTotals | None) -> str:
     return f"{text}; limited by {each}" if each else text
 
 
+def _since(totals: PlannerTotals | None) -> str:
+    """``Since 21.11.2026``; without a clock that was ever set ``In all``."""
+    return "In all" if totals is None or totals.since is None else f"Since {fmt.stamp(totals.since)[:10]}"
+
+
 def paint_totals(frame: Frame, y: int, state: PlannerState) -> int:
     """Paint what is allowed per phase and the analytics, one line each; return the line below."""
-    lines = (allowed_line(state), totals_line("Today", state.today), totals_line("Since start", state.since_start))
+    lines = (allowed_line(state), totals_line("Today", state.today), totals_line(_since(state.total), state.total))
     for text in lines[: 2 if frame.height < 30 else 3]:
         if text:
             frame.put(1, y, text, "", limit=frame.width - 1)

@@ -20,7 +20,7 @@ from evse.planner.live import PlannerSettingsW
 from evse.runtime.settings import save_planner_settings
 from evse.runtime.station import Station
 from evse.runtime.totals import Account
-from evse.units import NS_PER_S, power_w
+from evse.units import NS_PER_S, WallNs, power_w
 
 LIMIT_MAX_W = 10_000_000
 PHASES = 3
@@ -49,8 +49,9 @@ def _allowed(station: Station) -> m.Allowed | None:
     return m.Allowed(limit_ma=now.limit_ma, words=now.words, shedding=now.shedding, until_minute=now.next_minute)
 
 
-def _totals(account: Account) -> m.PlannerTotals:
+def _totals(account: Account, since: WallNs | None = None) -> m.PlannerTotals:
     return m.PlannerTotals(
+        since=since,
         counted_s=account.passed // NS_PER_S,
         peak_w=account.peak_w,
         site_peak_w=account.site_peak_w,
@@ -164,7 +165,7 @@ class PlannerOperations:
                 own_ma=None if station.spec.grid is None else station.spec.grid.own_ma,
             ),
             allowed=_allowed(station),
-            since_start=_totals(station.planner.totals.start),
+            total=_totals(station.planner.totals.total, station.planner.totals.since),
             today=_totals(station.planner.totals.today),
             plan=plan,
             groups=tuple(self._group_row(index, group) for index, group in enumerate(station.spec.groups)),
