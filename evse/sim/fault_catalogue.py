@@ -13,13 +13,14 @@ import msgspec
 from evse.domain.base import ConfigError
 from evse.sim.faults import CATALOGUE, FaultArgs, FaultDef
 from evse.sim.faults_ac import CATALOGUE_AC
+from evse.sim.faults_matrix import CATALOGUE_MATRIX
 from evse.sim.faults_signing import SIGNING_AC, SIGNING_DC
 from evse.sim.faults_site import CATALOGUE_SITE
 
 if TYPE_CHECKING:
     from evse.sim.station import SimStation
 
-TABLES: Final = {"dc": {**CATALOGUE, **SIGNING_DC}, "ac": {**CATALOGUE_AC, **SIGNING_AC}}
+TABLES: Final = {"dc": {**CATALOGUE, **CATALOGUE_MATRIX, **SIGNING_DC}, "ac": {**CATALOGUE_AC, **SIGNING_AC}}
 SITE_SCOPES: Final = ("station", "line")
 
 
@@ -38,7 +39,7 @@ def names(kind: str) -> list[str]:
 
 def all_names() -> list[str]:
     """Return every name once: DC, lines and station, then AC."""
-    return list(dict.fromkeys([*CATALOGUE, *CATALOGUE_SITE, *CATALOGUE_AC, *SIGNING_AC]))
+    return list(dict.fromkeys([*CATALOGUE, *CATALOGUE_MATRIX, *CATALOGUE_SITE, *CATALOGUE_AC, *SIGNING_AC]))
 
 
 def apply_fault(station: SimStation, name: str, args: FaultArgs, on: bool) -> tuple[FaultDef, str]:

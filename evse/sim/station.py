@@ -44,6 +44,7 @@ from evse.sim.hw.rfid_pn532 import SimPn532
 from evse.sim.hw.rfid_sl032 import SimSl032
 from evse.sim.hw.rfid_twn4 import SimTwn4
 from evse.sim.hw.sysfs_io import SimIo
+from evse.sim.matrix import ContactRow
 from evse.sim.openers import CanPort, Port, SimOpeners, Tasks
 from evse.sim.world import ConnectorWorld, World
 from evse.sim.world_ac import AcConnectorWorld, Mains
@@ -129,6 +130,7 @@ class SimStation:
         order = {group.id: index for index, group in enumerate(groups)}
         connectors: list[ConnectorWorld] = []
         points: list[AcConnectorWorld] = []
+        matrix: list[ContactRow] = []
         mains = Mains()
         for evse in config.evse:
             rng, name = random.Random(self.rng.getrandbits(32)), f"SIM{evse.id:07d}"
@@ -141,6 +143,8 @@ class SimStation:
                 plant = BoardPlant()
                 board = SimBoard(plant, rng, board_id=name)
                 connectors.append(ConnectorWorld(evse.id, plant, order.get(evse.home_group, -1)))
+                if config.modules is not None and config.modules.topology == "matrix":
+                    matrix.append(ContactRow(evse.id, plant, len(groups)))
             self.boards[evse.id] = board
             serve = partial(_serve_board, board, self.clock)
             port = self._port(evse.board.port, f"board {evse.id}", serve)
@@ -161,6 +165,7 @@ class SimStation:
             pace=self.pace,
             ac=points,
             mains=mains,
+            matrix=matrix,
         )
         for point in points:
             point.breaker = self.reclosers.get(point.evse_id)
@@ -217,12 +222,8 @@ class SimStation:
     def _ties(self) -> list[BoardPlant | None]:
         """Tie i joins group i and i+1; its relay sits on the board of the EVSE whose home is group i."""
         modules = self.config.modules
-        if modules is None or len(modules.groups) < 2:
+        if modules is None or len(modules.groups) < 2 or modules.topology == "matrix":
             return []
-        if modules.topology == "matrix":
-            raise ConfigError(
-                ["modules.topology = 'matrix': the simulator has ties of chain and ring only; use one of these"]
-            )
         homes = {evse.home_group: self.boards[evse.id].plant for evse in self.config.evse if evse.kind == "dc"}
         count = len(modules.groups) - (0 if modules.topology == "ring" else 1)
         return [homes.get(group.id) for group in modules.groups[:count]]

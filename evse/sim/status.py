@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evse.sim.matrix import ContactRow
 from evse.sim.world import ConnectorWorld
 from evse.sim.world_ac import AcConnectorWorld
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 def status(station: SimStation) -> dict[str, Any]:
     """Return the world: connectors in the order of their numbers, the site, faults, back end."""
     world = station.world
-    rows = [_dc_row(connector) for connector in world.connectors] + [_ac_row(point) for point in world.ac]
+    matrix = {row.evse_id: row for row in world.matrix}
+    rows = [_dc_row(connector, matrix.get(connector.evse_id)) for connector in world.connectors]
+    rows += [_ac_row(point) for point in world.ac]
     return {
         "connectors": sorted(rows, key=lambda row: int(row["connector"])),
         "site_power_w": round(world.site_power_w),
@@ -29,7 +32,7 @@ def status(station: SimStation) -> dict[str, Any]:
     }
 
 
-def _dc_row(connector: ConnectorWorld) -> dict[str, Any]:
+def _dc_row(connector: ConnectorWorld, matrix: ContactRow | None) -> dict[str, Any]:
     ev, plant = connector.ev, connector.plant
     return {
         "connector": connector.evse_id,
@@ -50,6 +53,7 @@ def _dc_row(connector: ConnectorWorld) -> dict[str, Any]:
         "contactor": plant.contactor.value,
         "lock": plant.lock.value,
         "tie_closed": plant.tie_closed,
+        "contacts": [] if matrix is None else [bank + 1 for bank in range(matrix.all.bit_length()) if matrix.closed >> bank & 1],
         "visits": connector.visits,
     }
 

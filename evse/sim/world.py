@@ -18,13 +18,15 @@ slew are assumptions of an ordinary 250 A cable and of module data sheets (walk-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from evse.domain.base import ConfigError
 from evse.domain.signals import ContactorFeedback, IsolationState, LockState
 from evse.sim.ev import NORMAL, Ev, EvSpec, Pace, Stage, unplug
 from evse.sim.ev_ac import AcEv, AcEvSpec
 from evse.sim.hw.board_plant import BoardPlant
+from evse.sim.matrix import ContactRow, harm, joined, short_ma
+from evse.sim.rails import AMBIENT_DC, ConnectorWorld, Island, Module
 from evse.sim.world_ac import AcConnectorWorld, Mains
 from evse.units import DurationNs, Instant, ms
 
@@ -37,7 +39,6 @@ DEAD_BELOW_MV: Final = 500.0
 REST_TELL: Final = ms(2_000)
 """Modules of a dead bar are told so this often (they cool down)."""
 
-AMBIENT_DC: Final = 250
 HEAT_TAU_S: Final = 600.0
 HEAT_RISE_DC: Final = 350.0
 HEAT_RATED_MA: Final = 250_000.0
@@ -54,71 +55,6 @@ BASE_LOAD_W: Final = 120.0
 EFFICIENCY_GAIN_PERMILLE: Final = 5
 """Real modules are a little better than the efficiency the configuration plans with."""
 CONNECTORS_MAX: Final = 48
-
-
-class Module(Protocol):
-    """What physics needs of a simulated power module. ``on`` = switched on; the methods tell what that gives now."""
-
-    on: bool
-
-    def voltage_now_mv(self, now: Instant) -> int:
-        """Voltage that it regulates to, 0 = off."""
-        ...
-
-    def current_limit_ma(self, now: Instant, voltage_mv: int) -> int:
-        """Most current at ``voltage_mv``."""
-        ...
-
-    def set_operating_point(self, now: Instant, voltage_mv: int, current_ma: int) -> None:
-        """Tell the module what is at its terminals."""
-        ...
-
-
-class ConnectorWorld:
-    """One connector: board plant, vehicle, contactors, cable and DC meter. `evse.sim.faults` sets the fault fields."""
-
-    def __init__(self, evse_id: int, plant: BoardPlant, home_bank: int) -> None:
-        self.evse_id = evse_id
-        self.plant = plant
-        self.home_bank = home_bank  # index, -1 = none
-        self.ev: Ev | None = None
-        self.leaving = False
-        self.closed = False  # output contactors, physically
-        self.voltage_mv = 0.0  # vehicle side of the output contactors
-        self.current_ma = 0.0
-        self.temperature_dc = float(AMBIENT_DC)
-        self.energy_wh = 0.0  # DC meter register
-        self.power_max_w = 0.0
-        self.visits = 0
-        # faults
-        self.welded = False
-        self.stuck_open = False
-        self.lock_stuck = False
-        self.insulation_kohm: int | None = None
-        self.isolation_stuck = False
-        self.forced_heat_dc: int | None = None
-        self.over_voltage_permille = 0
-        self.over_current_ma = 0
-        self.isolation_since: Instant | None = None
-        self.isolation_level = 0  # 0 not measured, 1 testing, 2 known
-        self.isolation_asked = False
-
-    @property
-    def power_w(self) -> float:
-        """Power at the meter in W."""
-        return self.voltage_mv * self.current_ma / 1e6
-
-
-class Island:
-    """Banks joined by closed ties, with the connectors whose home they are."""
-
-    def __init__(self, modules: tuple[Module, ...], connectors: tuple[ConnectorWorld, ...], voltage_mv: float) -> None:
-        self.modules = modules
-        self.connectors = connectors
-        self.voltage_mv = voltage_mv
-        self.current_ma = 0.0
-        self.idle = False
-        self.told: Instant = 0
 
 
 class World:
@@ -138,6 +74,7 @@ class World:
         pace: Pace = NORMAL,
         ac: Sequence[AcConnectorWorld] = (),
         mains: Mains | None = None,
+        matrix: Sequence[ContactRow] = (),
     ) -> None:
         if len(connectors) + len(ac) > CONNECTORS_MAX:
             raise ConfigError([f"sim: {len(connectors) + len(ac)} connectors; at most {CONNECTORS_MAX} are simulated"])
@@ -148,6 +85,8 @@ class World:
         self.mains = mains if mains is not None else Mains()
         self.banks = tuple(tuple(bank) for bank in banks)
         self.tie_plants = tuple(tie_plants)
+        self.matrix = tuple(matrix)  # one row per connector, in their order
+        self.short_ma = 0.0  # highest current between two vehicles on one bar
         self.pace = pace
         self.efficiency = min(efficiency_permille + EFFICIENCY_GAIN_PERMILLE, 1000) / 1000
         self.base_load_w = BASE_LOAD_W if efficiency_permille < 1000 else 0.0
@@ -247,7 +186,9 @@ class World:
         for index, plant in enumerate(self.tie_plants):
             if plant is not None and plant.out.tie_closed and self.powered:
                 bits |= 1 << index
-        if bits != self._tie_bits:
+        if self.matrix:
+            self._move_contacts()
+        elif bits != self._tie_bits:
             self._join(bits)
         dt_s = dt_ns / 1e9
         for island in self._islands:
@@ -298,6 +239,15 @@ class World:
             voltage = max((old.get(id(module), 0.0) for module in modules), default=0.0)
             self._islands.append(Island(modules, connectors, voltage))
 
+    def _move_contacts(self) -> None:
+        """Move the contacts of a matrix, judge the movements, and build islands anew when one has moved."""
+        moved = [row.move(self.now, powered=self.powered) for row in self.matrix]
+        if any(moved) or not self._islands:
+            if self.powered:
+                for text in harm(self._islands, self.connectors, self.banks, self.matrix, moved):
+                    self._violation(text)
+            self._islands = joined(self._islands, self.connectors, self.banks, self.matrix)
+
     def _bar(self, island: Island, dt_ns: DurationNs, dt_s: float) -> None:
         set_mv = set_ma = excess_ma = 0.0
         limits: list[tuple[Module, int]] = []
@@ -316,7 +266,11 @@ class World:
         for connector in island.connectors:
             if connector.closed:
                 if connector.ev is not None and connector.ev.contactor:
-                    if load is not None:
+                    if load is not None and load.ev is not None:
+                        a, b = load.ev, connector.ev
+                        self.short_ma = max(
+                            self.short_ma, short_ma(a.ocv_mv, b.ocv_mv, a.resistance_mohm, b.resistance_mohm)
+                        )
                         self._violation(
                             f"connectors {load.evse_id} and {connector.evse_id} share one bar with both vehicles"
                         )

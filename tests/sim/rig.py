@@ -20,6 +20,7 @@ class BenchModule:
         self.power_max_w = power_max_w
         self.read_mv = 0
         self.read_ma = 0
+        self.current_ma = 0
 
     def voltage_now_mv(self, now: Instant) -> int:
         """Set-point while on."""
@@ -32,6 +33,7 @@ class BenchModule:
     def set_operating_point(self, now: Instant, voltage_mv: int, current_ma: int) -> None:
         """Keep what would be read."""
         self.read_mv, self.read_ma = voltage_mv, current_ma
+        self.current_ma = current_ma
 
 
 class Controller:

@@ -24,6 +24,7 @@ from evse.sim.control import answer_line
 from evse.sim.fault_catalogue import all_names, rows
 from evse.sim.faults import CATALOGUE
 from evse.sim.faults_ac import CATALOGUE_AC
+from evse.sim.faults_matrix import CATALOGUE_MATRIX
 from evse.sim.faults_site import CATALOGUE_SITE
 from evse.sim.station import SimStation
 from evse.transports.base import SerialSettings
@@ -154,7 +155,7 @@ def test_card_is_read_once() -> None:
 
 def test_every_fault_can_be_raised_and_cleared_with_and_without_a_car() -> None:
     """The catalogue covers all fault codes that happen outside of the controller."""
-    coded = {row.code for table in (CATALOGUE, CATALOGUE_AC, CATALOGUE_SITE) for row in table.values()}
+    coded = {row.code for table in (CATALOGUE, CATALOGUE_AC, CATALOGUE_MATRIX, CATALOGUE_SITE) for row in table.values()}
     missing = {code.name for code in FaultCode if code not in coded}
     assert missing == NOT_OF_THE_WORLD
     assert [row["name"] for row in rows()] == all_names()

@@ -13,7 +13,7 @@ ROWS: tuple[FaultSpec, ...] = (
         priority=1800,
         severity=Severity.WARNING,
         reaction=Reaction.DERATE,
-        latch=LatchRule.MANUAL,
+        latch=LatchRule.AUTO,
         ocpp16="PowerSwitchFailure",
         stop_reason="Other",
         description="The contact between a module group and this connector stays closed although it shall open.",
@@ -25,7 +25,7 @@ ROWS: tuple[FaultSpec, ...] = (
         remedy_remote="Look in the events for the group and for what happened before. Plan a visit.",
         remedy_on_site=(
             "Switch off and lock the cabinet, wait until the rails are discharged, exchange the contact. Look at the "
-            "voltages with which it closed in the recorded trace. Then clear the fault."
+            "voltages with which it closed in the recorded trace."
         ),
     ),
     FaultSpec(

@@ -26,7 +26,7 @@ from evse.units import NS_PER_MS, NS_PER_S, Instant, clamp, ms
 
 LEASE_NS: Final = ms(m.LEASE_MS)
 TIE_HOLD_NS: Final = ms(1000)
-"""Relay 2 outlives a lost link by this time: the other side ramps its current down before the relay opens."""
+"""Relay 2 and matrix contacts outlive a lost link by this time: current is gone before they open."""
 
 PASS_NS: Final = ms(50)
 """Longest time between two passes of the firmware."""
@@ -203,6 +203,7 @@ class SimBoard:
         out.stop = levels.stop
         out.emergency = levels.emergency or plant.estop
         out.tie_closed = levels.tie_close
+        out.contacts = levels.contacts if plant.contacts is not None else 0
         out.led = levels.led
         if levels.restart_slac and not self._restart_slac:
             out.slac_restarts += 1
@@ -281,15 +282,15 @@ class SimBoard:
         if self._command_until and now >= self._command_until:
             self._command_until = 0
             self.lease_expiries += 1
-            tie = out.tie_closed
+            tie, contacts = out.tie_closed, out.contacts
             if out.contactor_wanted:
                 self._rearm = self._lease_expired = True
             out.make_safe()
-            out.tie_closed = tie
+            out.tie_closed, out.contacts = tie, contacts
             self._event(m.EventCode.LEASE_EXPIRED)
         if self._tie_until and now >= self._tie_until:
             self._tie_until = 0
-            out.tie_closed = False
+            out.tie_closed, out.contacts = False, 0
         if out.contactor_wanted and not plant.chain_closed():  # the hardware chain has opened the coil
             out.contactor_wanted = False
             self._rearm = True
@@ -372,7 +373,7 @@ class SimBoard:
                 version_max=self.versions[1],
                 flags=m.HelloFlag.FROM_BOARD | (m.HelloFlag.ANSWER if answer else 0),
                 boot_id=self._boot_id,
-                capabilities=self.CAPABILITIES,
+                capabilities=self.CAPABILITIES | (m.Capability.MATRIX if self.plant.contacts is not None else 0),
                 board_id=self.board_id,
                 vendor="evse-station",
                 model=self.MODEL,

@@ -16,6 +16,7 @@ from evse.domain.signals import (
     HlcStep,
     IsolationState,
     LockState,
+    MatrixContacts,
     SlacState,
 )
 
@@ -30,6 +31,7 @@ class BoardOutputs:
         self.slac_restarts = 0  # counts the rising edges of restart_slac
         self.contactor_wanted = False  # the firmware's wish, before the hardware chain
         self.tie_closed = False  # drive of relay 2
+        self.contacts = 0  # drive of the matrix contacts, bit i = group at position i
         self.permit = False
         self.authorization = Authorization.NONE
         self.isolation_test = False
@@ -51,6 +53,7 @@ class BoardOutputs:
         """Take energy and invitation away. The lock keeps its place: nobody may pull a plug that was live."""
         self.contactor_wanted = False
         self.tie_closed = False
+        self.contacts = 0
         self.permit = False
         self.authorization = Authorization.NONE
         self.isolation_test = False
@@ -92,6 +95,7 @@ class BoardPlant:
         self.ev_stop = EvStop.NONE
         self.temperature_dc: int | None = 250
         self.tie_closed = False  # feedback of relay 2
+        self.contacts: MatrixContacts | None = None  # auxiliary contacts of the matrix; None = none fitted
         self.stop_button = False
         self.door_open = False
         self.error_flags = 0
@@ -144,4 +148,5 @@ class BoardPlant:
             stop_button=self.stop_button,
             door_open=self.door_open,
             error_flags=self.error_flags | error_flags,
+            contacts=self.contacts,
         )
