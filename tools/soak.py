@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=3.0, help="minutes of chaos per day, virtual time")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--story", type=Path, default=None, help="directory for whole stories of failures")
-    parser.add_argument("--kind", choices=("dc", "ac"), default="dc", help="DC stations, or AC and mixed ones")
+    parser.add_argument("--kind", choices=("dc", "matrix", "ac"), default="dc",
+                        help="DC stations on a bus, a DC matrix cabinet, or AC and mixed ones")
     options = parser.parse_args(argv)
     jobs = [(seed, options.minutes, options.kind) for seed in range(options.first, options.first + options.seeds)]
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)

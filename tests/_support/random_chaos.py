@@ -21,6 +21,9 @@ CHAOS = (
     "power_cut", "kill", "wall", "disable", "unlock", "disk", "reset_connectors", "clear_faults", "recompute",
 )  # fmt: skip
 
+MATRIX_FAULTS = ("matrix_contact_welded", "matrix_contact_stuck_open", "matrix_contact_unknown")
+"""Not the contact that closes by itself: physics rightly calls that harm (tests/station/test_matrix.py)."""
+
 
 class Chaos:
     """The chaotic half of `tests._support.random_day.RandomDay`: every method ``_chaos_<name>`` is one thing."""
@@ -98,6 +101,12 @@ class Chaos:
         await self._raise(
             rng, rng.choice(self.faults), rng.uniform(0.2, 25), connector=rng.choice((0, *self.connectors))
         )
+
+    async def _chaos_contact(self, rng: Random) -> None:
+        """A contact of a matrix, or all of a connector, go wrong."""
+        name = rng.choice(MATRIX_FAULTS)
+        group = rng.randint(0, len(self._config.modules.groups)) if self._config.modules is not None else 0
+        await self._raise(rng, name, rng.uniform(0.2, 25), connector=rng.choice(self.connectors), value=group)
 
     async def _chaos_line_fault(self, rng: Random) -> None:
         port = rng.choice(("", *self._lab.sim.lines()))

@@ -35,7 +35,7 @@ from tests._support.lab_world import Api
 from tests._support.laws_run import RunLaws
 from tests._support.random_ac import AC_CHAOS, AC_MANNERS, AcDay, ac_station
 from tests._support.random_chaos import CHAOS, LINE_FAULTS
-from tests._support.random_stations import STATIONS
+from tests._support.random_stations import STATIONS, matrix
 
 PROBLEMS_MAX = 20
 TRACE_MAX = 4000
@@ -61,7 +61,8 @@ MANNERS: tuple[dict[str, Any], ...] = (
 class RandomDay(AcDay):
     """One seed. `run` on a virtual loop; afterwards `problems` is empty or says what happened.
 
-    ``kind`` "dc": the stations of `tests._support.random_stations`; "ac": AC stations of any make, some of them mixed.
+    ``kind`` "dc": the stations of `tests._support.random_stations`; "matrix": its matrix cabinet; "ac": AC stations of any
+    make, some of them mixed.
     """
 
     def __init__(self, folder: Path, seed: int, minutes: float, kind: str = "dc") -> None:
@@ -73,7 +74,8 @@ class RandomDay(AcDay):
         self._rng = Random(seed)
         self._minutes = minutes
         self._folder = folder
-        self._config = ac_station(folder, seed) if kind == "ac" else STATIONS[seed % len(STATIONS)](folder)
+        dc_station = matrix if kind == "matrix" else STATIONS[seed % len(STATIONS)]
+        self._config = ac_station(folder, seed) if kind == "ac" else dc_station(folder)
         self.connectors = tuple(evse.id for evse in self._config.evse)
         self._readers = {c: section.name for section in self._config.reader for c in section.evses}
         self._alive = True
@@ -91,6 +93,8 @@ class RandomDay(AcDay):
         self.faults = [x for x in CATALOGUE if pick() < 0.4 and x not in LINE_FAULTS] or ["door_open"]
         self.cars = [car.name for car in load_cars()]
         self.busy_s = self._rng.choice((1.0, 3.0, 8.0, 20.0))
+        if kind == "matrix" and pick() < 0.8:
+            self.chaos += ["contact"] * 3
         if kind == "ac":
             self.chaos += [x for x in AC_CHAOS if pick() < 0.5]
             self.ac_manners = [x for x in AC_MANNERS if pick() < 0.4] or [{}]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evse.config.load import parse_config
 from evse.config.model import StationConfig
+from evse.lab.demo_config import demo_text
 from tests._support.lab_world import demo_config
 
 _HEAD = """[station]
@@ -81,6 +82,12 @@ def chain(folder: Path) -> StationConfig:
     return _station(folder, "chain", 4, (1, 3), ((1,), (2,)), 0)
 
 
+def matrix(folder: Path) -> StationConfig:
+    """The demo's matrix cabinet: four connectors, six groups, any group to any connector."""
+    (folder / "data").mkdir(exist_ok=True)
+    return parse_config(demo_text("dc-matrix", str(folder), "239.0.0.1", 9000, lambda: 1502), "matrix.toml")
+
+
 STATIONS: tuple[Callable[[Path], StationConfig], ...] = (demo_config, ring, demo_config, chain)
 
-__all__ = ["STATIONS", "chain", "ring"]
+__all__ = ["STATIONS", "chain", "matrix", "ring"]
