@@ -79,7 +79,7 @@ def why_not(t: Tick, conn: Conn) -> str:
 
 def barred(t: Tick, conn: Conn) -> tuple[int, ...]:
     """Return the ids of the groups that cannot feed this EVSE now: contacts that fail, or belong to a welded one."""
-    if t.spec.topology is not Topology.MATRIX or not t.owners:
+    if not t.contacts_fail:
         return ()
     fixed = _fixed(t)
     own = (t.ties[conn.row + g] for g in range(len(t.owners)))
@@ -197,6 +197,7 @@ def step(t: Tick) -> None:
             t.ties[conn.row + g] = _advance(t, conn, g, want)
             if t.ties[conn.row + g].stage is TieStage.RAMP_DOWN:
                 t.ramps[g] = t.ties[conn.row + g].ramp_ma
+    t.contacts_fail = any(state.failed is not ContactFault.NONE for state in t.ties)
 
 
 def _flows(t: Tick, g: int) -> bool:

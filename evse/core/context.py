@@ -134,6 +134,7 @@ class Tick:
         "by_id",
         "causes",
         "conns",
+        "contacts_fail",
         "dc",
         "effects",
         "estop",
@@ -174,6 +175,7 @@ class Tick:
         self.faults: tuple[FaultRecord, ...] = state.faults
         self.past: tuple[FaultRecord, ...] = state.past
         self.causes: list[tuple[FaultCode, str]] = []
+        self.contacts_fail = False  # some contact of a matrix is not as it should be
         self.ramps: dict[int, int] = {}  # index of a group that leaves a connector -> most it may give, mA
         self.groups: list[GroupStatus | None] = []
         self.estop = False  # pressed at any board that can be read

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from evse.core import power_path
+from evse.core import contacts, power_path
 from evse.core.ac import limits as ac_limits
 from evse.core.ac.cp import MIN_MA
 from evse.core.context import Conn, Tick
@@ -278,6 +278,7 @@ def request(t: Tick, conn: Conn) -> PowerRequest:
         current_ma=min(current, spec.current_max_ma),
         limit_w=limit,
         charging_since=w.charging_since,
+        barred=contacts.barred(t, conn),
     )
 
 

@@ -68,6 +68,7 @@ class PowerRequest(msgspec.Struct, frozen=True, kw_only=True):
     current_ma: int
     limit_w: int  # connector, cable, thermal and CSMS connector caps together
     charging_since: Instant | None
+    barred: tuple[int, ...] = ()  # ids of module groups whose contacts do not let them feed it now
 
 
 class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):

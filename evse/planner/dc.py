@@ -25,6 +25,7 @@ from evse.planner.matrix import fits_matrix, solve_matrix
 from evse.planner.problem import (
     DcCabinet,
     DcConnector,
+    DcGroup,
     DcProblem,
     DcSolution,
     cabinet_cap_w,
@@ -66,6 +67,10 @@ def _part(problem: DcProblem, cabinet: DcCabinet, ceilings: dict[str, int], min_
     )
 
 
+def _may_feed(problem: DcProblem, group: DcGroup, connector: DcConnector) -> bool:
+    return (problem.allow_cross or group.home == connector.id) and group.id not in connector.barred
+
+
 def _task(problem: DcProblem, part: _Part, served: list[DcConnector], ceilings: list[int], min_w: int) -> Task:
     groups, prior = part.cabinet.groups, part.cabinet.prior
     index = {connector.id: i for i, connector in enumerate(served)}
@@ -76,7 +81,7 @@ def _task(problem: DcProblem, part: _Part, served: list[DcConnector], ceilings: 
         tied[1] = tied[0]  # the same relay seen from both sides
     return Task(
         power_w=[part.power_w[connector.id] for connector in served],
-        allowed=[[problem.allow_cross or group.home == connector.id for group in groups] for connector in served],
+        allowed=[[_may_feed(problem, group, connector) for group in groups] for connector in served],
         ceiling_w=ceilings,
         home=[part.home.get(connector.id, NOBODY) for connector in served],
         prior=[NOBODY if owner is None else index.get(owner, NOBODY) for owner in before],

@@ -191,6 +191,7 @@ def _connector(spec: StationSpec, settings: PlannerSettingsW, request: PowerRequ
         current_ma=evse.current_max_ma,
         limit_w=max(0, min(request.limit_w, evse.power_max_w)),
         charging_s=0 if since is None else max(0, now - since) // NS_PER_S,
+        barred=frozenset(map(str, request.barred)),
     )
 
 

@@ -42,7 +42,8 @@ class DcCabinet(Frozen, frozen=True, kw_only=True):
 
 
 class DcConnector(Frozen, frozen=True, kw_only=True):
-    """A connector that may ask. ``request_w`` 0 = asks for nothing; ``limit_w`` None = no cap of its own."""
+    """A connector that may ask. ``request_w`` 0 = asks for nothing; ``limit_w`` None = no cap of its own; ``barred`` = groups
+    that cannot feed it now."""
 
     id: str
     cabinet: str
@@ -51,6 +52,7 @@ class DcConnector(Frozen, frozen=True, kw_only=True):
     current_ma: int
     limit_w: int | None = None
     charging_s: int = 0
+    barred: frozenset[str] = frozenset()
 
 
 class DcProblem(Frozen, frozen=True, kw_only=True):

@@ -60,6 +60,8 @@ def structure(problem: DcProblem, cabinet: DcCabinet, owner: Owners, delivering:
             broken.append(f"{name} is not a connector of {cabinet.id}")
         if name not in delivering:
             broken.append(f"{name} delivers nothing but owns {len(positions)} groups")
+        barred = next((c.barred for c in problem.connectors if c.id == name), frozenset())
+        broken += [f"{g.id} cannot feed {name} now" for i, g in enumerate(cabinet.groups) if i in positions and g.id in barred]
         if problem.max_groups and len(positions) > problem.max_groups:
             broken.append(f"{name} owns {len(positions)} groups, at most {problem.max_groups}")
         if cabinet.topology is not Topology.MATRIX:

@@ -245,7 +245,7 @@ class PlannerShell:
     def _situation(self, requests: Sequence[PowerRequest], groups: Sequence[GroupReading]) -> object:
         return (
             [
-                (r.evse_id, -(-r.request_w // REQUEST_STEP_W), -(-r.limit_w // REQUEST_STEP_W), r.charging_since)
+                (r.evse_id, -(-r.request_w // REQUEST_STEP_W), -(-r.limit_w // REQUEST_STEP_W), r.charging_since, r.barred)
                 for r in requests
             ],
             [
