@@ -15,7 +15,7 @@ from evse.domain.station import Topology
 from evse.planner.dc import solve
 from evse.planner.live import PlannerSettingsW, build_problem, make_plan
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
-from evse.planner.turns import RETURN_NS, Turns, arranged, observe
+from evse.planner.turns import RETURN_NS, Turn, Turns, arranged, observe
 from evse.runtime.planning import PlannerShell
 from evse.units import NS_PER_S, Instant, s
 from tests.planner.test_live import assigned, healthy, owners, request, station
@@ -25,12 +25,14 @@ MIN_W = 3_000
 
 
 def cabinet(kind: str, n: int, rng: Random) -> DcCabinet:
-    """A bus with a group per connector, or a matrix with fewer groups than minimums; ``mixed`` = of different power."""
+    """A bus with a group per connector, or a matrix with fewer groups than minimums; ``mixed`` = at 400 V a group gives less than a
+    minimum, at 800 V it may give one."""
     if kind in ("chain", "ring"):
         groups = [DcGroup(id=f"g{i}", home=str(i), modules=1, module_w=20_000, module_ma=100_000) for i in range(1, n + 1)]
         return DcCabinet(id="k", topology=Topology(kind), groups=tuple(groups))
-    sizes = [4_000] * rng.randint(1, n) if kind == "matrix" else [rng.choice((1_000, 2_000, 4_000)) for _ in range(rng.randint(3, n + 2))]
-    groups = [DcGroup(id=f"g{i}", home=None, modules=1, module_w=w, module_ma=100_000) for i, w in enumerate(sizes)]
+    sizes = [4_000] * rng.randint(1, n) if kind == "matrix" else [rng.choice((2_000, 4_000, 4_000)) for _ in range(rng.randint(2, n))]
+    most_ma = 100_000 if kind == "matrix" else 5_000
+    groups = [DcGroup(id=f"g{i}", home=None, modules=1, module_w=w, module_ma=most_ma) for i, w in enumerate(sizes)]
     return DcCabinet(id="k", topology=Topology.MATRIX, groups=tuple(groups))
 
 
@@ -42,7 +44,8 @@ def day(problem: DcProblem, asks: dict[str, tuple[int, int]], dwell_s: int, unti
         here = [name for name, (start, end) in asks.items() if start <= now_s < end]
         turns = observe(turns, here, [n for n in here if given.get(n)], [n for n in here if n in waiting], now)
         rows = tuple(
-            DcConnector(id=name, cabinet="k", request_w=20_000, voltage_mv=400_000, current_ma=100_000) for name in here
+            DcConnector(id=name, cabinet="k", request_w=20_000, voltage_mv=400_000 * (1 + int(name) % 2), current_ma=100_000)
+            for name in here
         )
         prior = replace(problem.cabinets[0], prior=owner)
         solution = solve(arranged(replace(problem, cabinets=(prior,), connectors=rows), turns, s(dwell_s), now))
@@ -91,6 +94,28 @@ def test_nobody_starves_and_nobody_flaps(kind: str) -> None:
                 on_since.pop(name, None)
                 off_since.pop(name, None)
             before = here
+
+
+def test_who_needs_more_groups_than_one_turn_sets_free_has_its_turn() -> None:
+    """Two groups of 4 kW at 800 V; connector 2 is at 400 V and needs both, which are never set free at the same time."""
+    groups = tuple(DcGroup(id=f"g{i}", home=None, modules=1, module_w=4_000, module_ma=5_000) for i in range(2))
+    problem = DcProblem(cabinets=(DcCabinet(id="k", topology=Topology.MATRIX, groups=groups),), connectors=(), min_w=MIN_W)
+    asks = {"1": (0, 9_000), "3": (30, 9_000), "2": (40, 9_000), "5": (50, 9_000), "7": (60, 9_000)}
+    gets, waits_s = [], 0
+    for _, here, on in day(problem, asks, 60, 1_800):
+        waits_s = 0 if "2" in on or "2" not in here else waits_s + LOOK_S
+        gets.append(waits_s)
+    assert 0 < max(gets) <= (len(asks) + 2) * (60 + 2 * LOOK_S), max(gets)
+
+
+def test_who_has_waited_longest_goes_first() -> None:
+    turns = Turns(rows=tuple(Turn(id=str(i), on=i == 4, since=s(at)) for i, at in ((1, 30), (2, 10), (3, 20), (4, 0))))
+    rows = tuple(DcConnector(id=n, cabinet="k", request_w=20_000, voltage_mv=400_000, current_ma=100_000) for n in "1234")
+    problem = DcProblem(cabinets=(cabinet("chain", 4, Random(1)),), connectors=rows, min_w=MIN_W, site_limit_w=MIN_W)
+    order = {c.id: c.charging_s for c in arranged(problem, turns, s(60), s(95)).connectors}
+    assert sorted(order, key=order.__getitem__) == ["2", "3", "1", "4"]
+    order = {c.id: c.charging_s for c in arranged(problem, turns, s(60), s(59)).connectors}
+    assert min(order, key=order.__getitem__) == "4", "its dwell is not over"
 
 
 def test_equal_vehicles_charge_for_equal_times() -> None:
