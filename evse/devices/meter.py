@@ -98,6 +98,8 @@ class ModbusMeter:
         self._clock = clock
         self._decoder = MeterDecoder(profile)
         self._requests: list[Request] = list(self._decoder.requests)
+        self._answered: list[tuple[Request, bytes | None]] = []
+        self._values = MeterValues()
         self._missing: list[Request] = []  # single optional registers that the device has not
         self._current = 0  # register of the request in flight, for error texts
         self._offset: int | None = None if profile.sunspec_models else 0
@@ -188,10 +190,14 @@ class ModbusMeter:
             self._due = due if due > began else began + period
 
     def _decode(self, answers: list[tuple[Request, bytes | None]]) -> MeterValues:
+        if answers == self._answered:  # a meter at rest says the same again
+            return self._values
         try:
-            return self._decoder.decode(answers)
+            values = self._decoder.decode(answers)
         except ProtocolError as error:
             raise _Unusable(str(error)) from error
+        self._answered, self._values = answers, values
+        return values
 
     async def _read_answers(self) -> list[tuple[Request, bytes | None]]:
         if self._offset is None:

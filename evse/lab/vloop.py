@@ -78,6 +78,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(_NoSelector())
+        self.get_debug = False.__bool__  # type: ignore[method-assign]  # each future asks; without a frame of its own
         self.now_ns: Instant = NS_PER_S
         self.cancelled_timers = 0
         self._soon: deque[_Call] = deque()
@@ -109,17 +110,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Call:
         """Run ``callback`` in ``delay`` virtual seconds; 1 ns at least, so that a rounding error cannot spin."""
-        return self._at(self.now_ns + max(1, round(delay * NS_PER_S)), callback, args, context)
+        due = self.now_ns + (round(delay * NS_PER_S) or 1) if delay > 0 else self.now_ns + 1
+        call = _Call(self, callback, args, copy_context() if context is None else context, due, True)
+        self._number += 1
+        heappush(self._timers, (due, self._number, call))
+        return call
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Call:
         """Run ``callback`` when ``time()`` is ``when``."""
-        return self._at(round(when * NS_PER_S), callback, args, context)
-
-    def _at(
-        self, due: Instant, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
-    ) -> _Call:
+        due = round(when * NS_PER_S)
         call = _Call(self, callback, args, copy_context() if context is None else context, due, True)
         self._number += 1
         heappush(self._timers, (due, self._number, call))

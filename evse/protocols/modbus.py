@@ -10,6 +10,7 @@ tests/meters.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 from evse.protocols.errors import ProtocolError
@@ -74,6 +75,12 @@ _CRC: Final = _crc_table()
 
 def crc16(data: bytes | bytearray | memoryview) -> int:
     """Return the CRC-16 of Modbus (polynomial 0xA001 reflected, start 0xFFFF); it travels low byte first."""
+    return _crc16(bytes(data))
+
+
+@lru_cache(maxsize=64)
+def _crc16(data: bytes) -> int:
+    """The same requests go out for ever, and a meter at rest answers the same."""
     crc = 0xFFFF
     table = _CRC
     for byte in data:

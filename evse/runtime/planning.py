@@ -67,6 +67,7 @@ class PlannerShell:
         self._fresh = False
         self._set_at = now
         self._who = ""
+        self._seen: tuple[Sequence[PowerRequest], Sequence[GroupReading], object] = ((), (), None)
         self._ac = AcMemory()
         self._pending = False  # vehicles with smaller shares have not followed yet
         self._dc: dict[int, Follower] = {}
@@ -152,14 +153,17 @@ class PlannerShell:
             return
         grid = self._grid(currents)
         site = site_load(self._spec, inputs, currents, now)
-        drawn = dc_drawn_w(self._spec, inputs, self.plan, now)
         if grid is not None:
+            drawn = dc_drawn_w(self._spec, inputs, self.plan, now)
             self._ac = observe(self._ac, grid, currents, site, now, self._phases_ma(drawn, site))
         key = (self._situation(requests, inputs.groups), self._ac_situation(currents), site.house_ma is None)
-        asking = any(r.request_w for r in requests) or any(r.wanted_ma for r in currents)
-        waits = self._pending or self._dc_waits
-        if not self._force and not waits and key == self._key and not (asking and age >= REPLAN_NS):
-            return
+        waits = self._force or self._pending or self._dc_waits
+        if not waits and key == self._key:
+            asking = age >= REPLAN_NS and (any(r.request_w for r in requests) or any(r.wanted_ma for r in currents))
+            if not asking:
+                return
+        if grid is None:
+            drawn = dc_drawn_w(self._spec, inputs, self.plan, now)
         self.count += 1
         self._turns = look(self._turns, requests, self.plan, now)
         question = Replan(
@@ -234,6 +238,8 @@ class PlannerShell:
         return self._spec.grid or GridSpec()
 
     def _ac_situation(self, currents: Sequence[CurrentRequest]) -> object:
+        if not currents:
+            return ()
         known = {p.evse_id: p for p in self._ac.points}
         points = [known.get(r.evse_id) or self._ac.point(r.evse_id) for r in currents]
         return (
@@ -243,6 +249,13 @@ class PlannerShell:
         )
 
     def _situation(self, requests: Sequence[PowerRequest], groups: Sequence[GroupReading]) -> object:
+        """What matters of requests and module groups, coarsely; made anew when they are not those of the tick before."""
+        if requests != self._seen[0] or groups != self._seen[1]:
+            self._seen = (requests, groups, self._coarse(requests, groups))
+        return self._seen[2]
+
+    @staticmethod
+    def _coarse(requests: Sequence[PowerRequest], groups: Sequence[GroupReading]) -> object:
         return (
             [
                 (r.evse_id, -(-r.request_w // REQUEST_STEP_W), -(-r.limit_w // REQUEST_STEP_W), r.charging_since, r.barred)

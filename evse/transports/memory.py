@@ -21,25 +21,27 @@ class MemoryStream:
     def __init__(self, name: str) -> None:
         self.name = name
         self.peer: MemoryStream | None = None
-        self._buffer = bytearray()
+        self._unread: list[bytes] = []
+        self._size = 0
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-        self._waiter = None
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def read(self) -> bytes:
         """Return what has arrived, waiting for the first byte; `DeviceError` when either end closed."""
-        while not self._buffer:
+        while not self._unread:
             if self._closed:
                 raise DeviceError(f"{self.name}: closed")
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        return data
+        unread, self._unread, self._size = self._unread, [], 0
+        return unread[0] if len(unread) == 1 else b"".join(unread)
 
     async def write(self, data: bytes) -> None:
         """Append to the peer's buffer at once."""
@@ -50,9 +52,11 @@ class MemoryStream:
         peer = self.peer
         if self._closed or peer is None or peer._closed:
             raise DeviceError(f"{self.name}: closed")
-        if len(peer._buffer) + len(data) > BUFFER_MAX:
+        if peer._size + len(data) > BUFFER_MAX:
             raise DeviceError(f"{self.name}: peer does not read ({BUFFER_MAX} bytes waiting)")
-        peer._buffer += data
+        if data:
+            peer._unread.append(bytes(data))
+            peer._size += len(data)
         peer._wake()
         return True
 
