@@ -27,14 +27,13 @@ from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.keys import Keys
 from evse.ocpp.messages import Payload, parse_timestamp, timestamp
 from evse.ocpp.ports import StationPort, StorePort
+from evse.ocpp.profile_disk import ProfileDisk
 from evse.ocpp.schedule_explain import ScheduleExplanation, explain_in_steps
 from evse.planner import composite
 from evse.planner.composite import ChargingProfile, Kind, Period, Purpose, Scope, Step, Unit
 from evse.units import NS_PER_S, Instant, WallNs
 
 log = logging.getLogger(__name__)
-
-NAMESPACE = "ocpp.profiles"
 
 STACK_LEVEL_MAX = 20
 PERIODS_MAX = 100
@@ -148,7 +147,7 @@ class Charging:
         self, station: StationPort, store: StorePort, keys: Keys, clock: Clock, transactions: Transactions
     ) -> None:
         self._station = station
-        self._store = store
+        self._disk = ProfileDisk(store, clock)
         self._keys = keys
         self._clock = clock
         self._transactions = transactions
@@ -171,19 +170,25 @@ class Charging:
 
     async def load(self) -> None:
         """Read the profiles that were installed before and put them in force."""
-        for key, text in (await self._store.get_all(NAMESPACE)).items():
-            try:
-                profile = msgspec.json.decode(text, type=ChargingProfile)
-            except msgspec.DecodeError as error:
-                log.error("ocpp: stored charging profile %s cannot be read and is left out: %s", key, error)
-                continue
-            self._profiles[profile.profile_id] = profile
+        self._profiles = {profile.profile_id: profile for profile in await self._disk.load()}
         self.refresh()
+
+    async def save(self) -> None:
+        """Store what waits for its turn: the process ends soon. Never raises; what is lost is told."""
+        try:
+            await self._disk.flush()
+        except DeviceError as error:
+            log.error("ocpp: charging profiles of the last minute are lost at the end: %s", error)
 
     # -- limits ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Put each period in force when it begins, for ever."""
+        """Put each period in force when it begins, and store what waits, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._disk.run())
+            group.create_task(self._follow())
+
+    async def _follow(self) -> None:
         while True:
             with contextlib.suppress(DeviceError):  # what cannot be removed now says nothing any more anyway
                 await self._expire()
@@ -200,7 +205,7 @@ class Charging:
         async with self._turn:
             gone = [n for n, profile in self._profiles.items() if profile.valid_to is not None and profile.valid_to <= wall]
             if gone and self._clock.wall_valid():
-                await self._store.put_many(NAMESPACE, {str(number): None for number in gone})
+                await self._disk.change(gone)
                 for number in gone:
                     self._profiles.pop(number, None)
 
@@ -339,13 +344,9 @@ class Charging:
         ]
         if len(self._profiles) - len(gone) >= PROFILES_MAX:
             raise Refused(f"{PROFILES_MAX} profiles are installed already")
-        values: dict[str, str | None] = {str(number): None for number in gone}
         if gone == [profile.profile_id] and _same(self._profiles[profile.profile_id], profile):
             return  # a CSMS that repeats itself does not wear the flash
-        if profile.purpose is not Purpose.TX:  # a transaction does not survive a restart, so neither do its profiles
-            values[str(profile.profile_id)] = msgspec.json.encode(profile).decode()
-        if values:
-            await self._store.put_many(NAMESPACE, values)
+        await self._disk.change(gone, profile)
         for number in gone:
             self._profiles.pop(number, None)
         if profile.purpose is not Purpose.TX or self._is_running(profile):
@@ -365,7 +366,7 @@ class Charging:
                 del self._pending[token]
             if not gone:
                 return Reply({"status": "Accepted" if waiting else "Unknown"})
-            await self._store.put_many(NAMESPACE, {str(number): None for number in gone})
+            await self._disk.change(gone)
             for number in gone:
                 self._profiles.pop(number, None)
             self._changed.set()

@@ -202,6 +202,7 @@ class Handlers:
         if busy:
             log.warning("ocpp: Reset rejected: %s", busy)
             return Reply({"status": "Rejected"})
+        await self._charging.save()
 
         async def restart() -> None:
             self._resetter.ask(hard=hard)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from evse import __version__
 from evse.config.model import StationConfig
 from evse.core.inputs import CalendarSet
+from evse.domain.base import DeviceError
 from evse.domain.clock import ClockPort
 from evse.ocpp.client import OcppClient
 from evse.ocpp.ports import NO_SECURITY, Identity
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
     from random import Random
 
     from evse.runtime.station import Station
+
+
+async def save_backend(station: Station) -> None:
+    """Store what the back end's side keeps in memory for a while; at the end of the process."""
+    if station.ocpp is not None:
+        await station.ocpp.charging.save()
+    if station.security is not None:
+        with contextlib.suppress(DeviceError):
+            await station.security.log.flush()
 
 
 def make_client(station: Station, rng: Random) -> OcppClient | None:

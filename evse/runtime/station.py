@@ -41,7 +41,7 @@ from evse.ocpp.transfers.ports import Carrier
 from evse.ocpp.transfers.transfers import Transfers
 from evse.runtime.admission import Admission
 from evse.runtime.autocharge import Autocharge
-from evse.runtime.backend_wiring import make_client
+from evse.runtime.backend_wiring import make_client, save_backend
 from evse.runtime.detecting import Detector
 from evse.runtime.effects import EffectRunner
 from evse.runtime.key_rules import with_keys
@@ -237,9 +237,7 @@ class Station:
         await self.supervisor.stop()
         await self.effects.drain()
         await self.totals.save()
-        if self.security is not None:
-            with contextlib.suppress(StorageError):
-                await self.security.log.flush()
+        await save_backend(self)
         try:
             await self._flush_events()
         except StorageError as error:
