@@ -259,7 +259,7 @@ GROUP = [
     Column("OWNER", "owner", right=True),
     Column("ROLE", "role"),
     Column("ON", "on"),
-    Column("RELAY2", "tie"),
+    Column("RELAY2", lambda r: " ".join([r["tie"], *(f"to {evse_id}" for evse_id in r["feeds"])])),
     Column("kW", lambda r: kilo(r["contribution_w"]), right=True),
     Column("MODULES", lambda r: f"{r['modules_present']}/{r['modules']}", right=True),
     Column("V", lambda r: whole(r["voltage_mv"]), right=True, drop=2),

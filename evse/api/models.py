@@ -357,7 +357,7 @@ class GroupRow(Model, frozen=True, kw_only=True):
     owner: int | None
     role: str  # idle, home, donor
     on: bool
-    tie: str  # relay 2 towards the next group: open, closed, moving, none
+    tie: str  # relay 2 towards the next group, or the contacts of a matrix: open, closed, moving, unknown, none
     contribution_w: int
     modules: int
     modules_present: int
@@ -365,6 +365,7 @@ class GroupRow(Model, frozen=True, kw_only=True):
     current_ma: int | None
     temperature_dc: int | None
     faults: tuple[str, ...]
+    feeds: tuple[int, ...] = ()  # matrix: connectors whose contact with the group reports closed
 
 
 class SourceTotal(Model, frozen=True, kw_only=True):

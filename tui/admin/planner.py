@@ -7,7 +7,15 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
-from evse.api.models import ExplainQuery, Explanation, Explanations, PlannerChange, PlannerSettings, PlannerState
+from evse.api.models import (
+    ExplainQuery,
+    Explanation,
+    Explanations,
+    GroupRow,
+    PlannerChange,
+    PlannerSettings,
+    PlannerState,
+)
 from tui import format as fmt
 from tui.admin.planner_ac import paint_shares, paint_totals
 from tui.admin.registry import register
@@ -313,6 +321,11 @@ def _analytics(frame: Frame, state: PlannerState) -> int:
     return max(left, values(frame, half + pair + 2, 1, frame.width - half - pair - 3, counts))
 
 
+def _relay(row: GroupRow) -> str:
+    """Relay 2 of a bus in a word; of a matrix the connector that the group feeds."""
+    return f"to {'+'.join(map(str, row.feeds))}" if row.feeds and row.tie == "closed" else row.tie
+
+
 def _assignments(frame: Frame, state: PlannerState, table: TableState, y: int, glyphs: Glyphs) -> int:
     data = []
     marks = {}
@@ -320,7 +333,7 @@ def _assignments(frame: Frame, state: PlannerState, table: TableState, y: int, g
         marks[str(row.group_id)] = "fault" if row.faults else "ok" if row.on else ""
         cells = (
             str(row.group_id), str(row.home_evse or "--"), str(row.owner or "--"), row.role, "yes" if row.on else "no",
-            row.tie, fmt.kw(row.contribution_w), fmt.volt(row.voltage_mv), fmt.ampere(row.current_ma),
+            _relay(row), fmt.kw(row.contribution_w), fmt.volt(row.voltage_mv), fmt.ampere(row.current_ma),
             f"{row.modules_present}/{row.modules}", fmt.celsius(row.temperature_dc), "; ".join(row.faults) or "none",
         )  # fmt: skip
         data.append((str(row.group_id), cells))

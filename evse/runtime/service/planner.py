@@ -14,7 +14,7 @@ from evse.api.operations import Empty
 from evse.api.service import Caller
 from evse.domain.limits import CurrentAllocation, GroupAssignment
 from evse.domain.readings import Sample
-from evse.domain.station import GroupSpec, Topology
+from evse.domain.station import EvseKind, GroupSpec, Topology
 from evse.planner.explain import explain
 from evse.planner.live import PlannerSettingsW
 from evse.runtime.settings import save_planner_settings
@@ -191,7 +191,7 @@ class PlannerOperations:
             owner=owner,
             role="idle" if owner is None else "home" if owner == group.home_evse else "donor",
             on=status is not None and status.on,
-            tie=self._tie(index, group),
+            tie=self._contacts(index) if station.spec.topology is Topology.MATRIX else self._tie(index, group),
             contribution_w=power_w(status.voltage_mv, status.current_ma) if status is not None and status.on else 0,
             modules=group.modules,
             modules_present=status.modules_present if status is not None else 0,
@@ -199,7 +199,30 @@ class PlannerOperations:
             current_ma=status.current_ma if status is not None else None,
             temperature_dc=status.temperature_dc if status is not None else None,
             faults=status.faults if status is not None else (),
+            feeds=self._feeds(index) if station.spec.topology is Topology.MATRIX else (),
         )
+
+    def _contact(self, evse_id: int, index: int) -> bool | None:
+        """Return whether the contact of a matrix is closed; None = not known."""
+        reading = self._station.devices.boards[evse_id].reading()
+        contacts = reading.value.contacts if isinstance(reading, Sample) else None
+        return contacts.state(index) if contacts is not None else None
+
+    def _feeds(self, index: int) -> tuple[int, ...]:
+        evses = (e.evse_id for e in self._station.spec.evses if e.kind is EvseKind.DC)
+        return tuple(evse_id for evse_id in evses if self._contact(evse_id, index))
+
+    def _contacts(self, index: int) -> str:
+        """Return the contacts of one group in a word; what differs from its command moves."""
+        outputs = self._station.loop.outputs
+        told = {o.evse_id: o.board.contacts >> index & 1 == 1 for o in outputs.evses} if outputs is not None else {}
+        evses = [e.evse_id for e in self._station.spec.evses if e.kind is EvseKind.DC]
+        states = {evse_id: self._contact(evse_id, index) for evse_id in evses}
+        if None in states.values():
+            return "unknown"
+        if any(state != told.get(evse_id, False) for evse_id, state in states.items()):
+            return "moving"
+        return "closed" if any(states.values()) else "open"
 
     def _tie(self, index: int, group: GroupSpec) -> str:
         station = self._station
