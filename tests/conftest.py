@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 
 import pytest
+
+from evse.sim.csms import SimCsms
+from evse.sim.csms_frames import FrameBook
 
 GC_YOUNG = 20_000
 """New objects between two collections; Python's 700 makes one per tick of a station."""
@@ -22,15 +24,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def official_schemas() -> Iterator[None]:
-    """Look at all messages of the test's stations, if there are any."""
-    module = sys.modules.get("evse.sim.csms")
-    if module is None:  # this test's module has nothing to do with a CSMS
-        yield
-        return
-    from tests._support.official import Official
-
-    inspector = Official()
-    module.SimCsms.inspector = inspector
+    """Look at every frame that a CSMS of the test, or of a process that it has started, sends or receives."""
+    SimCsms.frames = book = FrameBook()
     yield
-    module.SimCsms.inspector = None
-    assert inspector.take() == []
+    SimCsms.frames = None
+    assert book.take() == []

@@ -59,6 +59,9 @@ def problems(report: dict[str, Any]) -> list[str]:
         found.append("ticks: none")
     if report["ocpp"]["queued"] != 0:
         found.append(f"ocpp: {report['ocpp']['queued']} messages were never answered")
+    found += [f"ocpp: {text}" for text in report["ocpp"].get("frames_wrong", ())]
+    if report["ocpp"].get("frames_checked") == 0:
+        found.append("ocpp: no frame was checked by the official schemas")
     return found
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from evse.sim.csms import SimCsms
-from tests._support.official import Official
+from evse.sim.csms_frames import FrameBook
 from tests.ocpp_kill.world import Death, Report, Run
 
 FAST_DISK = Path("/dev/shm")
@@ -55,11 +55,11 @@ class Total(msgspec.Struct):
 def one(job: Job) -> tuple[Job, Report, bool]:
     """Play one run; return also whether its operation was reached."""
     seed, death = job
-    SimCsms.inspector = inspector = Official()
+    SimCsms.frames = book = FrameBook()
     with tempfile.TemporaryDirectory(dir=FAST_DISK if FAST_DISK.is_dir() else None) as folder:
         run = Run(Path(folder), seed, death=death)
         report = run.report()
-    report.problems += inspector.take()
+    report.problems += book.take()
     return job, report, run.blown
 
 

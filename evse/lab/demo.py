@@ -146,7 +146,7 @@ async def _report(
         },
         "ticks": tick,
         "faults": await _faults(station),
-        "ocpp": {"sent": ocpp["sent"], "received": ocpp["received"], "queued": ocpp["queued"]},
+        "ocpp": {"sent": ocpp["sent"], "received": ocpp["received"], "queued": ocpp["queued"]} | await _frames(station),
         "steps": [
             {
                 "step": r.step,
@@ -160,6 +160,15 @@ async def _report(
             if r.label or not r.ok
         ],
     }
+
+
+async def _frames(station: DemoStation) -> dict[str, Any]:
+    """How many frames the bundled back end has checked by the official schemas, and what was wrong with them."""
+    answer = await station.sim({"cmd": "csms", "action": "ledger"})
+    if not answer["ok"]:  # it stays away when somebody else's is there
+        return {}
+    frames = answer["ledger"]["frames"]
+    return {"frames_checked": frames["checked"], "frames_wrong": frames["wrong"]}
 
 
 async def _faults(station: DemoStation) -> list[dict[str, Any]]:

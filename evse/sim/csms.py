@@ -23,6 +23,7 @@ import msgspec
 
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
+from evse.sim.csms_frames import FrameBook, LinkFrames
 from evse.sim.csms_socket import RealSocket
 from evse.transports.base import DialError, DialStep, WebSocket, WsClosed
 from evse.transports.memory import MemoryWebSocket, websocket_pair
@@ -47,10 +48,6 @@ class CsmsError(Exception):
     """The station answered a call of the CSMS with an error, not at all, or is not connected."""
 
 
-Inspector = Callable[[str, str, str, object], None]
-"""(by: station or csms, kind: call or result, action, payload) of every message that is not scripted."""
-
-
 class Script(msgspec.Struct):
     """How an action is answered, ``count`` times (None = until changed)."""
 
@@ -60,6 +57,7 @@ class Script(msgspec.Struct):
     silence: bool = False
     garbage: str | None = None  # sent instead of an answer, as it is; {id} becomes the unique id
     lost: bool = False  # the request is carried out, but its answer does not arrive
+    wrong: bool = False  # payload or error break the official schemas on purpose
     count: int | None = None
 
 
@@ -83,8 +81,8 @@ class Ledgered(msgspec.Struct, kw_only=True):
 class SimCsms:
     """The back end of one or more simulated stations. Unknown tokens get ``unknown_token``."""
 
-    inspector: ClassVar[Inspector | None] = None
-    """Sees the messages of all of them; the tests check them by the official schemas."""
+    frames: ClassVar[FrameBook | None] = None
+    """The book in which the frames of all of them are checked by the official schemas; None = nobody looks."""
 
     def __init__(
         self, clock: Clock, *, tokens: Mapping[str, str] | None = None, unknown_token: str = "Accepted",
@@ -136,33 +134,37 @@ class SimCsms:
 
     def answer(
         self, action: str, payload: Json | None = None, error: str | None = None, delay_ms: int = 0,
-        silence: bool = False, garbage: str | None = None, lost: bool = False, count: int | None = None,
+        silence: bool = False, garbage: str | None = None, lost: bool = False, wrong: bool = False, count: int | None = None,
     ) -> None:
         """Script the answers to ``action``. Without anything set, the normal answers are back."""
         script = Script(
-            payload=payload, error=error, delay_ms=delay_ms, silence=silence, garbage=garbage, lost=lost, count=count,
+            payload=payload, error=error, delay_ms=delay_ms, silence=silence, garbage=garbage, lost=lost, wrong=wrong,
+            count=count,
         )
         if script == Script(count=count):
             self._scripts.pop(action, None)
         else:
             self._scripts[action] = script
 
-    async def call(self, action: str, payload: Json, charge_point: str = "") -> Json:
-        """Send a request to a station (empty name = the only one) and return its answer; raises `CsmsError`."""
+    async def call(self, action: str, payload: Json, charge_point: str = "", *, wrong: bool = False) -> Json:
+        """Send a request to a station (empty name = the only one) and return its answer; raises `CsmsError`.
+
+        ``wrong`` = it breaks the official schemas on purpose."""
         link = self._links.get(charge_point) if charge_point else next(iter(self._links.values()), None)
         if link is None:
             raise CsmsError(f"{action}: no station is connected")
         number, self._next_call = self._next_call, self._next_call + 1
-        return await link.call(f"csms-{number}", action, payload)
+        return await link.call(f"csms-{number}", action, payload, wrong=wrong)
 
     async def raw(self, text: str) -> None:
-        """Send a text as it is to the first station."""
+        """Send a text as it is, right or wrong, to the first station."""
         link = next(iter(self._links.values()), None)
         if link is not None:
-            await link.ws.send(text)
+            await link.say(text, on_purpose=True)
 
     def ledger(self) -> Json:
         """Return transactions, counters and violations as plain values."""
+        book = SimCsms.frames or FrameBook()
         return {
             "transactions": [msgspec.to_builtins(row) for row in self._transactions.values()],
             "open": [row.transaction_id for row in self._transactions.values() if row.stopped is None],
@@ -170,6 +172,7 @@ class SimCsms:
             "repeats": self.repeats,
             "connections": self.connections,
             "connected": sorted(self._links),
+            "frames": {"checked": book.checked, "wrong_count": book.wrong_count, "wrong": list(book.wrong)},
         }
 
     def calls(self, action: str) -> list[Json]:
@@ -236,11 +239,6 @@ class SimCsms:
 
     def _now(self) -> str:
         return wall_text(self._clock.wall())
-
-    def inspect(self, by: str, kind: str, action: str, payload: object) -> None:
-        """Show a message to the inspector, if there is one."""
-        if SimCsms.inspector is not None:
-            SimCsms.inspector(by, kind, action, payload)
 
     def violation(self, text: str) -> None:
         """Note a broken law of delivery."""
@@ -365,11 +363,14 @@ class _Link:
         self._name = charge_point
         self._calls: dict[str, asyncio.Future[Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._frames = LinkFrames(SimCsms.frames) if SimCsms.frames is not None else None
 
     async def run(self) -> None:
         try:
             while True:
                 text = await self.ws.recv()
+                if self._frames is not None:
+                    self._frames.heard(text)
                 try:
                     frame = json.loads(text)
                 except ValueError:
@@ -399,7 +400,6 @@ class _Link:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, unique_id: str, action: str, payload: Json) -> None:
-        self._csms.inspect("station", "call", action, payload)
         script = self._csms.script_for(action) or Script()
         with contextlib.suppress(WsClosed):
             if script.silence or script.garbage is not None or script.error:
@@ -409,9 +409,9 @@ class _Link:
             if script.silence:
                 return
             if script.garbage is not None:
-                await self.ws.send(script.garbage.replace("{id}", unique_id))
+                await self.say(script.garbage.replace("{id}", unique_id), on_purpose=True)
             elif script.error:
-                await self._send([4, unique_id, script.error, "scripted", {}])
+                await self._send([4, unique_id, script.error, "scripted", {}], wrong=script.wrong)
             else:
                 answer = self._csms.handle(self._name, unique_id, action, payload)
                 answer = script.payload if script.payload is not None else answer
@@ -420,26 +420,28 @@ class _Link:
                 if answer is None:
                     await self._send([4, unique_id, "NotImplemented", f"{action} is not known", {}])
                 else:
-                    if script.payload is None:
-                        self._csms.inspect("csms", "result", action, answer)
-                    await self._send([3, unique_id, answer])
+                    await self._send([3, unique_id, answer], wrong=script.wrong)
 
-    async def _send(self, frame: list[Any]) -> None:
-        await self.ws.send(json.dumps(frame, separators=(",", ":")))
+    async def _send(self, frame: list[Any], *, wrong: bool = False) -> None:
+        await self.say(json.dumps(frame, separators=(",", ":")), on_purpose=wrong)
 
-    async def call(self, unique_id: str, action: str, payload: Json) -> Json:
+    async def say(self, text: str, *, on_purpose: bool = False) -> None:
+        """Send a text; ``on_purpose`` = it may be wrong."""
+        if self._frames is not None:
+            self._frames.said(text, on_purpose=on_purpose)
+        await self.ws.send(text)
+
+    async def call(self, unique_id: str, action: str, payload: Json, *, wrong: bool = False) -> Json:
         waiting: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._calls[unique_id] = waiting
         try:
-            await self._send([2, unique_id, action, payload])
+            await self._send([2, unique_id, action, payload], wrong=wrong)
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 answer = await waiting
         except (TimeoutError, WsClosed) as error:
             raise CsmsError(f"{action}: no answer of the station") from error
         finally:
             self._calls.pop(unique_id, None)
-        self._csms.inspect("csms", "call", action, payload)  # one that is refused may be wrong on purpose
-        self._csms.inspect("station", "result", action, answer)
         return answer
 
     def end(self) -> None:

@@ -26,6 +26,8 @@ from evse.config.load import load_config
 from evse.config.model import StationConfig
 from evse.domain.base import ConfigError, DeviceError
 from evse.sim.control import LINE_MAX, listen, serve_lines
+from evse.sim.csms import SimCsms
+from evse.sim.csms_frames import FrameBook, validator_of
 from evse.sim.fault_catalogue import rows
 from evse.sim.lines import NoisyCan
 from evse.sim.pty_ports import PtyPort
@@ -113,6 +115,8 @@ async def _listen_network(station: SimStation, config: StationConfig) -> list[st
             raise ConfigError([f"{port.name}: cannot listen ({error.strerror}); choose another port"]) from error
         where.append(port.name)
     if station.csms is not None:
+        SimCsms.frames = FrameBook()
+        validator_of("BootNotification")  # what that imports is not to delay the first frame
         parts = urlsplit(config.ocpp.url)
         try:
             await station.csms.listen(parts.hostname or "127.0.0.1", parts.port or 80)

@@ -20,11 +20,12 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from evse.ocpp.doctor import STEPS, LiveLink, Report, examine
-from evse.ocpp.messages import check_call, check_result, timestamp
+from evse.ocpp.messages import timestamp
 from evse.ocpp.ports import DialTarget
 from evse.runtime.clock import RealClock
 from evse.transports.base import DialOptions
 from evse.units import NS_PER_S
+from tests._support.frames import Watched
 
 BOOT = {"chargePointVendor": "Example", "chargePointModel": "DC station"}
 Answer = Callable[[ServerConnection], Awaitable[None]]
@@ -52,13 +53,13 @@ def detail(report: Report, name: str) -> str:
 
 def booting(status: str = "Accepted", ahead_s: int = 0, interval: int = 300) -> Answer:
     async def answer(connection: ServerConnection) -> None:
-        async for text in connection:
-            kind, unique_id, action, payload = json.loads(text)
-            assert (kind, action) == (2, "BootNotification") and check_call(action, payload) is None
+        watched = Watched(connection)
+        async for text in watched:
+            kind, unique_id, action, _ = json.loads(text)
+            assert (kind, action) == (2, "BootNotification")
             now = timestamp(CLOCK.wall() + ahead_s * NS_PER_S)
             body = {"status": status, "currentTime": now, "interval": interval}
-            assert check_result(action, body) is None
-            await connection.send(json.dumps([3, unique_id, body]))
+            await watched.send(json.dumps([3, unique_id, body]))
 
     return answer
 
@@ -182,9 +183,10 @@ async def _say_nothing(connection: ServerConnection) -> None:
 
 
 async def _error(connection: ServerConnection) -> None:
-    async for text in connection:
-        await connection.send(json.dumps([2, "x", "Reset", {"type": "Soft"}]))  # not an answer: passed over
-        await connection.send(json.dumps([4, json.loads(text)[1], "InternalError", "down", {}]))
+    watched = Watched(connection)
+    async for text in watched:
+        await watched.send(json.dumps([2, "x", "Reset", {"type": "Soft"}]))  # not an answer: passed over
+        await watched.send(json.dumps([4, json.loads(text)[1], "InternalError", "down", {}]))
 
 
 @pytest.mark.parametrize(("answer", "word"), [(_say_nothing, "4000"), (_error, "InternalError")])

@@ -17,8 +17,9 @@ from evse.ocpp.engine import CallTimeout, Engine, Reply
 from evse.ocpp.log import MessageLog
 from evse.ocpp.messages import CallError, Payload
 from evse.transports.base import WsClosed
-from evse.transports.memory import MemoryWebSocket, websocket_pair
+from evse.transports.memory import MemoryWebSocket
 from tests._support.examples import examples
+from tests._support.frames import FarEnd
 
 
 class Peer:
@@ -27,8 +28,8 @@ class Peer:
     def __init__(self, handlers: dict[str, Any] | None = None, timeout_s: float = 10) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        ours, self.far = websocket_pair("ocpp1.6")
-        self.near: MemoryWebSocket = ours
+        self.near = ours = MemoryWebSocket("ocpp1.6")
+        self.far = FarEnd(ours)
         self.log = MessageLog()
         self.engine = Engine(
             ours, clock=VirtualClock(loop), rng=Random(1), handlers=handlers or {}, log_=self.log, timeout_s=timeout_s,

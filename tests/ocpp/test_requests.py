@@ -120,7 +120,7 @@ def test_unsupported_profiles_are_refused_as_such() -> None:
                 "location": "ftp://x", "retrieveDate": "2026-01-01T00:00:00Z",
             })
         with pytest.raises(CsmsError, match="NotImplemented"):
-            await bench.csms.call("GetVariables", {})
+            await bench.csms.call("GetVariables", {}, wrong=True)
 
     under_virtual_time(main)
 

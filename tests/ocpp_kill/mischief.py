@@ -85,7 +85,7 @@ class Mischief:
 
     async def _error(self, _: Life) -> None:
         code = self._rng.choice(("InternalError", "GenericError", "NotSupported", "Nonsense"))
-        self._csms.answer(self._message(), error=code, count=self._rng.choice((1, 2, 5)))
+        self._csms.answer(self._message(), error=code, wrong=code == "Nonsense", count=self._rng.choice((1, 2, 5)))
 
     async def _garbage(self, _: Life) -> None:
         message = self._message()

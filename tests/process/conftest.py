@@ -1,53 +1,60 @@
-"""Real daemons talk over real sockets: what they said, and were told, is taken from their message log and checked too."""
+"""Real daemons talk over real sockets to the simulator's back end: it has looked at every frame, from the first to the last.
+
+A daemon may die and come back in between: the simulator, a process of its own, keeps the book (`evse.sim.csms_frames`).
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
-from typing import Any
+import asyncio
+import contextlib
+from collections.abc import Iterator
 
 import pytest
 
-from evse.api.errors import ApiError
-from evse.lab.demo_station import DemoStation
-from tests._support.official import Official
+from evse.lab.demo_station import DemoError, DemoStation
 
-LOGGED_MAX = 4096
-"""A longer payload is cut in the message log (docs/ocpp.md), so it cannot be checked here."""
+PATIENCE_S = 20.0
 
 
-async def _inspect(station: DemoStation, official: Official) -> None:
-    """Check what the daemon that is about to end has in its message log."""
-    if station.daemon is None or station.daemon.returncode is not None:
-        return
-    with suppress(ApiError):
-        rows = await station.client.call("ocpp.messages", _query())
-        for row in rows.items:
-            if row.type in ("call", "result") and len(row.payload) < LOGGED_MAX:
-                by = "station" if row.direction == "sent" else "csms"
-                official(by, row.type, row.action, json.loads(row.payload))
+class FramesOfProcesses:
+    """What the back ends of the processes of a test have seen."""
 
+    def __init__(self) -> None:
+        self.checked = 0
+        self.wrong: list[str] = []
+        self.on_purpose: list[str] = []
+        """What a test has sent wrongly: a word of each, and each must have been noticed."""
 
-def _query() -> Any:
-    from evse.api.operations import BY_NAME
-
-    return BY_NAME["ocpp.messages"].request(limit=500)
+    async def ask(self, station: DemoStation) -> None:
+        """End the daemon and take the book of the simulator, which ends after it; one without a back end has none."""
+        daemon = station.daemon
+        if daemon is not None and daemon.returncode is None:
+            daemon.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(daemon.wait(), PATIENCE_S)
+        answer = await station.sim({"cmd": "csms", "action": "ledger"})
+        if answer["ok"]:
+            frames = answer["ledger"]["frames"]
+            self.checked += frames["checked"]
+            self.wrong += frames["wrong"]
 
 
 @pytest.fixture(autouse=True)
-def official_frames(monkeypatch: pytest.MonkeyPatch) -> Iterator[Official]:
-    """Every frame in the log of every daemon of a test obeys the official schemas."""
-    official = Official()
+def official_frames(monkeypatch: pytest.MonkeyPatch) -> Iterator[FramesOfProcesses]:
+    """Every frame of every process of a test obeys the official schemas."""
+    seen = FramesOfProcesses()
+    stop = DemoStation.stop
 
-    def checked(end: Callable[[DemoStation], Awaitable[None]]) -> Callable[[DemoStation], Awaitable[None]]:
-        async def first(station: DemoStation) -> None:
-            await _inspect(station, official)
-            await end(station)
+    async def checked(station: DemoStation) -> None:
+        try:
+            await seen.ask(station)
+        except DemoError:
+            if station.daemon is not None:
+                raise
+        finally:
+            await stop(station)
 
-        return first
-
-    monkeypatch.setattr(DemoStation, "stop", checked(DemoStation.stop))
-    monkeypatch.setattr(DemoStation, "kill_daemon", checked(DemoStation.kill_daemon))
-    yield official
-    assert official.take() == []
+    monkeypatch.setattr(DemoStation, "stop", checked)
+    yield seen
+    assert [word for word in seen.on_purpose if not any(word in text for text in seen.wrong)] == []
+    assert [text for text in seen.wrong if not any(word in text for word in seen.on_purpose)] == []

@@ -10,15 +10,17 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from evse.lab.demo_station import DemoStation, free_port
+from tests._support.frames import Watched
 
 
 async def csms(connection: ServerConnection) -> None:
     now = {"currentTime": "2026-01-01T00:00:00Z"}
     answers = {"BootNotification": {**now, "status": "Accepted", "interval": 300}, "Heartbeat": now}
-    async for text in connection:
+    watched = Watched(connection)
+    async for text in watched:
         kind, unique_id, action, *_ = json.loads(text)
         if kind == 2:
-            await connection.send(json.dumps([3, unique_id, answers.get(action, {})]))
+            await watched.send(json.dumps([3, unique_id, answers.get(action, {})]))
 
 
 @pytest.mark.timeout(90)

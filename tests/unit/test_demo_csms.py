@@ -14,6 +14,7 @@ from evse.domain.base import ConfigError
 from evse.lab.demo_config import DEMO_DC, demo_text
 from evse.lab.demo_csms import at_csms, split_csms
 from evse.lab.demo_station import DemoStation
+from tests._support.frames import Watched
 
 
 @pytest.mark.parametrize(
@@ -49,13 +50,15 @@ def test_somebody_elses_back_end_gets_the_boot_notification(tmp_path: Path) -> N
         booted: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
 
         async def csms(connection: ServerConnection) -> None:
-            async for text in connection:
+            watched = Watched(connection)
+            async for text in watched:
                 _, unique_id, action, _ = json.loads(text)
                 if action == "BootNotification" and not booted.done():
                     assert connection.request is not None
                     booted.set_result((connection.request.path, action))
-                answer = {"status": "Accepted", "currentTime": "2026-01-01T00:00:00Z", "interval": 300}
-                await connection.send(json.dumps([3, unique_id, answer]))
+                now = {"currentTime": "2026-01-01T00:00:00Z"}
+                answers = {"BootNotification": {**now, "status": "Accepted", "interval": 300}, "Heartbeat": now}
+                await watched.send(json.dumps([3, unique_id, answers.get(action, {})]))
 
         async with serve(csms, "127.0.0.1", 0, subprotocols=["ocpp1.6"]) as server:  # type: ignore[list-item]
             port = next(iter(server.sockets)).getsockname()[1]
