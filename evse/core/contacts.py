@@ -15,6 +15,7 @@ from evse.core.state import ENERGY_STAGES, ContactFault, Stage, TieStage, TieSta
 from evse.core.tie_limits import (
     BOARD_DROPS_TIE,
     JOINED,
+    PREPARE_LEAST,
     PREPARE_LIMIT,
     RAMP_LIMIT,
     RAMP_MA_PER_S,
@@ -25,6 +26,7 @@ from evse.core.tie_limits import (
     TIE_QUIET_MA,
 )
 from evse.domain.faults import FaultCode
+from evse.domain.readings import Sample
 from evse.domain.signals import ContactorFeedback
 from evse.domain.station import Topology
 from evse.units import NS_PER_S
@@ -237,7 +239,13 @@ def _bar_mv(t: Tick, conn: Conn) -> int | None:
 
 
 def _matched(t: Tick, conn: Conn, g: int) -> bool:
+    """Whether the contact may close. On a live bar only a reading counts that was taken since the group is brought to its
+    voltage: an older one may be of the bar that the group has left."""
     group, bar_mv = t.groups[g], _bar_mv(t, conn)
+    if not conn.contactor_open:
+        reading, began = t.inputs.groups[g], t.ties[conn.row + g].deadline - PREPARE_LIMIT
+        if not isinstance(reading, Sample) or reading.at < began + PREPARE_LEAST:
+            return False
     return group is not None and bar_mv is not None and not _flows(t, g) and abs(group.voltage_mv - bar_mv) <= TIE_BAND_MV
 
 

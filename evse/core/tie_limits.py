@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evse.core.state import TieStage
-from evse.units import s
+from evse.units import ms, s
 
 TIE_QUIET_MA = 1_000
 TIE_BAND_MV = 20_000
@@ -16,6 +16,9 @@ RAMP_LIMIT = s(12)
 """Slope, and what modules need that hear nothing: they switch off after 10 s of silence (`evse.devices.infypower`)."""
 
 PREPARE_LIMIT = s(10)
+PREPARE_LEAST = ms(500)
+"""What a group on its way to a live bar had before is gone by then: its own voltage falls within tenths of a second."""
+
 RELAY_LIMIT = s(2)
 RETRY_AFTER = s(30)
 REST_AFTER = s(1)
