@@ -7,7 +7,9 @@ import os
 PART = 4
 """`make test` tries one example in so many."""
 
+LEAST = 25
 
-def examples(full: int) -> int:
-    """Return ``full`` when EVSE_EXAMPLES=full, else a part of it, at least 25 (or ``full``)."""
-    return full if os.environ.get("EVSE_EXAMPLES") == "full" else max(full // PART, min(full, 25))
+
+def examples(full: int, least: int = LEAST) -> int:
+    """Return ``full`` when EVSE_EXAMPLES=full, else a part of it, at least ``least`` (or ``full``)."""
+    return full if os.environ.get("EVSE_EXAMPLES") == "full" else max(full // PART, min(full, least))

@@ -29,6 +29,7 @@ from evse.protocols import board_link as link
 from evse.protocols import board_link_messages as m
 from evse.protocols import cobs
 from evse.protocols.errors import ProtocolError
+from tests._support.examples import examples
 from tests.board.samples import AC_COMMANDS, AC_LEVELS, AC_STATUS, AC_STATUSES, U32_OR_NONE, V2G_STATUS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "board-link.md"
@@ -403,7 +404,7 @@ def test_garbage_behind_a_right_crc_is_refused_with_the_named_error_or_parses(
         assert message.seq == 7
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(MESSAGES.map(link.encode) | st.binary(max_size=400), max_size=6), st.data())
 def test_whole_bytewise_and_spliced_feeding_agree_and_memory_is_bounded(
     pieces: list[bytes], data: st.DataObject

@@ -17,6 +17,7 @@ from evse.protocols import board_link_ac as ac
 from evse.protocols import board_link_messages as m
 from evse.protocols import cobs
 from evse.protocols.errors import ProtocolError
+from tests._support.examples import examples
 from tests.board.samples import AC_COMMANDS, AC_STATUSES
 from tests.board.test_codec import DOCUMENT, reframe
 
@@ -194,7 +195,7 @@ def test_levels_outside_their_field_cannot_be_sent(bad: AcCommand) -> None:
         link.encode_command(BoardCommand(ac=bad), lease_counter=1)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(AC_STATUSES, AC_COMMANDS, st.data())
 def test_one_flipped_bit_is_noticed_and_any_extension_order_is_the_same(
     status: AcStatus, levels: AcCommand, data: st.DataObject
@@ -215,7 +216,7 @@ def test_one_flipped_bit_is_noticed_and_any_extension_order_is_the_same(
         assert link.decode_block(reframe(body)) == link.decode_block(frame[:-1])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.booleans(),
     st.lists(st.tuples(st.sampled_from([*sorted(ac.AcExt), 32, 99]), st.binary(max_size=40)), max_size=5),

@@ -11,6 +11,7 @@ from evse.protocols import board_link as link
 from evse.protocols import board_link_messages as m
 from evse.protocols.board_link_line import LineDecoder, LineEncoder
 from evse.protocols.errors import ProtocolError
+from tests._support.examples import examples
 from tests.board.samples import AC_COMMANDS, AC_STATUSES
 from tests.board.test_codec import COMMANDS, LEVELS, STATUS, STATUSES
 
@@ -38,7 +39,7 @@ def decoded(decode: object, block: bytes) -> object:
         return type(error), str(error)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_a_line_says_and_understands_the_same_as_the_codec_also_with_damaged_frames(data: st.DataObject) -> None:
     encoder, decoder = LineEncoder(), LineDecoder()

@@ -36,6 +36,7 @@ from evse.sim.hw.board_ac_plant import AcPlant
 from evse.transports.base import SerialSettings
 from evse.transports.memory import MemoryStream
 from evse.units import ms, s
+from tests._support.examples import examples
 from tests.board.rig import PORT, SerialOnly
 from tests.board.test_sim_board import only
 
@@ -490,7 +491,7 @@ class Watch:
             assert out.pilot is PilotMode.F
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(ACTIONS, max_size=40))
 def test_no_order_of_commands_and_events_breaks_the_laws_of_the_board(actions: list[tuple[str, Any, Any]]) -> None:
     host = Host()

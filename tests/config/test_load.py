@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from evse.config.load import load_config, parse_config
 from evse.config.model import StationConfig
 from evse.domain.base import ConfigError
+from tests._support.examples import examples
 
 GOOD = """
 [station]
@@ -258,7 +259,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(st.lists(PIECES, max_size=12))
 def test_garbage_is_refused_in_words_and_never_crashes(pieces: list[str]) -> None:
     try:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evse.config.toml_lines import Lines, key_lines
+from tests._support.examples import examples
 
 CORNERS = """
 a = 1 # x = 2
@@ -96,7 +97,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
 def test_every_key_of_a_generated_document_has_a_line(document: dict[str, Any]) -> None:
     text = tomlkit.dumps(document)

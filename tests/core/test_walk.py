@@ -43,6 +43,7 @@ from evse.domain.signals import (
 )
 from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec, Topology
 from evse.units import NS_PER_S, TICK_NS
+from tests._support.examples import examples
 from tests._support.laws import LawBook
 from tests.core.plant import WALL0, Plant, spec_of
 
@@ -181,7 +182,7 @@ def wild_inputs(now: int) -> st.SearchStrategy[Inputs]:
     )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_tick_and_gate_are_total_for_any_inputs(data: st.DataObject) -> None:
     """L13..L21 for inputs nobody would send, in sequences of three ticks; no exception, also not from the view."""

@@ -20,6 +20,7 @@ from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
 from evse.sim.hw.modbus_meter import SimModbusBus, SimModbusMeter
 from evse.transports.memory import stream_pair
 from evse.units import NS_PER_MS, NS_PER_S
+from tests._support.examples import examples
 from tests.meters._bench import Bench, bench_run
 
 STATION = {1: "eastron/sdm630", 2: "acrel/djsf1352-rn"}
@@ -271,7 +272,7 @@ def test_a_tcp_connection_that_went_silent_is_opened_again_and_the_meter_stays_n
     bench_run(STATION, body, tcp=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=300), st.integers(0, 900)), max_size=12), st.booleans())
 def test_noise_on_the_line_never_stops_the_bus(noise: list[tuple[bytes, int]], tcp: bool) -> None:
     async def body(bench: Bench) -> None:

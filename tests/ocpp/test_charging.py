@@ -17,6 +17,7 @@ from evse.ocpp.charging import Refused, parse_profile
 from evse.ocpp.messages import LATEST, check_result, timestamp
 from evse.planner.composite import ChargingProfile, limit_w, next_change
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 from tests.ocpp.support import Bench, under_virtual_time
 
 START_TEXT = "2026-01-01T00:00:00Z"
@@ -207,7 +208,7 @@ _bodies = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(_bodies, st.integers(-LATEST, LATEST))
 def test_any_profile_is_refused_or_can_be_stored_and_asked_at_any_time(profile: dict[str, Any], at: int) -> None:
     try:

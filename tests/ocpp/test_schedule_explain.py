@@ -15,6 +15,7 @@ from evse.ocpp.schedule_explain import LOOK_AHEAD_S, STEPS_MAX, ScheduleExplanat
 from evse.planner import composite
 from evse.planner.composite import ChargingProfile, Kind, Period, Purpose, Scope, Unit
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 
 T0 = 1_767_225_600 * NS_PER_S  # 2026-01-01T00:00:00Z
 HOUR = 3600 * NS_PER_S
@@ -71,7 +72,7 @@ def check_lines(told: ScheduleExplanation, installed: tuple[ChargingProfile, ...
     assert all(line.why for line in told.lines)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(profiles(), scopes, instants)
 def test_the_explained_power_and_its_change_are_those_of_the_composite(
     installed: tuple[ChargingProfile, ...], scope: Scope, at: int
@@ -85,7 +86,7 @@ def test_the_explained_power_and_its_change_are_those_of_the_composite(
     check_lines(told, installed)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(profiles(), st.sampled_from((1, 2)), instants)
 def test_an_ac_connector_keeps_to_its_own_current(installed: tuple[ChargingProfile, ...], evse_id: int, at: int) -> None:
     scope = Scope(evse_id=evse_id, tx_start=T0, session_id="s1")
@@ -99,7 +100,7 @@ def test_an_ac_connector_keeps_to_its_own_current(installed: tuple[ChargingProfi
     check_lines(told, installed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(profiles(), scopes, instants)
 def test_without_a_date_the_smallest_holds(installed: tuple[ChargingProfile, ...], scope: Scope, at: int) -> None:
     told = explain_schedule(installed, scope, at, RATED_W, calendar=False)

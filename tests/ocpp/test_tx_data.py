@@ -19,6 +19,7 @@ from evse.ocpp.messages import parse_timestamp
 from evse.ocpp.metering_ac import split_line
 from evse.ocpp.tx_data import BYTES_MAX, ENTRIES_MAX, TxData
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 from tests.ocpp.support import Bench, ac_view, under_virtual_time
 from tests.ocpp.test_keys_ac import ac, put
 from tests.ocpp.test_queue import rows
@@ -100,7 +101,7 @@ def test_a_long_transaction_stays_within_what_a_back_end_takes() -> None:
     under_virtual_time(main)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=400))
 def test_what_is_kept_is_bounded_and_the_disk_holds_the_same(sizes: list[int]) -> None:
     data, disk = TxData(), {}

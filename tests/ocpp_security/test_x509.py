@@ -18,6 +18,7 @@ from evse.ocpp.security import x509
 from evse.ocpp.security.ports import CENTRAL, hash_of
 from evse.sim.csms_security import DAY, YEAR, Authority, new_key, pem
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 
 NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
 WALL = int(NOW.timestamp()) * NS_PER_S
@@ -136,7 +137,7 @@ def test_a_request_passes_openssl(tmp_path: Path) -> None:
     assert "O = CPO, CN = DC 1" in done.stdout or "O=CPO, CN=DC 1" in done.stdout
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_a_damaged_certificate_is_an_error_and_nothing_else(data: st.DataObject) -> None:
     der = bytearray(LEAF.public_bytes(serialization.Encoding.DER))

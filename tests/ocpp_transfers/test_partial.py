@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from evse.ocpp.transfers import partial
 from evse.ocpp.transfers.errors import TransferError, Why
 from evse.ocpp.transfers.partial import PartFile, Saved
+from tests._support.examples import examples
 from tests.ocpp_transfers.support import Saves, blob
 
 
@@ -57,7 +58,7 @@ def test_a_file_that_is_shorter_than_it_should_be_begins_again(tmp_path: Path) -
     assert part.size == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 6))
 def test_any_sequence_of_cuts_gives_the_file_in_the_end(seed: int, cuts: int) -> None:
     import tempfile

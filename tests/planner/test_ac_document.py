@@ -15,6 +15,7 @@ from evse.planner.ac_document import ac_problem_document, ac_problem_from
 from evse.planner.ac_problem import AcProblem, PausePolicy
 from evse.planner.ac_verify import check
 from evse.planner.document import solve_document
+from tests._support.examples import examples
 from tests.planner.ac_strategies import ac_problems
 
 CAR = {
@@ -49,7 +50,7 @@ def test_a_step_rounds_the_setpoint() -> None:
     assert solve_document(json.dumps(SITE | {"step_a": 0.1})) == {"current_a": {"c": 18.7}}
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None, derandomize=True)
 @given(ac_problems(max_nodes=5, max_connectors=6, imbalance=True, policies=tuple(PausePolicy), steps=(1, 100, 1000)))
 def test_documents_round_trip(problem: AcProblem) -> None:
     assert ac_problem_from(json.loads(json.dumps(ac_problem_document(problem)))) == problem
@@ -102,7 +103,7 @@ def test_rounding_to_milliampere_never_breaks_a_limit(background: list[float], l
     assert solve_document(json.dumps(site)) == {"current_a": {"c": most / 1000}}
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=5),

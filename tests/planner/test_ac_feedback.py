@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from evse.planner.feedback import PAUSE_DWELL_NS, Draw, DrawRule, demand_ma, may_switch, observe
 from evse.units import NS_PER_S, s
+from tests._support.examples import examples
 
 
 def _after(rule: DrawRule, setpoint_ma: int, measured_ma: int | None, seconds: int, state: Draw | None = None) -> Draw:
@@ -61,7 +62,7 @@ def test_nobody_flaps_but_a_falling_limit_pauses_at_once() -> None:
     assert not may_switch(False, True, 0, s(1), forced=True)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.none() | st.integers(0, 40_000), st.integers(1, 90)), max_size=40))
 def test_a_ceiling_never_falls_below_what_was_drawn(samples: list[tuple[int | None, int]]) -> None:
     rule, state, now = DrawRule(), Draw(), 0

@@ -15,6 +15,7 @@ from evse.planner.dc import solve
 from evse.planner.document import allocation_document, parse_problem, problem_document
 from evse.planner.problem import DcProblem
 from evse.planner.verify import check
+from tests._support.examples import examples
 from tests.planner.strategies import problems
 
 GROUP = {"id": "g", "home": "c", "modules": 3, "module_kw": 20.0, "module_a": 50.0, "derate": 1.0}
@@ -47,7 +48,7 @@ def test_a_document_becomes_an_allocation() -> None:
     assert document == {"power_kw": {"c": 29.3}, "owner": {"g": "c"}}
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None, derandomize=True)
 @given(problems(max_groups=8, max_connectors=4, max_cabinets=2))
 def test_documents_round_trip(problem: DcProblem) -> None:
     assert parse_problem(json.dumps(problem_document(problem))) == problem
@@ -77,7 +78,7 @@ def test_every_mistake_is_named_at_once() -> None:
         assert part in text
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=5),

@@ -27,6 +27,7 @@ from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.planner.problem import DcProblem
 from evse.runtime.planning import PlannerShell
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 from tests.planner.ac_strategies import ac_problems
 from tests.planner.strategies import problems
 from tests.planner.test_live import healthy, request, station
@@ -55,7 +56,7 @@ def not_lower(after: list[list[int]], before: list[list[int]], slack: int) -> bo
     return True
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 @given(ac_problems(max_nodes=3, max_connectors=5), st.data())
 def test_raising_a_limit_never_makes_an_ac_plan_less_fair(problem: AcProblem, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(problem.nodes) - 1))
@@ -74,7 +75,7 @@ def test_raising_a_limit_never_makes_an_ac_plan_less_fair(problem: AcProblem, da
     assert not_lower(ac_value(problem, after.current_ma), ac_value(problem, before.current_ma), 2 * problem.step_ma)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=examples(120), deadline=None, derandomize=True)
 @given(
     problems(max_groups=5, max_connectors=4, max_cabinets=2), st.integers(0, 120_000), st.integers(1, 100_000),
     st.sampled_from(("site", "csms", "cabinet")), st.booleans(),
@@ -107,7 +108,7 @@ def test_raising_a_limit_never_makes_a_dc_plan_less_fair(problem: DcProblem, lim
 # -- other orders, again ----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(ac_problems(max_nodes=3, max_connectors=5, imbalance=True), st.randoms(use_true_random=False))
 def test_the_order_of_ac_connectors_and_fuses_does_not_matter(problem: AcProblem, rng: Random) -> None:
     """Charged times are made different: equal ones are settled by the place in the document, on purpose."""
@@ -124,7 +125,7 @@ def test_the_order_of_ac_connectors_and_fuses_does_not_matter(problem: AcProblem
         assert (other.current_ma[name] > 0) is (ma > 0)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None, derandomize=True)
 @given(problems(max_groups=5, max_connectors=4, max_cabinets=2), st.booleans(), st.randoms(use_true_random=False))
 def test_the_order_of_dc_connectors_and_cabinets_does_not_matter(problem: DcProblem, scarce: bool, rng: Random) -> None:
     rows = [replace(c, charging_s=10 * c.charging_s + i) for i, c in enumerate(problem.connectors)]
@@ -178,7 +179,7 @@ def test_the_same_document_gives_the_same_plan_in_another_process(kind: str) -> 
 # -- nothing new ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=examples(25, 6), deadline=None, derandomize=True)
 @given(
     st.lists(st.integers(0, 120_000), min_size=2, max_size=4),
     st.sampled_from((0, 60_000, 150_000)),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from evse.planner.phase_choice import PhaseFacts, PhaseRule, PhaseState, choose
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 
 RULE = PhaseRule()
 NEW = PhaseState()
@@ -61,7 +62,7 @@ def test_nothing_is_decided_without_a_session_or_while_a_switch_runs() -> None:
     assert run(msgspec.structs.replace(THREE, there_w=0), 1_000)[1] == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 900), st.sampled_from([0, 1_380, 7_360, 22_000]), st.sampled_from([0, 1_380, 7_360, 22_000]),

@@ -22,6 +22,7 @@ from evse.planner.why import Change, Why, least
 from evse.planner.why_ac import explain as explain_ac
 from evse.planner.why_dc import explain as explain_dc
 from evse.planner.why_live import named
+from tests._support.examples import examples
 from tests.planner import ac_strategies
 
 
@@ -90,7 +91,7 @@ def test_one_that_waits_needs_its_minimum() -> None:
     assert row.more == ("fuse root +2.0 A on L1, L2 and L3 (to 12.0 A)",)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(problem=ac_strategies.ac_problems(max_connectors=5))
 def test_somebody_below_the_own_maximum_always_learns_what_would_help(problem: AcProblem) -> None:
     solution = solve_ac(problem)

@@ -23,6 +23,7 @@ from evse.sim.hw.infypower import SimInfypower
 from evse.transports.base import DIRECT, ByteStream, CanBus, CanFrame, DialOptions, SerialSettings, WebSocket
 from evse.transports.memory import MemoryCan, MemoryCanBus
 from evse.units import NS_PER_MS, NS_PER_S
+from tests._support.examples import examples
 
 GROUPS = {1: (0, 1), 2: (2, 3)}
 OFF = (GroupCommand(group_id=1), GroupCommand(group_id=2))
@@ -345,7 +346,7 @@ def test_a_module_that_reports_another_group_for_ever_is_used_and_named() -> Non
     bench_run(body)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, (1 << 29) - 1), st.binary(max_size=8), st.booleans()), max_size=30))
 def test_any_frames_on_the_bus_leave_driver_and_modules_working(frames: list[tuple[int, bytes, bool]]) -> None:
     async def body(bench: Bench) -> None:

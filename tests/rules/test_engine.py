@@ -26,6 +26,7 @@ from evse.domain.rules import (
 )
 from evse.domain.signals import CpState
 from evse.units import ms
+from tests._support.examples import examples
 
 E, C, A = RuleEvent, RuleCondition, RuleAction
 KNOWN = RuleFacts(known=True)
@@ -383,7 +384,7 @@ FACTS = st.builds(
 TRACE = st.lists(st.tuples(st.integers(1, 10_000), FACTS), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(RULES, TRACE)
 def test_laws_of_random_rules(rules: tuple[Rule, ...], trace: list[tuple[int, RuleFacts]]) -> None:
     """Total and deterministic; memory is bounded; who writes is a rule of that thing that stands; timers are exact."""
@@ -422,7 +423,7 @@ def r_timer(rules: dict[int, Rule], number: int) -> int:
     return rules[number].timer_ms
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(RULES, TRACE, st.data())
 def test_the_order_of_passes_does_not_depend_on_their_distance(
     rules: tuple[Rule, ...], trace: list[tuple[int, RuleFacts]], data: st.DataObject

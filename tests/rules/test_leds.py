@@ -17,6 +17,7 @@ from evse.domain.leds import COLOURS, Lamp, LedBehaviour, LedCondition, LedMode,
 from evse.domain.rules import SLOT_OUTPUT
 from evse.domain.signals import CpState
 from evse.units import TICK_NS, ms, s
+from tests._support.examples import examples
 from tests.core.ac.bench import Bench, spec_of
 
 C, M = LedCondition, LedMode
@@ -194,7 +195,7 @@ def test_what_began_keeps_its_beginning_and_late_ticks_show_the_right_moment() -
         assert (b.mem().out_led_rgb > 0) is ((b.now - begin) % s(2) < s(1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(LedCondition), st.integers(0, 10**12)), max_size=6, unique_by=lambda x: x[0]),
     st.lists(

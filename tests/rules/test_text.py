@@ -19,6 +19,7 @@ from evse.domain.rules import Rule, RuleAction, RuleCondition, RuleEvent, RuleFa
 from evse.lab.rule_script import parse_script
 from evse.lab.rules import main, simulate
 from evse.units import ms
+from tests._support.examples import examples
 from tests.rules.test_engine import FACTS, RULES, TRACE
 
 E, C, A = RuleEvent, RuleCondition, RuleAction
@@ -70,7 +71,7 @@ def test_what_is_never_revoked_and_what_is_useless() -> None:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(RULES, FACTS)
 def test_conditions_that_exclude_each_other_never_hold_together(rules: tuple[Rule, ...], facts: RuleFacts) -> None:
     true = [r for r in rules if holds(r, facts)]
@@ -78,7 +79,7 @@ def test_conditions_that_exclude_each_other_never_hold_together(rules: tuple[Rul
     assert all(len(text) < 200 for text in said(*rules))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(RULES, TRACE)
 def test_every_override_of_a_run_was_foretold(rules: tuple[Rule, ...], trace: list[tuple[int, RuleFacts]]) -> None:
     """Steps tell everything: replayed they give the same memory; a running rule that loses to a level was foretold."""
@@ -216,7 +217,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 100_000), st.lists(WORDS, max_size=4)), max_size=8))
 def test_any_script_runs_or_is_refused(lines: list[tuple[int, list[str]]]) -> None:
     text = "\n".join(f"{at} {' '.join(words)}" for at, words in sorted(lines))

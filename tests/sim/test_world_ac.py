@@ -17,6 +17,7 @@ from evse.sim.hw.board_plant import BoardPlant
 from evse.sim.world import ConnectorWorld, World
 from evse.sim.world_ac import ROTATIONS, AcConnectorWorld, Mains
 from evse.units import TICK_NS, Instant, s
+from tests._support.examples import examples
 from tests.sim.ac_rig import AcRig, car
 from tests.sim.rig import BenchModule, bolt
 
@@ -199,7 +200,7 @@ def test_fixed_cable_has_neither_lock_nor_coding() -> None:
     assert rig.point.ev is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([1, 2, 3]), st.booleans())
 def test_random_handling_keeps_currents_in_their_laws(seed: int, phases: int, switch: bool) -> None:
     """Whatever offer, contactor and driver do: no current without closed contacts, none above offer or charger, balance."""

@@ -6,6 +6,7 @@ import pyte
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests._support.examples import examples
 from tui.driver.diff import BOLD, PLAIN, REVERSE, Differ, Grid, Parser, attr, from256, nearest16
 from tui.driver.glyphs import GlyphSet, Translator
 
@@ -66,7 +67,7 @@ WRITES = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(WRITES, min_size=1, max_size=5))
 def test_terminal_shows_exactly_what_was_wanted_after_every_update(frames: list[list[str]]) -> None:
     parser, unknown = make_parser()
@@ -81,7 +82,7 @@ def test_terminal_shows_exactly_what_was_wanted_after_every_update(frames: list[
     assert unknown == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(WRITES)
 def test_writes_cut_anywhere_give_the_same_screen(writes: list[str]) -> None:
     whole, _ = make_parser()
@@ -93,7 +94,7 @@ def test_writes_cut_anywhere_give_the_same_screen(writes: list[str]) -> None:
     assert (whole.grid.chars, whole.grid.attrs) == (bytewise.grid.chars, bytewise.grid.attrs)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(st.characters(codec="utf-8"), max_size=80), st.text("\x1b[;0123456789mHJKABC?h ]", max_size=40))
 def test_garbage_never_raises_and_stays_inside_the_grid(text: str, sequence: str) -> None:
     parser, _ = make_parser()

@@ -13,6 +13,7 @@ from evse.core.state import AuthState, Stage
 from evse.domain.ac import FakeDcVendor, HlcMode, V2gError, V2gPhase, V2gStatus
 from evse.domain.signals import Authorization, HlcStep, SlacState
 from evse.units import NS_PER_MS, s
+from tests._support.examples import examples
 from tests.core.ac.hlc_rig import Rig
 
 V2G = st.builds(
@@ -58,7 +59,7 @@ STEP = st.tuples(
 VENDORS = (FakeDcVendor(name="x", oui=("98:ED:5C",), until_soc=False, switch_method=2),)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(list(HlcMode)), st.lists(STEP, min_size=1, max_size=40))
 def test_laws_of_digital_communication(mode: HlcMode, steps: list[tuple[dict, dict, str, str, str, int]]) -> None:  # type: ignore[type-arg]
     r = Rig(mode, fake_dc_vendors=VENDORS)

@@ -12,6 +12,7 @@ from evse.domain.ac import AcSpec, ReleaseMode
 from evse.domain.session import AuthSource, StopReason
 from evse.domain.station import EvseKind, EvseSpec, StationSpec
 from evse.units import NS_PER_MS
+from tests._support.examples import examples
 from tests.core.ac.release_rig import Rig
 
 IDS = (1, 2, 3)
@@ -47,7 +48,7 @@ def move(r: Rig, what: str, evse_id: int) -> None:
         r.finished(evse_id)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.sampled_from(ReleaseMode), min_size=3, max_size=3), st.booleans(), st.lists(STEP, max_size=40))
 def test_laws_of_permissions(modes: list[ReleaseMode], needs_vehicle: bool, steps: list[tuple[list[Command], str, int, int]]) -> None:
     specs = tuple(

@@ -19,6 +19,7 @@ from evse.domain.limits import Allocation, LimitSource, PowerLimit
 from evse.domain.readings import MeterValues
 from evse.domain.station import EvseKind, EvseSpec, StationSpec
 from evse.units import NS_PER_MS
+from tests._support.examples import examples
 from tests.core.ac.bench import spec_of
 from tests.core.ac.offers import Offer, site
 
@@ -199,7 +200,7 @@ def _do(b: Offer, deed: str, value: Any, evse_id: int) -> None:
             b.silent = b.silent - {evse_id} if value else b.silent | {evse_id}
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     SPECS,
     st.lists(st.tuples(DEEDS, st.integers(1, 2), st.integers(1, 10_000)), min_size=1, max_size=40),

@@ -14,6 +14,7 @@ from evse.domain.faults import FaultCode
 from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.readings import MeterValues
 from evse.units import NS_PER_MS, NS_PER_S, TICK_NS
+from tests._support.examples import examples
 from tests.core.ac.bench import Bench, spec_of
 
 
@@ -178,7 +179,7 @@ def _rows(b: Greedy) -> tuple[limits.LimitEntry, ...]:
     return ac.explain(t, t.conns[0])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.booleans(),
     st.lists(

@@ -60,6 +60,7 @@ from evse.domain.session import AuthSource, OperationalStatus, StopReason
 from evse.domain.signals import BoardStatus, CpState, HlcStep, LockState, SlacState
 from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec
 from evse.units import NS_PER_MS, NS_PER_S
+from tests._support.examples import examples
 from tests._support.laws import LawBook
 from tests._support.laws_ac import AcLawBook
 from tests.core.ac.bench import WALL0
@@ -256,7 +257,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SPECS)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15, 6), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.tuples(SHORT | SHORT | spacing, st.sampled_from(NEXT), nobody), min_size=30, max_size=120))
 def test_laws_hold_while_a_board_does_what_it_likes(name: str, steps: list[tuple[int, tuple[str, dict[str, Any]], Any]]) -> None:
     """From a vehicle that charges: the board follows, refuses, opens, welds; ticks come 1 ms to 10 s apart."""
