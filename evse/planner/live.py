@@ -30,6 +30,9 @@ GroupReading = Sample[GroupStatus] | NoData
 ASSUMED_MV = 400_000
 """Voltage to plan with before the vehicle has named one: the lower battery class, which gives the lower group power."""
 
+GROUP_MAX_AGE_NS: DurationNs = 3 * NS_PER_S
+"""An older reading of a module group is none; the core takes no older ones either (`evse.core.gate`)."""
+
 CHANGE_MIN_W = 100
 """Plans that differ by less in every number are the same plan for people and for the log."""
 
@@ -97,9 +100,10 @@ def settings_for(spec: StationSpec, limits: Sequence[PowerLimit] = (), now: Inst
     )
 
 
-def group_share_ppm(spec_modules: int, module_power_w: int, reading: GroupReading) -> tuple[int, int]:
-    """Usable modules of a group and the share (ppm) of their rating that they offer, from its last reading."""
-    if isinstance(reading, NoData):
+def group_share_ppm(spec_modules: int, module_power_w: int, reading: GroupReading, now: Instant) -> tuple[int, int]:
+    """Usable modules of a group and the share (ppm) of their rating that they offer, from its last reading; (0, 0) when that is
+    missing or too old."""
+    if isinstance(reading, NoData) or now - reading.at > GROUP_MAX_AGE_NS:
         return 0, 0
     status = reading.value
     usable = max(0, min(spec_modules, status.modules_present - status.modules_faulty))
@@ -127,7 +131,7 @@ def build_problem(
     names = {e.evse_id: str(e.evse_id) for e in spec.evses}
     rows: list[DcGroup] = []
     for group, reading in zip(spec.groups, groups, strict=True):
-        usable, share = group_share_ppm(group.modules, group.module_power_w, reading)
+        usable, share = group_share_ppm(group.modules, group.module_power_w, reading, now)
         home = None if group.home_evse is None else names.get(group.home_evse)
         rows.append(
             DcGroup(

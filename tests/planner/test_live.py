@@ -41,7 +41,8 @@ def station(count: int = 2, topology: Topology = Topology.CHAIN, **changes: obje
     return msgspec.structs.replace(spec, **changes)
 
 
-def healthy(count: int = 2, available_w: int = 60_000, faulty: int = 0) -> Groups:
+def healthy(count: int = 2, available_w: int = 60_000, faulty: int = 0, at: int = 1 << 62) -> Groups:
+    """Readings that never grow old, unless ``at`` says when they were made."""
     status = GroupStatus(
         modules_expected=2,
         modules_present=2,
@@ -51,7 +52,7 @@ def healthy(count: int = 2, available_w: int = 60_000, faulty: int = 0) -> Group
         current_ma=0,
         available_w=available_w,
     )
-    return [Sample(value=status, at=0)] * count
+    return [Sample(value=status, at=at)] * count
 
 
 def request(
@@ -142,6 +143,15 @@ def test_a_group_without_reading_gives_nothing() -> None:
     assert plan.allocations[0].binding is LimitSource.MODULES
     one = plan_of([request(1, 120_000), request(2, 0)], groups=[NEVER, healthy(1)[0]])
     assert assigned(one) == {1: 60_000, 2: 0}
+
+
+def test_a_group_whose_reading_is_too_old_gives_nothing() -> None:
+    """A reading that nobody renews is not power, whatever it says (field-pains.md: a stale value planned with as if fresh)."""
+    groups = [*healthy(1, at=s(10)), *healthy(1)]
+    fresh = plan_of([request(1, 120_000), request(2, 0)], groups=groups, now=s(13))
+    assert assigned(fresh) == {1: 120_000, 2: 0}
+    old = plan_of([request(1, 120_000), request(2, 0)], groups=groups, prior=fresh, now=s(13) + 1)
+    assert assigned(old) == {1: 60_000, 2: 0}
 
 
 def test_a_faulty_module_halves_its_group() -> None:
