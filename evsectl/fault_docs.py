@@ -34,8 +34,9 @@ NOT_SIMULATED = {
 
 CALIBRATED = (
     "Meters under calibration law (signed values) have no code of their own: table 3 of the Charge Control C user guide names "
-    "none beside the four of F25 to F28, and no meter driver reads signed values today, so that nothing could raise one. A "
-    "meter of that kind that fails is F25 to F28 like any other."
+    "none beside the four of F25 to F28. A signed reading that is required and does not come is F26 when the meter has failed, "
+    "F25 when it cannot be heard, and F9 at a DC EVSE: of a begin until the vehicle has left, of an end for 10 s; the faults `meter_sign_failed` and "
+    "`meter_sign_stuck` of the simulator lead there. Otherwise such a meter fails like any other."
 )
 
 REACTIONS = {

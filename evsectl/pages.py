@@ -140,7 +140,22 @@ def meter_card(row: Row, where: Screen) -> str:
         ("Frequency", "-" if row["frequency_mhz"] is None else f"{row['frequency_mhz'] / 1000:.2f} Hz"),
         ("Temperature", f"{t.tenth(row['temperature_dc'])} °C"),
     ]
+    if row["signed"]:
+        rows.append(("Signs", row["not_signed"] or f"yes, {'required' if row['signed'] == 'require' else row['signed']}"))
+        rows.append(("Serial number", plain(row["serial"])))
+        rows.append(("Public key", plain(row["public_key"])))
     return pairs(rows, where) + "\n" + table(phases, columns, where=where)
+
+
+def signed_rows(signed: Row | None) -> list[tuple[str, str]]:
+    """What the meter has signed of a session; nothing for a meter that does not sign."""
+    if signed is None:
+        return []
+    ends = " and ".join(word for word in ("begin", "end") if signed[word])
+    return [
+        ("Signed", f"{ends or 'nothing'} as {signed['format']}; for a verifier: evsectl session signed"),
+        ("Signed by", f"meter {plain(signed['meter_serial'])}, public key {plain(signed['public_key'])}"),
+    ]
 
 
 def session_card(body: Row, where: Screen) -> str:
@@ -163,6 +178,7 @@ def session_card(body: Row, where: Screen) -> str:
         ("Transaction", plain(s["transaction_id"])),
         ("Stop reason", plain(s["stop_reason"])),
         ("Fault", plain(s["fault"])),
+        *signed_rows(s["signed"]),
     ]
     events = [c for c in t.EVENT if not c.wide]
     return pairs(rows, where) + ("\n" + table(body["events"], events, where=where) if body["events"] else "")

@@ -129,7 +129,7 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help", "--json", "--no-headers"],
     },
     "session": {
-        "commands": ["list", "get", "export"],
+        "commands": ["list", "get", "signed", "export"],
         "options": ["--help"],
         "flags": ["--help"],
     },
@@ -150,6 +150,11 @@ TREE: dict[str, dict[str, list[str]]] = {
             "--output", "--output-file", "--state", "-H", "-O", "-n", "-o",
         ],
         "flags": ["--help", "--json", "--no-headers"],
+    },
+    "session signed": {
+        "commands": [],
+        "options": ["--format", "--help", "--host", "--output-file", "-H", "-O"],
+        "flags": ["--help"],
     },
     "fault": {
         "commands": ["list", "get", "clear", "explain", "codes", "history"],

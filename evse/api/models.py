@@ -265,7 +265,7 @@ class SessionQuery(Model, frozen=True, kw_only=True):
 
 
 class Sessions(Model, frozen=True, kw_only=True):
-    items: tuple[SessionRecord, ...]  # newest first
+    items: tuple[SessionRecord, ...]  # newest first; what was signed is in the session itself only (session.get)
     total: int
     energy_wh: int  # of all matching sessions, not of the page only
 

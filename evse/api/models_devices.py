@@ -46,6 +46,10 @@ class MeterRow(Model, frozen=True, kw_only=True):
     unavailable_ms: int | None = None  # so long it may be silent before its values are taken for lost
     polls: int = 0
     errors: int = 0  # polls that failed
+    signed: str = ""  # off, prefer, require; "" = the model does not sign its readings, or measures the site
+    serial: str = ""  # of a meter that signs
+    public_key: str = ""  # SubjectPublicKeyInfo in hexadecimal digits; "" = not told
+    not_signed: str = ""  # why the last signed reading, or the key, did not come
 
 
 class Meters(Model, frozen=True, kw_only=True):

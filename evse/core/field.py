@@ -36,7 +36,7 @@ def causes(t: Tick, conn: Conn) -> None:
         if t.now - conn.w.meter_at > patience and t.now - t.state.started_at > START_GRACE:
             kind = "AC" if conn.spec.kind is EvseKind.AC else "DC"
             conn.causes.append((_meter(conn), f"{kind} meter of EVSE {conn.spec.evse_id}: {conn.no_meter}"))
-    unsigned = signing.cause(conn)
+    unsigned = signing.cause(t, conn)
     if unsigned is not None:
         conn.causes.append(unsigned)
 

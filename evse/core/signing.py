@@ -2,7 +2,8 @@
 
 The begin is signed before the transaction opens and before any energy, so that it becomes durable with the start and carries
 the register of the start. The end is signed after the energy has ended and before the transaction closes. Where signatures are
-required, one that does not come refuses the vehicle with the fault of its meter until it leaves; elsewhere charging goes on.
+required, a begin that does not come refuses the vehicle with the fault of its meter until it leaves, and an end that does not
+come is that fault for `END_SHOWN`: the next begin proves whether the meter can. Elsewhere charging goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from evse.units import s
 
 WAITING = "the signed reading of the energy meter"
 
+END_SHOWN = s(10)
+"""So long a missing end is a fault at least; one that is over at once nobody would see."""
+
 MARGIN = s(1)
 """The driver gives up so long before the core does, and can say why."""
 
@@ -35,9 +39,7 @@ def begin(t: Tick, conn: Conn) -> str:
     w.sign_seen = t.now
     if w.sign_deadline and t.now >= w.sign_deadline:
         _failed(t, conn, f"no signed begin in {conn.spec.signing_wait_s} s", lost=True)
-    if w.sign_deadline:
-        return WAITING
-    return WAITING if w.sign_failed and conn.spec.signing is SigningMode.REQUIRE else ""
+    return WAITING if w.sign_deadline or cause(t, conn) is not None else ""
 
 
 def opened(w: EvseWork) -> None:
@@ -91,6 +93,7 @@ def answered(t: Tick, c: MeterSigned) -> None:
 def _failed(t: Tick, conn: Conn, why: str, *, lost: bool) -> None:
     w = conn.w
     w.sign_deadline, w.sign_failed, w.sign_lost = 0, why[:TEXT_MAX], lost
+    w.sign_until = t.now + END_SHOWN if w.tx_open else 0
     t.event(
         "meter.not_signed", conn.spec.evse_id, session_id=w.session_id, context="end" if w.tx_open else "begin", why=w.sign_failed,
         required=conn.spec.signing is SigningMode.REQUIRE,
@@ -103,10 +106,10 @@ def forget(w: EvseWork) -> None:
     w.sign_failed, w.sign_result = "", None
 
 
-def cause(conn: Conn) -> tuple[FaultCode, str] | None:
+def cause(t: Tick, conn: Conn) -> tuple[FaultCode, str] | None:
     """Return the fault of a meter that had to sign and did not, None without one."""
     w = conn.w
-    if not w.sign_failed or conn.spec.signing is not SigningMode.REQUIRE:
+    if not w.sign_failed or conn.spec.signing is not SigningMode.REQUIRE or (w.sign_until and t.now >= w.sign_until):
         return None
     text = f"meter of EVSE {conn.spec.evse_id} has not signed: {w.sign_failed}"[:TEXT_MAX]
     if conn.spec.kind is EvseKind.DC:

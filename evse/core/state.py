@@ -153,6 +153,7 @@ class EvseWork(msgspec.Struct):
     sign_seen: Instant = 0  # last tick on which the start waited for nothing else
     sign_result: SignedValues | None = None  # of a start that has not opened its transaction yet
     sign_failed: str = ""  # why the last one did not come
+    sign_until: Instant = 0  # so long that is a fault, 0 = until the vehicle has left
     sign_lost: bool = False  # because the meter could not be heard
     signed: SignedValues | None = None  # of the transaction
     settle_at: Instant = 0  # energy ended at; the last meter value must be younger

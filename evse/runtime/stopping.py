@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evse.core.inputs import StopSession
 from evse.domain.session import StopReason
+from evse.domain.signing import SigningMode
 from evse.runtime.views import transaction_runs
 
 if TYPE_CHECKING:
@@ -19,14 +20,19 @@ log = logging.getLogger(__name__)
 STOP_LIMIT_S = 3.0
 """What has not ended by then is closed by the next start, as after a power cut."""
 
+SIGNED_LIMIT_S = 10.0
+"""Meters that sign may take so much longer; the service manager waits 20 s."""
+
 LOOK_S = 0.05
 
 
 async def end_transactions(station: Station, limit_s: float = STOP_LIMIT_S) -> None:
-    """Stop what charges with reason Reboot, and wait until its end is recorded, or for ``limit_s``."""
+    """Stop what charges with reason Reboot, and wait until its end is recorded, or for ``limit_s``; longer for a signed end."""
     if station.loop.fault:
         return  # it ends none
     running = [evse.evse_id for evse in station.view().evses if transaction_runs(evse)]
+    waits = [spec.signing_wait_s for spec in station.spec.evses if spec.evse_id in running and spec.signing is not SigningMode.OFF]
+    limit_s += min(SIGNED_LIMIT_S, max(waits, default=0))
     for evse_id in running:
         station.loop.submit(_reboot(evse_id))
     try:

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from evsectl import exits, pages, tables
-from evsectl.diagnostics import nearest, note, usage
+from evsectl.diagnostics import Abort, nearest, note, usage
 from evsectl.options import Call, Host, OutFile, data, session
 from evsectl.output import Options, emit, write
+from evsectl.signed_export import FORMATS
+from evsectl.signed_export import export as signed_export
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Charging sessions: plug-in to unplug."
@@ -68,6 +70,26 @@ def get(
         write(pages.session_card(body, call.screen), call.options)
     else:
         emit("SessionDetail", [body], [], call.options, name="session.session_id", single=True)
+    return exits.OK
+
+
+@app.command()
+def signed(
+    session_id: Annotated[str, typer.Argument(help="Session id", metavar="SESSION")],
+    form: Annotated[str, typer.Option("--format", help="xml for the transparency software, or ocmf", metavar="FORMAT")] = "xml",
+    file: OutFile = "",
+    host: Host = "",
+) -> int:
+    """Export signed readings for a verifier; exit 3 without any."""
+    if form not in FORMATS:
+        usage(f"--format: there is no {form!r}", nearest(form, list(FORMATS)) or f"formats: {', '.join(FORMATS)}")
+    found = session(host).call("session.get", session_id=session_id)["session"]
+    if found["signed"] is None:
+        hint = "only meters with [signing] in their profile sign, and meter.signed must not be off; see: evsectl meter show"
+        raise Abort(exits.NOT_FOUND, f"session {session_id} has no signed readings", hint, "not_found")
+    write(signed_export(found, form), Options(file=file))
+    if not found["signed"]["public_key"]:
+        note("the meter does not tell its public key; a verifier needs it from its label")
     return exits.OK
 
 

@@ -157,6 +157,10 @@ def test_without_a_signed_end_the_transaction_ends_with_the_fault(tmp_path: Path
         assert session.fault.startswith("F26" if name == "ac-quick" else "F9")
         assert session.stop_reason is StopReason.LOCAL, "the first reason stays"
         assert lab.evse(1).faults
+        await lab.forward(11)
+        assert not lab.evse(1).faults, "the next begin proves whether the meter can"
+        await lab.do(cmd="swipe", token=CARD, reader="reader1")
+        await lab.until(lambda: bool(lab.evse(1).faults), "the same vehicle is refused now", 30)
         await end(lab)
         assert not lab.evse(1).faults
         assert [context for context, _ in signed_values(stop_of(lab))] == ["Transaction.Begin"]

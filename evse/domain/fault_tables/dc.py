@@ -208,9 +208,12 @@ ROWS: tuple[FaultSpec, ...] = (
         latch=LatchRule.AUTO,
         ocpp16="PowerMeterFailure",
         stop_reason="Other",
-        description="The energy meter of this connector does not answer.",
+        description="The energy meter of this connector does not answer, or does not sign a reading that must be signed.",
         cause="RS-485 wiring, termination, meter supply, wrong unit number or baud rate.",
-        impact="Nothing may be sold without a meter: the session was ended, new ones are refused until values arrive.",
+        impact=(
+            "Nothing may be sold without a meter: the session was ended, new ones are refused until values arrive; "
+            "without a signed begin until the vehicle has left."
+        ),
         remedy_remote=(
             "Run `evsectl meter probe`; one silent meter on a bus points at the meter, all of them at the bus "
             "or the adapter."

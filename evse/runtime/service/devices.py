@@ -200,6 +200,8 @@ class DeviceOperations:
         reading = meter.reading()
         fresh = isinstance(reading, Sample)
         v = reading.value if isinstance(reading, Sample) else MeterValues()
+        signer = self._station.devices.signers.get(evse_id)
+        who = None if signer is None else signer.identity
         return m.MeterRow(
             name=meter.name,
             evse_id=evse_id,
@@ -223,6 +225,10 @@ class DeviceOperations:
             unavailable_ms=meter.profile.bus.unavailable_ms,
             polls=meter.polls,
             errors=meter.errors,
+            signed=section.signed if evse_id and meter.profile.signing is not None else "",
+            serial="" if who is None else who.serial,
+            public_key="" if who is None else who.public_key,
+            not_signed="" if signer is None else signer.problem,
         )
 
     def _no_meter(self, name: str) -> ApiError:

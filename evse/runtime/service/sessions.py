@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from evse.api import models as m
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.service import Caller
@@ -32,7 +34,9 @@ class SessionOperations:
             offset=max(0, request.offset),
         )
         running = self._running()
-        return m.Sessions(items=tuple(running.get(s.session_id, s) for s in items), total=total, energy_wh=energy_wh)
+        shown = [running.get(s.session_id, s) for s in items]
+        bare = [s if s.signed is None else msgspec.structs.replace(s, signed=None) for s in shown]
+        return m.Sessions(items=tuple(bare), total=total, energy_wh=energy_wh)
 
     async def session_get(self, request: m.SessionRef, caller: Caller) -> m.SessionDetail:
         """One session with points and events."""
