@@ -48,3 +48,35 @@ def test_the_site_meter_goes_and_comes_back_on_the_wire(tmp_path: Path) -> None:
         assert not lab.view().faults
 
     run_lab(tmp_path, scenario, config=config(tmp_path, 40, more="failsafe_a = 14\n", site=SITE), check=fuse.check)
+
+
+def test_dc_vehicles_keep_what_they_have_while_the_site_meter_is_lost(tmp_path: Path) -> None:
+    """Nobody rises, a newcomer gets the smallest power, and with the first reading everything goes on as before."""
+
+    async def scenario(lab: Lab) -> None:
+        def power_w(evse_id: int) -> int:
+            return lab.evse(evse_id).power_w or 0
+
+        async def plug(evse_id: int) -> None:
+            await lab.do(cmd="plug_in", connector=evse_id, car="Hyundai Ioniq 5", soc_pct=20)
+            await lab.do(cmd="swipe", token="04A1B2C3", reader=f"reader{evse_id}")
+
+        await Api(lab)("planner.set", {"limit_w": 60_000})
+        await plug(1)
+        await lab.until(lambda: power_w(1) > 50_000, "alone", 90)
+        await lab.do(cmd="fault", action="raise", fault="site_meter_lost")
+        await lab.until(lambda: bool(lab.view().faults), "the fault", 20)
+        had = power_w(1)
+        await Api(lab)("planner.set", {"limit_w": 120_000})
+        await plug(2)
+        await lab.until(lambda: power_w(2) > 1_000, "the newcomer charges", 60)
+        for _ in range(30):
+            await lab.forward(1)
+            assert power_w(1) <= had + 500 and power_w(2) <= 3_200, (power_w(1), power_w(2))
+        text, binds = await explained(lab, 2)
+        assert binds == ["failsafe"] and "meter" in text, (text, binds)
+        await lab.do(cmd="fault", action="clear", fault="site_meter_lost")
+        await lab.until(lambda: power_w(2) > 40_000, "the limit is shared again", 60)
+        assert "failsafe" not in (await explained(lab, 2))[1] and not lab.view().faults
+
+    run_lab(tmp_path, scenario)
