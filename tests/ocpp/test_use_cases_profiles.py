@@ -246,8 +246,9 @@ async def test_reserve_expired(tmp_path: Path) -> None:
         await station.forward(25)
         assert not station.evse(1).reserved
         csms_of(station).up()
-        await station.forward(130)
-        assert csms_of(station).statuses[("DEMO-1", 1)]["status"] == "Available"
+        statuses = csms_of(station).statuses
+        await station.until(lambda: statuses[("DEMO-1", 1)]["status"] != "Reserved", "the end is told", 130)
+        assert statuses[("DEMO-1", 1)]["status"] == "Available"
 
 
 @use_case(RESERVE, "Over a reboot")
