@@ -25,11 +25,14 @@ from msgspec.structs import replace
 from evse.domain.limits import PowerRequest
 from evse.domain.readings import GroupStatus, Sample
 from evse.domain.station import EvseSpec, GroupSpec, StationSpec, Topology
+from evse.lab.park.dc import run_day
+from evse.lab.park.visits import made_up_dc
 from evse.planner.ac import solve as solve_ac
 from evse.planner.ac_problem import AcConnector, AcNode, AcProblem, PausePolicy
 from evse.planner.dc import solve
-from evse.planner.live import PlannerSettingsW, make_plan
+from evse.planner.live import PlannerSettingsW, look, make_plan
 from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem
+from evse.planner.turns import Turns
 
 REFERENCE_LOOPS = 100_000
 
@@ -109,7 +112,24 @@ def live(connectors: int) -> Callable[[], object]:
     ]
     settings = PlannerSettingsW(site_limit_w=40_000 * connectors)
     prior = make_plan(spec, settings, requests, groups, None, 0, 1)
-    return lambda: make_plan(spec, settings, requests, groups, prior, 1, 2)
+    turns = look(Turns(), requests, prior, 1)
+    return lambda: make_plan(spec, settings, requests, groups, prior, 1, 2, None, turns)
+
+
+def hub_day_s(topology: Topology) -> float:
+    """CPU time of the planner's day (`evsectl plan site`) of a hub with 12 connectors on 16 groups and 96 vehicles."""
+    groups = tuple(
+        DcGroup(id=f"g{i}", home=f"c{i}" if i < 12 else None, modules=2, module_w=30_000, module_ma=100_000) for i in range(16)
+    )
+    rows = tuple(DcConnector(id=f"c{i}", cabinet="k", request_w=0, voltage_mv=400_000, current_ma=500_000) for i in range(12))
+    site = DcProblem(
+        cabinets=(DcCabinet(id="k", topology=topology, groups=groups),), connectors=rows, min_w=3_000, efficiency_ppm=950_000,
+        site_limit_w=400_000,
+    )  # fmt: skip
+    visits = made_up_dc("motorway", 96, 1)
+    began = time.process_time()
+    run_day(site, visits, "planner", alone=[1.0] * len(visits))
+    return time.process_time() - began
 
 
 AC_BUDGETS_MS = {12: 0.8, 48: 2.0, 200: 6.5, 1000: 26.0, 10_000: 340.0}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.bench_planner import AC_BUDGETS_MS, AC_IMBALANCE_BUDGETS_MS, ac_row, cases, median_ms
+from benchmarks.bench_planner import AC_BUDGETS_MS, AC_IMBALANCE_BUDGETS_MS, ac_row, cases, hub_day_s, median_ms
 from benchmarks.timing import Figure
+from evse.domain.station import Topology
 
 REPEAT = 7
 """Calls per round: one per instance of a case."""
@@ -28,6 +29,10 @@ def run(repeat: int = REPEAT) -> list[Figure]:
     figures = [
         Figure(name=name, value=min(median_ms(known[case], repeat) for _ in range(ROUNDS)), unit="ms", budget=budget)
         for case, (name, budget) in BUDGETS.items()
+    ]
+    figures += [
+        Figure(name=f"planner, a day of a DC hub, {t.value}, 12 connectors on 16 groups", value=hub_day_s(t), unit="s", budget=60.0)
+        for t in Topology
     ]
     return [*figures, *ac(AC_BUDGETS_MS, imbalance=False), *ac(AC_IMBALANCE_BUDGETS_MS, imbalance=True)]
 

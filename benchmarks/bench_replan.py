@@ -146,7 +146,7 @@ def dc_site(count: int) -> tuple[PlannerShell, Site]:
     inputs = Inputs(
         wall=0,
         evses=tuple(EvseInputs(evse_id=i, board=NEVER, meter=NEVER) for i in range(1, count + 1)),
-        groups=(Sample(value=group, at=0),) * count,
+        groups=(Sample(value=group, at=1 << 62),) * count,
         site_meter=NEVER,
     )
     return PlannerShell(spec, PlannerSettingsW(site_limit_w=40_000 * count), NS_PER_S), Site(inputs, requests, [])
