@@ -28,6 +28,9 @@ from evse.domain.meter_profile import BusDefaults
 MODULE_ADDRESS_MAX = 60
 """Infypower: single modules have the addresses 0..60 (reference: power-modules)."""
 
+MATRIX_GROUPS_MAX = 32
+"""One bit each in the board link (`evse.protocols.board_link_matrix.GROUPS_MAX`)."""
+
 
 class _View:
     """Typed reading of a document that may be wrong anywhere: default where the type does not fit."""
@@ -71,9 +74,9 @@ def check_all(source: Source, problems: Problems, *, files: bool = True) -> None
     _readers(view, problems)
     _ports(view, problems)
     _site(view, problems)
-    check_grid(view.table("site"), {row.get("id") for _, row in view.rows("evse")}, io_inputs(view.table("io")), problems)
+    check_grid(view.table("site"), _evse_ids(view), io_inputs(view.table("io")), problems)
     check_timezone(view.table("station"), problems)
-    check_io(view.table("io"), {row.get("id") for _, row in view.rows("evse")}, problems)
+    check_io(view.table("io"), _evse_ids(view), problems)
     check_access(view.table("access"), problems)
     check_rules(source.data.get("rule"), view.rows("evse"), problems)
     check_leds(source.data.get("led"), view.rows("evse"), problems)
@@ -83,6 +86,11 @@ def check_all(source: Source, problems: Problems, *, files: bool = True) -> None
     check_firmware(view.table("firmware"), problems, files=files)
     if files:
         _directories(view, problems)
+
+
+def _evse_ids(view: _View) -> set[int]:
+    """Numbers of the EVSEs; what is no number is named elsewhere."""
+    return {row["id"] for _, row in view.rows("evse") if isinstance(row.get("id"), int)}
 
 
 def _first_twice(rows: list[tuple[Path, dict[str, Any]]], key: str, what: str, problems: Problems) -> dict[Any, Path]:
@@ -162,6 +170,20 @@ def _modules(view: _View, problems: Problems) -> None:
                 )
             seen.setdefault(address, path)
     _homes(view, problems, ids)
+    _matrix(view, problems, len(ids))
+
+
+def _matrix(view: _View, problems: Problems, groups: int) -> None:
+    """A matrix needs a contact for each pair: what the board link can name, and a group for each connector that charges."""
+    modules = view.table("modules")
+    if modules is None or modules.get("topology") != "matrix":
+        return
+    path: Path = ("modules", "topology")
+    dc = sum(row.get("kind", "dc") != "ac" for _, row in view.rows("evse"))
+    if groups > MATRIX_GROUPS_MAX:
+        problems.add(path, f"{groups} groups; the contacts of a matrix reach {MATRIX_GROUPS_MAX} (docs/board-link.md); make fewer")
+    elif 0 < groups < dc:
+        problems.add(path, f"{groups} groups for {dc} DC EVSEs; in a matrix each EVSE that charges keeps one; make more groups")
 
 
 def _homes(view: _View, problems: Problems, ids: dict[Any, Path]) -> None:
@@ -193,7 +215,7 @@ def _homes(view: _View, problems: Problems, ids: dict[Any, Path]) -> None:
 def _readers(view: _View, problems: Problems) -> None:
     rows = view.rows("reader")
     _first_twice(rows, "name", "this reader name", problems)
-    known = {row.get("id") for _, row in view.rows("evse")}
+    known = _evse_ids(view)
     for path, row in rows:
         evses = row.get("evses", [1])
         for evse in evses if isinstance(evses, list) else []:

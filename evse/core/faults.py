@@ -104,6 +104,9 @@ def evse_causes(t: Tick, conn: Conn) -> None:
     contacts.causes(t, conn)
     if conn.home >= 0:
         _group_causes(t, conn)
+    for i in conn.chain:
+        if t.spec.groups[i].home_evse is None:
+            _module_causes(t, conn, i)  # a group that is nobody's home: told where it is in use
 
 
 def _board_causes(t: Tick, conn: Conn) -> None:
@@ -220,6 +223,13 @@ def _group_causes(t: Tick, conn: Conn) -> None:
             )
         return
     conn.w.group_at = t.now
+    _module_causes(t, conn, conn.home)
+
+
+def _module_causes(t: Tick, conn: Conn, i: int) -> None:
+    group, group_id = t.groups[i], t.spec.groups[i].group_id
+    if group is None:
+        return
     expected = group.modules_expected
     if group.modules_faulty > 0:
         text = f"group {group_id}: {group.modules_faulty} of {expected} modules faulty: {'; '.join(group.faults)}"

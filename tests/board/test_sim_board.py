@@ -6,9 +6,10 @@ import random
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from evse.domain.base import BugError
-from evse.domain.signals import BoardCommand, ContactorFeedback, CpState
+from evse.domain.signals import BoardCommand, ContactorFeedback, CpState, MatrixContacts
 from evse.protocols import board_link as link
 from evse.protocols import board_link_messages as m
 from evse.sim.hw.board import BoardPlant, SimBoard
@@ -220,3 +221,28 @@ def test_impossible_physics_is_a_bug_and_not_a_lost_line() -> None:
     host.plant.output_mv = 1 << 40
     with pytest.raises(BugError, match="STATUS"):
         host.pass_ms(100)
+
+
+def test_matrix_contacts_follow_the_command_outlive_the_lease_by_a_second_and_fall_with_a_reset() -> None:
+    host = Host()
+    host.plant.cp, host.plant.contacts = CpState.C, MatrixContacts(opened=0b111)
+    host.command(replace(CLOSE, contacts=0b101))
+    assert host.plant.out.contacts == 0b101 and host.plant.out.contactor_closed
+    host.pass_ms(1_250)
+    assert host.plant.out.contacts == 0b101 and not host.plant.out.contactor_closed, "the output contactor opens first"
+    host.pass_ms(60)
+    assert host.plant.out.contacts == 0
+    host.command(replace(CLOSE, contacts=0b010))
+    host.board.reboot(host.now)
+    assert host.plant.out.contacts == 0
+
+
+def test_a_board_without_matrix_ignores_contacts_and_does_not_claim_them() -> None:
+    for fitted in (False, True):
+        host = Host()
+        host.plant.contacts = MatrixContacts(opened=0b111) if fitted else None
+        host.command(replace(CLOSE, contacts=0b111))
+        assert host.plant.out.contacts == (0b111 if fitted else 0)
+        hello = only(m.Hello, host.say(m.Request(msg_id=m.MsgId.HELLO)))
+        assert bool(hello.capabilities & m.Capability.MATRIX) is fitted
+        assert (only(m.Status, host.pass_ms(50)).status.contacts is not None) is fitted

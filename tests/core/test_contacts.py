@@ -294,6 +294,14 @@ def test_a_plan_that_gives_away_what_is_held_fast_is_repaired() -> None:
     assert len(p.evse(3).chain) == 1 and len(p.evse(2).chain) == 2
 
 
+def test_faulty_modules_of_a_group_that_is_nobodys_home_are_told_where_it_is_in_use() -> None:
+    p = shared()
+    p.module_faults = {5: (0, 1)}
+    p.run(2)
+    assert "F7" in p.standing(1) and not p.standing(2)
+    assert p.current(1) == 150_000, "its power is gone at once, the others go on"
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_many_ways_at_once_and_no_law_breaks(seed: int) -> None:
     """Plans, faults, silence and limits in an order drawn from a seed; everything comes to rest when it is repaired."""
