@@ -133,6 +133,7 @@ WAITS: Final[dict[str, str]] = {
     "the board, which has opened by itself": "wait.moment",
     "the stored start": "wait.moment",
     "the energy meter": "wait.moment",
+    "the signed reading of the energy meter": "wait.moment",
     "the database": "wait.moment",
     "the time of day": "wait.moment",
     "the board": "wait.moment",

@@ -55,6 +55,7 @@ class EffectRunner:
         self._queue: asyncio.Queue[AnyEffect] = asyncio.Queue()
         self._now: AnyEffect | None = None  # taken from the queue, not on disk yet
         self._asking: set[asyncio.Task[None]] = set()
+        self._signing: set[asyncio.Task[None]] = set()
 
     @property
     def waiting(self) -> int:
@@ -71,7 +72,7 @@ class EffectRunner:
         if isinstance(effect, RequestAuthorization):
             self._ask(effect)
         elif isinstance(effect, RequestSignature):
-            self._begin(self._sign(effect))
+            self._begin(self._sign(effect), self._signing)
         elif isinstance(effect, SaveSession) and self._queue.qsize() >= WAITING_MAX:
             log.error("session %s is not stored: %d writes wait", effect.session.session_id, WAITING_MAX)
         else:
@@ -131,12 +132,13 @@ class EffectRunner:
         if len(self._asking) >= AUTHORIZATIONS_MAX:
             self._answer(effect, accepted=False, reason="too many cards at once")
             return
-        self._begin(self._authorize(effect))
+        self._begin(self._authorize(effect), self._asking)
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    @staticmethod
+    def _begin(work: Coroutine[None, None, None], among: set[asyncio.Task[None]]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        among.add(task)
+        task.add_done_callback(among.discard)
 
     async def _sign(self, effect: RequestSignature) -> None:
         """One per EVSE at most: the core asks again only when the time of the one before is over."""

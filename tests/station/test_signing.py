@@ -19,7 +19,7 @@ from evse.domain.session import StopReason
 from evse.lab.demo_config import demo_text
 from evse.lab.station import Lab
 from evse.lab.vloop import run_virtual
-from tests._support.lab_world import run_lab
+from tests._support.lab_world import Api, run_lab
 from tests.meters.ocmf_check import genuine, id_of, readings
 from tests.station.test_ocpp_ac import CARD, ask
 
@@ -107,11 +107,16 @@ def test_a_transaction_is_signed_at_begin_and_end(tmp_path: Path, name: str, mod
         assert id_of(final) == ("" if model else CARD)
         told = [row for row in lab.sim.csms.calls("DataTransfer") if row["messageId"] == "setMeterConfiguration"]
         assert [row["vendorId"] for row in told] == ["generalConfiguration"]
-        assert json.loads(told[0]["data"]) == {"meters": [
-            {"connectorId": 1, "meterSerial": session.signed.meter_serial, "type": "SIGNATURE", "publicKey": key}
-        ]}
+        meters = json.loads(told[0]["data"])["meters"]
+        assert meters[0] == {"connectorId": 1, "meterSerial": session.signed.meter_serial, "type": "SIGNATURE", "publicKey": key}
+        assert [row["connectorId"] for row in meters] == ([1, 3] if name == "ac-quick" else [1])
+        api = Api(lab)
+        (meter,) = (await api("meter.read", {"name": "1"}))["items"]
+        assert (meter["signed"], meter["public_key"], meter["serial"]) == (mode, key, session.signed.meter_serial)
+        detail = (await api("session.get", {"session_id": session.session_id}))["session"]["signed"]
+        assert (detail["begin"], detail["end"], detail["public_key"]) == (begin, final, key)
         answer = await ask(lab, "GetConfiguration", key=["Meter2PublicKey", "calibrationLawFormat"])
-        assert answer["unknownKey"] == ["Meter2PublicKey"], "only connector 1 has a meter that signs"
+        assert answer["unknownKey"] == ["Meter2PublicKey"], "its meter does not sign"
         assert lab.sim.csms.ledger()["violations"] == []
 
     run_lab(tmp_path, scenario, config=station(tmp_path, name, mode, model))
