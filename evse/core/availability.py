@@ -24,12 +24,15 @@ def effective(station: AvailabilityCell, evse: AvailabilityCell, tx_open: bool) 
 
 def apply(t: Tick, conn: Conn) -> None:
     """Set ``conn.operative`` and withdraw a permission that has no service any more."""
+    if conn.w.tx_open:  # finished first; an event action pauses it instead
+        conn.operative = True
+        return
     rows = t.availability
-    conn.operative = effective(rows[0], rows[conn.index + 1], conn.w.tx_open) is OPERATIVE
-    if conn.a.rule_allowed is False and not conn.w.tx_open:  # an event action; a running transaction is paused instead
-        conn.operative = False
-    if t.inputs.updating and not conn.w.tx_open:  # firmware is being installed: nobody begins
-        conn.operative = False
+    conn.operative = (
+        effective(rows[0], rows[conn.index + 1], tx_open=False) is OPERATIVE
+        and conn.a.rule_allowed is not False  # an event action
+        and not t.inputs.updating  # firmware is being installed: nobody begins
+    )
     if not conn.operative and conn.w.auth is not AuthState.NONE:
         forget(conn)
 

@@ -90,6 +90,8 @@ def _chain(t: Tick, conn: Conn) -> tuple[int, ...]:
     evse_id, home, owners, ties = conn.spec.evse_id, conn.home, t.owners, t.ties
     if owners[home] != evse_id:
         return ()
+    if not ties:
+        return (home,)
     return tuple(_walk(t, home, lambda tie, y: ties[tie].stage in JOINED and owners[y] == evse_id))
 
 

@@ -462,6 +462,7 @@ class InfypowerModules:
             faults=tuple(
                 f"{m.address}: {ip.STATUS_BITS[bit]}"
                 for m in present
+                if m.fault_bits
                 for bit in ip.STATUS_BITS
                 if m.fault_bits >> bit & 1
             ),

@@ -66,6 +66,10 @@ class _Call(msgspec.Struct, eq=False):
 def _nothing() -> None: ...
 
 
+_SLEPT: Callable[..., object] = asyncio.futures._set_result_unless_cancelled  # type: ignore[attr-defined]
+"""What `asyncio.sleep` calls at its end."""
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose ``time()`` is an integer that only sleeping moves.
 
@@ -134,7 +138,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         soon, timers = self._soon, self._timers
-        if self.cancelled_timers:
+        if self.cancelled_timers and (timers[0][2].dropped or self.cancelled_timers > CANCELLED_MAX):
             self._sweep()
         if not soon and not self._stopping:
             if not timers:
@@ -151,7 +155,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             call = soon.popleft()
             if not call.dropped:
                 try:
-                    call.context.run(call.callback, *call.args)
+                    if call.callback is _SLEPT:  # it needs no context, and there are many
+                        future, result = call.args
+                        if not future.cancelled():
+                            future.set_result(result)
+                    else:
+                        call.context.run(call.callback, *call.args)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:  # noqa: BLE001 - as asyncio: the handler of the loop tells it

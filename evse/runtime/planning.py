@@ -31,7 +31,7 @@ from evse.planner.turns import Turns
 from evse.planner.why_live import more_ac, more_dc
 from evse.runtime.local_time import LocalDay
 from evse.runtime.phase_choice import PhaseChooser
-from evse.runtime.site_load import dc_drawn_w, site_load
+from evse.runtime.site_load import dc_drawn_w, house_known, site_load
 from evse.runtime.thinking import Here, Thinker
 from evse.runtime.totals import Totals
 from evse.units import NS_PER_MS, NS_PER_S, Instant, WallNs
@@ -152,17 +152,18 @@ class PlannerShell:
         if self._thinks or (not self._force and age < REPLAN_MIN_NS):
             return
         grid = self._grid(currents)
-        site = site_load(self._spec, inputs, currents, now)
         if grid is not None:
+            site = site_load(self._spec, inputs, currents, now)
             drawn = dc_drawn_w(self._spec, inputs, self.plan, now)
             self._ac = observe(self._ac, grid, currents, site, now, self._phases_ma(drawn, site))
-        key = (self._situation(requests, inputs.groups), self._ac_situation(currents), site.house_ma is None)
+        key = (self._situation(requests, inputs.groups), self._ac_situation(currents), not house_known(self._spec, inputs, now))
         waits = self._force or self._pending or self._dc_waits
         if not waits and key == self._key:
             asking = age >= REPLAN_NS and (any(r.request_w for r in requests) or any(r.wanted_ma for r in currents))
             if not asking:
                 return
         if grid is None:
+            site = site_load(self._spec, inputs, currents, now)
             drawn = dc_drawn_w(self._spec, inputs, self.plan, now)
         self.count += 1
         self._turns = look(self._turns, requests, self.plan, now)

@@ -38,6 +38,12 @@ def site_load(spec: StationSpec, inputs: Inputs, requests: Sequence[CurrentReque
     return SiteLoad(fitted=True, house_ma=(house[0], house[1], house[2]), voltage_mv=voltage)
 
 
+def house_known(spec: StationSpec, inputs: Inputs, now: Instant) -> bool:
+    """Tell whether `site_load` knows the load of the house."""
+    meter = _fresh(spec, inputs.site_meter, now) if spec.has_site_meter else None
+    return meter is not None and (meter.current_l_ma is not None or meter.power_w is not None)
+
+
 def _fresh(spec: StationSpec, reading: Sample[MeterValues] | NoData, now: Instant) -> MeterValues | None:
     if isinstance(reading, Sample) and now - reading.at <= spec.meter_max_age_ms * NS_PER_MS:
         return reading.value
