@@ -12,6 +12,7 @@ from evse.core.state import TieStage
 from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
 from evse.domain.signals import BoardCommand
 from evse.units import NS_PER_S, TICK_NS
+from tests._support.examples import examples
 from tests.core.plant import Plant, spec_of
 
 PER_TICK_MA = RAMP_MA_PER_S * TICK_NS // NS_PER_S
@@ -150,7 +151,7 @@ def test_behind_a_relay_that_does_not_open_nobody_charges_into_another_vehicle()
 
 def test_many_ways_at_once_and_no_relay_moves_under_current() -> None:
     """Everything sticks, falls silent and comes back in an order drawn from a seed; `Watched.step` and the laws judge."""
-    for seed in range(6):
+    for seed in range(examples(6, 3)):
         rng, p = Random(seed), Watched()
         for _ in range(40):
             match rng.randrange(6):

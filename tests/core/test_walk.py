@@ -267,7 +267,7 @@ TestStation.settings = settings(
 )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(examples(6, 3)))
 def test_long_walks_by_seed(seed: int) -> None:
     """A biased walk through many sessions; the seed reproduces it."""
     rng = random.Random(seed)

@@ -180,7 +180,7 @@ def test_where_6_a_do_not_fit_for_all_one_is_paused_and_turns_are_taken() -> Non
     (paused,) = [row for row in park.rows.values() if row.paused]
     assert "no room for 6.0 A" in paused.detail and "L1" in paused.detail
     changes, before, turns = 0, park.shares(), dict.fromkeys(park.cars, 0)
-    for _ in range(4 * 2400):
+    for _ in range(4 * examples(2400, 1500)):
         park.run(0.25)
         now = park.shares()
         changes += [a > 0 for a in now] != [b > 0 for b in before]
@@ -351,7 +351,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True)
+@settings(max_examples=examples(60, 15), deadline=None, derandomize=True)
 @given(
     st.lists(CARS, min_size=1, max_size=5),
     EVENTS,

@@ -16,6 +16,7 @@ from evse.domain.limits import LimitSource, PowerLimit
 from evse.domain.session import StopReason
 from evse.domain.signals import CpState
 from evse.units import NS_PER_MS, NS_PER_S, TICK_NS
+from tests._support.examples import examples
 from tests.core.ac.bench import spec_of
 from tests.core.ac.plant_ac import AcPlant, Car
 
@@ -94,7 +95,7 @@ def mend(p: AcPlant, car: Car) -> None:
 
 
 @pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(examples(2, 1)))
 def test_long_lives_by_seed(name: str, seed: int) -> None:
     """A biased walk through many sessions; the seed reproduces it."""
     rng = random.Random(seed)

@@ -65,7 +65,7 @@ from tests._support.laws import LawBook
 from tests._support.laws_ac import AcLawBook
 from tests.core.ac.bench import WALL0
 
-SLOW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=examples(40, 15), deadline=None, suppress_health_check=list(HealthCheck))
 ids = st.integers(0, 4)
 text = st.text(max_size=20)
 spacing = st.one_of(
