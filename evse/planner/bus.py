@@ -3,8 +3,8 @@
 On a bus an owner holds one run of neighbouring groups that contains its home, and the home of a connector that
 delivers belongs to nobody else: so each stretch of groups between two live homes is split between these two. The
 dynamic program walks the live homes in bus order; its state is the right end of the last run. What it keeps per state
-is the best (levels, relay operations, groups): adding the same value to two level vectors keeps their leximax order,
-and the two counts just add, so the best prefix stays the best. A ring is cut before the first run, once per possible
+is the best (levels, relay operations, groups, strain): adding the same value to two level vectors keeps their leximax order,
+and the three counts just add, so the best prefix stays the best. A ring is cut before the first run, once per possible
 start.
 
 Cost: the sum over live homes of (groups to the left + 1) * (groups to the right + 1), for a ring times the first gap.
@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from evse.domain.base import unreachable
+from evse.planner.problem import strain
 from evse.planner.share import NOBODY, Answer, Levels, Task, inserted
 
 
@@ -24,21 +25,23 @@ class _Run(NamedTuple):
     value_w: int
     relays: int  # change of the relay count against "all ties open"
     groups: int
+    strain: int
 
 
 class _State(NamedTuple):
     levels: Levels
     relays: int
     groups: int
+    strain: int
     run: _Run
     before: _State | None
 
 
 def _better(a: _State, b: _State | None) -> bool:
-    """More power level by level, then fewer relay operations, then fewer groups."""
+    """More power level by level, then fewer relay operations, then fewer groups, then modules nearer to their best load."""
     if b is None or a.levels != b.levels:
         return b is None or a.levels > b.levels
-    return (a.relays, a.groups) < (b.relays, b.groups)
+    return (a.relays, a.groups, a.strain) < (b.relays, b.groups, b.strain)
 
 
 def _runs(task: Task, connector: int, low: int, high: int) -> list[_Run]:
@@ -64,7 +67,7 @@ def _runs(task: Task, connector: int, low: int, high: int) -> list[_Run]:
                 closing = 0
                 if full_ring_tie and end - start + 1 == size:
                     closing = -1 if task.tied[end % size] else 1
-                runs.append(_Run(start, end, value, relays + closing, end - start + 1))
+                runs.append(_Run(start, end, value, relays + closing, end - start + 1, strain(value, total)))
             end += 1
         start -= 1
     return runs
@@ -88,11 +91,12 @@ def _walk(options: list[list[_Run]]) -> _State | None:
                     inserted(before.levels, run.value_w),
                     before.relays + run.relays,
                     before.groups + run.groups,
+                    before.strain + run.strain,
                     run,
                     before,
                 )
             else:
-                new = _State((run.value_w,), run.relays, run.groups, run, None)
+                new = _State((run.value_w,), run.relays, run.groups, run.strain, run, None)
             if _better(new, at_end.get(run.end)):
                 at_end[run.end] = new
         states = []

@@ -2,7 +2,7 @@
 
 In order: limits always; who is served (connectors in order of charging time, each if it fits together with those before
 it: so the longest-charging waits when the minimums do not fit); lexicographic maximum of the sorted power; fewest relay
-operations from the prior owners; fewest groups in use.
+operations from the prior owners; fewest groups in use; modules nearest to their best load.
 
 Cabinets are solved one by one: merging sorted vectors keeps their order, so the fairest site is made of the fairest
 cabinets. A cap of a cabinet or of the site then truncates at one common level (there are no weights), and a second pass

@@ -3,7 +3,7 @@
 Groups that give every connector the same power are one *kind*; a plan only says how many of each kind a connector gets,
 and which ones follows from who had them before. The exact search walks the connectors; its state is what is left of
 each
-kind, and per state it keeps the best (levels, relay operations, groups), as on the bus. Twelve equal groups are
+kind, and per state it keeps the best (levels, relay operations, groups, strain), as on the bus. Twelve equal groups are
 thirteen states.
 With many different kinds the states multiply: the search counts its steps and gives up after `EXACT_STEPS_MAX`; then
 the answer is the greedy one (the poorest takes next), improved by exchanges, and says ``exact=False``.
@@ -19,6 +19,7 @@ from math import prod
 from operator import sub
 from typing import NamedTuple
 
+from evse.planner.problem import strain
 from evse.planner.share import NOBODY, Answer, Levels, Task, inserted
 
 EXACT_STEPS_MAX = 15_000
@@ -37,12 +38,14 @@ class _Option(NamedTuple):
     value_w: int
     relays: int
     groups: int
+    strain: int
 
 
 class _State(NamedTuple):
     levels: Levels
     relays: int
     groups: int
+    strain: int
     option: _Option | None
     before: _State | None
 
@@ -95,7 +98,7 @@ def _options(task: Task, kinds: _Kinds, c: int, floor_w: int) -> list[_Option]:
         if any(n > k and total - p >= value for n, k, p in zip(counts, prior, power, strict=True)):
             continue  # one of the new groups is not needed
         relays = sum(abs(n - k) for n, k in zip(counts, prior, strict=True))
-        found.append(_Option(counts, value, relays, groups))
+        found.append(_Option(counts, value, relays, groups, strain(value, total)))
     return found
 
 
@@ -109,7 +112,7 @@ def _search(task: Task, kinds: _Kinds, floor: Levels) -> list[tuple[int, ...]] |
         return None
     options = [_options(task, kinds, c, floor[0] if floor else task.min_w) for c in range(len(task.home))]
     order = sorted(range(len(options)), key=lambda c: len(options[c]))
-    states: dict[tuple[int, ...], _State] = {kinds.counts: _State((), 0, 0, None, None)}
+    states: dict[tuple[int, ...], _State] = {kinds.counts: _State((), 0, 0, 0, None, None)}
     steps = 0
     for index, c in enumerate(order):
         waiting = len(order) - index - 1  # each of them needs a group at least
@@ -132,13 +135,13 @@ def _search(task: Task, kinds: _Kinds, floor: Levels) -> list[tuple[int, ...]] |
                 old = following.get(rest)
                 if old is not None and levels < old.levels:
                     continue
-                relays, groups = state.relays + option.relays, state.groups + option.groups
-                if old is None or levels > old.levels or (relays, groups) < (old.relays, old.groups):
-                    following[rest] = _State(levels, relays, groups, option, state)
+                relays, groups, strained = state.relays + option.relays, state.groups + option.groups, state.strain + option.strain
+                if old is None or levels > old.levels or (relays, groups, strained) < (old.relays, old.groups, old.strain):
+                    following[rest] = _State(levels, relays, groups, strained, option, state)
         states = following
     if not states:
         return []
-    best: _State | None = max(states.values(), key=lambda s: (s.levels, -s.relays, -s.groups))
+    best: _State | None = max(states.values(), key=lambda s: (s.levels, -s.relays, -s.groups, -s.strain))
     counts: list[tuple[int, ...]] = [()] * len(order)
     for c in reversed(order):
         if best is not None and best.option is not None:

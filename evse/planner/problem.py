@@ -122,6 +122,18 @@ def cabinet_cap_w(problem: DcProblem, cabinet: DcCabinet) -> int | None:
     return None if cabinet.limit_w is None else cabinet.limit_w * problem.efficiency_ppm // PPM
 
 
+EASY_PERMILLE = (400, 700)
+"""Load at which power modules lose least."""
+
+
+def strain(power_w: int, supply_w: int) -> int:
+    """How far module groups that could give ``supply_w`` are from their best load while they give ``power_w``, permille of it."""
+    if supply_w <= 0:
+        return 0
+    load, (low, high) = power_w * 1000 // supply_w, EASY_PERMILLE
+    return max(0, low - load, load - high)
+
+
 def ties(topology: Topology, size: int) -> tuple[tuple[int, int], ...]:
     """Pairs of bus positions with a tie relay between them: neighbours, and last to first on a ring of three or
     more."""

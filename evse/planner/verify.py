@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import product
 
 from evse.domain.station import Topology
-from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem, DcSolution, relay_operations
+from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem, DcSolution, relay_operations, strain
 
 ORACLE_WAYS_MAX = 300_000
 """Ownerships per cabinet that `oracle` is willing to try."""
@@ -136,8 +136,16 @@ def _truncated(values: dict[str, int], cap: Fraction | None) -> dict[str, int]:
     return {name: min(v, low) for name, v in values.items()}
 
 
-Outcome = tuple[tuple[int, ...], int, int]
-"""(sorted power, -relay operations, -groups): larger is better."""
+Outcome = tuple[tuple[int, ...], int, int, int]
+"""(sorted power, -relay operations, -groups, -strain of the modules): larger is better."""
+
+
+def _strain(problem: DcProblem, owners: Owners, power_w: Mapping[str, int]) -> int:
+    supply = {
+        c.id: sum(_supply(g, c).__floor__() for cabinet in problem.cabinets for g in cabinet.groups if owners.get(g.id) == c.id)
+        for c in problem.connectors
+    }
+    return sum(strain(power_w.get(name, 0), w) for name, w in supply.items() if w)
 
 
 def _outcome(problem: DcProblem, owners: dict[str, str | None]) -> tuple[bool, Outcome]:
@@ -157,7 +165,7 @@ def _outcome(problem: DcProblem, owners: dict[str, str | None]) -> tuple[bool, O
     fits = all(w >= max(1, problem.min_w) for w in values.values())
     relays = sum(relay_operations(cabinet, owners) for cabinet in problem.cabinets)
     used = sum(owner is not None for owner in owners.values())
-    return fits, (tuple(sorted(values.values())), -relays, -used)
+    return fits, (tuple(sorted(values.values())), -relays, -used, -_strain(problem, owners, values))
 
 
 def _best_for(problem: DcProblem, served: set[str]) -> Outcome | None:
@@ -185,7 +193,7 @@ def oracle(problem: DcProblem) -> tuple[set[str], Outcome]:
         key=lambda c: (c.charging_s, [x.id for x in problem.connectors].index(c.id)),
     )
     served: set[str] = set()
-    best: Outcome = ((), -sum(relay_operations(c, {}) for c in problem.cabinets), 0)
+    best: Outcome = ((), -sum(relay_operations(c, {}) for c in problem.cabinets), 0, 0)
     for connector in order:
         found = _best_for(problem, served | {connector.id})
         if found is not None:
@@ -198,4 +206,5 @@ def outcome_of(problem: DcProblem, solution: DcSolution) -> Outcome:
     """The same measure for a solution, from its own power values."""
     relays = sum(relay_operations(cabinet, solution.owner) for cabinet in problem.cabinets)
     used = sum(owner is not None for owner in solution.owner.values())
-    return tuple(sorted(w for w in solution.power_w.values() if w > 0)), -relays, -used
+    powers = tuple(sorted(w for w in solution.power_w.values() if w > 0))
+    return powers, -relays, -used, -_strain(problem, solution.owner, solution.power_w)
