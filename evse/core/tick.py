@@ -7,7 +7,19 @@ Faults found on a tick act on that tick.
 
 from __future__ import annotations
 
-from evse.core import availability, contacts, faults, leds, limits, machine_dc, power_path, release, rules, session, signing
+from evse.core import (
+    availability,
+    contacts,
+    faults,
+    leds,
+    limits,
+    machine_dc,
+    power_path,
+    release,
+    rules,
+    session,
+    signing,
+)
 from evse.core.ac import limits as ac_limits
 from evse.core.ac import memory, outputs, release_ac, step
 from evse.core.context import Conn, Tick
