@@ -77,6 +77,7 @@ class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``measured_ma`` = the largest phase current, 0 while the contactor is open, None = nobody knows. ``cut`` = it is known to
     be open. ``draw_l_ma`` = the same on the grid phases L1, L2, L3. ``lines_used`` = lines on which the vehicle charges as
     its meter shows, 0 = it does not show that.
+    ``rotation`` "" = not known; then ``lines`` is 3, so that it counts on all phases.
     ``other_lines`` = number of phases to which the planner may switch, 0 = it may not; ``other_ma`` = ``wanted_ma`` there.
     """
 

@@ -8,6 +8,7 @@ phase ``rotation[k]`` (OCPP letters: R = L1, S = L2, T = L3).
 from __future__ import annotations
 
 import enum
+import functools
 
 import msgspec
 
@@ -115,4 +116,9 @@ def ceiling_ma(connector: AcConnector) -> int:
 
 def phases_of(connector: AcConnector) -> tuple[int, ...]:
     """Grid phases (0 = L1) on which the connector draws, in rising order."""
-    return tuple(sorted("RST".index(letter) for letter in connector.rotation[: connector.lines]))
+    return _phases_of(connector.rotation, connector.lines)
+
+
+@functools.cache  # six rotations, three numbers of lines
+def _phases_of(rotation: str, lines: int) -> tuple[int, ...]:
+    return tuple(sorted("RST".index(letter) for letter in rotation[:lines]))

@@ -1,37 +1,71 @@
-"""Imbalance limits counted with what vehicles really draw.
+"""Imbalance limits counted with what vehicles really draw, and with what nobody knows about them.
 
 Shares that keep a difference between two phases keep it with currents only if everybody draws the whole share. A vehicle that
 is known to draw less leaves its phases emptier than its share says: what is missing counts as fed in where the difference is
 counted, and nowhere else. Fuses and power limits go on counting whole shares.
+
+A vehicle of which nobody knows the lines yet, or that draws nothing and may begin again, is *unsure*: its minimum may load its
+first line only, two, all, or none. It counts with the worst case in every difference, starts only where that leaves room, and
+helps nobody on the other side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
 from evse.planner.ac import solve
-from evse.planner.ac_problem import PHASES, UNLIMITED_MA, AcNode, AcProblem, AcSolution, Phases, ceiling_ma, phases_of
+from evse.planner.ac_problem import (
+    PHASES,
+    ROTATIONS,
+    UNLIMITED_MA,
+    AcNode,
+    AcProblem,
+    AcSolution,
+    Phases,
+    ceiling_ma,
+    phases_of,
+)
+from evse.planner.transition import Pairs, ac_rows
 
 PASSES_MAX = 4
+STARTS_MAX = 4
+"""Questions about who may start; after the last one nobody may."""
+
+ROUNDING_MA = 2
 SUFFIX = " balance"
 """Ends the name of a node that only counts differences."""
 
 
+def unsure_pairs(rotation: str, lines: int) -> Pairs:
+    """Differences (of phase p to q) that a vehicle may enlarge: ``lines`` = those it is known to use if it draws, 0 = unknown;
+    an unknown rotation ("") = any."""
+    if rotation not in ROTATIONS:
+        return () if lines == PHASES else tuple((p, q) for p in range(PHASES) for q in range(PHASES) if p != q)
+    order = ["RST".index(letter) for letter in rotation]
+    if not lines:
+        return tuple((order[i], order[k]) for i in range(PHASES) for k in range(i + 1, PHASES))
+    return tuple((p, q) for p in order[:lines] for q in order[lines:])
+
+
 def solve_by_draw(
-    problem: AcProblem, draws: Mapping[str, int], ask: Callable[[AcProblem], AcSolution] = solve
+    problem: AcProblem,
+    draws: Mapping[str, int],
+    ask: Callable[[AcProblem], AcSolution] = solve,
+    unsure: Mapping[str, Pairs] | None = None,
 ) -> tuple[AcProblem, AcSolution]:
     """Return the question that was solved last, and its answer.
 
-    ``draws`` = connectors that are known to draw no more than this, mA per phase, whatever larger share they have; all
-    others count with their shares. Without an imbalance limit, or when nothing is missing, the question stays as it is.
+    ``draws`` = connectors that are known to draw no more than this, mA per phase, whatever larger share they have; ``unsure`` =
+    those that load nobody knows which phases (three lines in ``problem``, which adds to no difference); all others count with
+    their shares. Without an imbalance limit, or when nothing is missing or unsure, the question stays as it is.
     """
-    if not draws or all(node.imbalance_ma is None for node in problem.nodes):
+    if not (draws or unsure) or all(node.imbalance_ma is None for node in problem.nodes):
         return problem, ask(problem)
     missing = {c.id: max(0, ceiling_ma(c) - draws[c.id]) for c in problem.connectors if c.id in draws}
     for _ in range(PASSES_MAX):
-        asked = _shifted(problem, missing)
+        asked = _shifted(problem, missing, unsure or {})
         solution = ask(asked)
         found = {name: max(0, solution.current_ma[name] - draws[name]) for name in missing}
         if found == missing:
@@ -40,34 +74,86 @@ def solve_by_draw(
     return asked, solution
 
 
-def _shifted(problem: AcProblem, missing: Mapping[str, int]) -> AcProblem:
-    """Return the problem with a node of its own for each imbalance limit, to which ``missing`` is fed in."""
+def solve_with_starts(
+    problem: AcProblem, draws: Mapping[str, int], unsure: Mapping[str, Pairs], starters: Sequence[str], stay: Collection[str],
+    ask: Callable[[AcProblem], AcSolution] = solve,
+) -> tuple[AcProblem, AcSolution, frozenset[str]]:  # fmt: skip
+    """As `solve_by_draw`, and who has to wait with its start: ``starters`` (the first one first) begin with their minimum only
+    if every difference holds whatever lines they use, and nobody who shall ``stay`` is paused for them."""
+    active = list(starters)
+    for _ in range(STARTS_MAX):
+        waits = frozenset(starters) - frozenset(active)
+        counted = {name: pairs for name, pairs in unsure.items() if name not in waits}
+        cars = tuple(msgspec.structs.replace(c, demand_ma=0) if c.id in waits else c for c in problem.connectors)
+        base = msgspec.structs.replace(problem, connectors=cars)
+        asked, solution = solve_by_draw(base, draws, ask, counted)
+        given = solution.current_ma
+        off = [name for name in active if not given[name]]
+        if off:
+            active = [name for name in active if given[name]]
+        elif not active or (all(given[name] for name in stay) and _holds(base, given, draws, counted)):
+            return asked, solution, waits
+        else:
+            active = active[: len(active) // 2]
+    waits = frozenset(starters)
+    cars = tuple(msgspec.structs.replace(c, demand_ma=0) if c.id in waits else c for c in problem.connectors)
+    counted = {name: pairs for name, pairs in unsure.items() if name not in waits}
+    return *solve_by_draw(msgspec.structs.replace(problem, connectors=cars), draws, ask, counted), waits
+
+
+def _holds(problem: AcProblem, given: Mapping[str, int], draws: Mapping[str, int], unsure: Mapping[str, Pairs]) -> bool:
+    """True when every limit holds with these shares, drawn or not, and whatever lines the unsure ones use."""
+    low = {name: min(ma, draws.get(name, ma)) for name, ma in given.items()}
+    return all(row.left(low if row.against else given, low) >= -ROUNDING_MA - problem.step_ma for row in ac_rows(problem, unsure))
+
+
+def _shifted(problem: AcProblem, missing: Mapping[str, int], unsure: Mapping[str, Pairs]) -> AcProblem:
+    """Return the problem with nodes of their own for each imbalance limit, to which ``missing`` is fed in and in which the worst
+    case of ``unsure`` is another load: one node for each difference that it enlarges."""
     parent = {node.id: node.parent for node in problem.nodes}
     less: dict[str, list[int]] = {node.id: [0] * PHASES for node in problem.nodes if node.imbalance_ma is not None}
+    more: dict[str, dict[tuple[int, int], int]] = {name: {} for name in less}
     for c in problem.connectors:
-        at: str | None = c.node if missing.get(c.id) else None
+        pairs = unsure.get(c.id, ()) if ceiling_ma(c) else ()
+        at: str | None = c.node if missing.get(c.id) or pairs else None
         while at is not None:
             if at in less:
                 for k in phases_of(c):
-                    less[at][k] += missing[c.id]
+                    less[at][k] += missing.get(c.id, 0)
+                for pair in pairs:
+                    more[at][pair] = more[at].get(pair, 0) + c.min_ma
             at = parent[at]
     nodes: list[AcNode] = []
     for node in problem.nodes:
         fed = less.get(node.id)
-        if fed is None or not any(fed):
+        if fed is None or not (any(fed) or more[node.id]):
             nodes.append(node)
             continue
-        other = _minus(node.background_ma, fed)
-        top = AcNode(
-            id=node.id + SUFFIX, parent=node.parent, limit_ma=(UNLIMITED_MA, UNLIMITED_MA, UNLIMITED_MA), imbalance_ma=node.imbalance_ma,
-            background_ma=other,
-        )
-        nodes += [top, msgspec.structs.replace(node, parent=top.id, imbalance_ma=None)]
+        other, up, name = _minus(node.background_ma, fed), node.parent, node.id
+        for load in dict.fromkeys([(0, 0, 0), *(_worst(more[node.id], pair) for pair in sorted(more[node.id]))]):
+            name += SUFFIX
+            nodes.append(
+                AcNode(
+                    id=name, parent=up, limit_ma=(UNLIMITED_MA, UNLIMITED_MA, UNLIMITED_MA), imbalance_ma=node.imbalance_ma,
+                    background_ma=(other[0] + load[0], other[1] + load[1], other[2] + load[2]),
+                )
+            )
+            up = name
+        nodes.append(msgspec.structs.replace(node, parent=up, imbalance_ma=None))
     return msgspec.structs.replace(problem, nodes=tuple(nodes))
+
+
+def _worst(more: Mapping[tuple[int, int], int], pair: tuple[int, int]) -> Phases:
+    """A load that enlarges the difference ``pair`` as much as it can be, and no other one by more than that can be."""
+    p, q = pair
+    r = PHASES - p - q
+    load = [0] * PHASES
+    load[p], load[r] = more[pair], max(0, more[pair] - more.get((p, r), 0))
+    return load[0], load[1], load[2]
 
 
 def _minus(a: Phases, b: list[int]) -> Phases:
     return a[0] - b[0], a[1] - b[1], a[2] - b[2]
 
 
-__all__ = ["SUFFIX", "solve_by_draw"]
+__all__ = ["SUFFIX", "solve_by_draw", "solve_with_starts", "unsure_pairs"]

@@ -21,6 +21,7 @@ from evse.domain.station import GridSpec
 from evse.planner.ac import solve
 from evse.planner.ac_problem import (
     PHASES,
+    ROTATIONS,
     UNLIMITED_MA,
     AcConnector,
     AcNode,
@@ -31,17 +32,20 @@ from evse.planner.ac_problem import (
     phases_of,
 )
 from evse.planner.allowance import Allowance
-from evse.planner.balance import solve_by_draw
+from evse.planner.balance import solve_with_starts, unsure_pairs
 from evse.planner.feedback import demand_ma
 from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad
-from evse.planner.live_ac_text import Limits, binding, overdraws
-from evse.planner.transition import Follower, ac_rows, raised, set_share
+from evse.planner.live_ac_text import STARTS_LATER, Limits, binding, overdraws
+from evse.planner.transition import AC_PACE, Follower, Pairs, ac_rows, raised, set_share
 from evse.units import NS_PER_S, DurationNs, Instant
 
 STEP_MA = 100
 MIN_MA = 6_000
 RETURN_NS: DurationNs = 60 * NS_PER_S
 """A paused vehicle comes back after this time at the earliest, unless somebody has left."""
+
+DRAW_STEP_MA = 500
+"""Draws count in differences in such steps, so that the noise of a meter does not move shares."""
 
 WAITS_S = 100_000_000
 """Added to the charged time of everybody whose turn may end, so that whoever is on for a short time comes first."""
@@ -83,7 +87,7 @@ def plan_ac(
     planner = _Planner(grid, site_w[0][1] if site_w else None, dc, requests, site, memory, now, allowed, lost=lost)
     problem, target = planner.target()
     present = {str(p.evse_id): p.share_ma for p in memory.points}
-    given = planner.transition(problem, target)
+    given = planner.transition(target)
     limits = Limits(problem, planner.beside(given), grid, site_w, allowed, lost=lost)
     points, rows = [], []
     for r in requests:
@@ -93,6 +97,8 @@ def plan_ac(
         source, detail = binding(limits, r, target[name], now_ma, planner.demand[name], planner.waits_ns(r))
         if name in planner.fixed and now_ma:
             source, detail = overdraws(limits, name, planner.points[r.evse_id].ignores_ma, now_ma)
+        if name in planner.held_back and not now_ma:
+            source, detail = LimitSource.OUT_OF_BALANCE, STARTS_LATER
         rows.append(
             CurrentAllocation(
                 evse_id=r.evse_id,
@@ -121,7 +127,8 @@ def plan_ac(
 def _next(p: Point, share_ma: int, now: Instant) -> Point:
     """Return the point with its new share."""
     switched = now if (share_ma > 0) is not (p.share_ma > 0) else p.switched_at
-    return replace(p, follower=set_share(p.follower, share_ma, now), switched_at=switched)
+    changed = p.changed_at if share_ma == p.share_ma else now
+    return replace(p, follower=set_share(p.follower, share_ma, now), changed_at=changed, switched_at=switched)
 
 
 class _Planner:
@@ -153,6 +160,11 @@ class _Planner:
         """Vehicles that draw more than their share: their draw, a load beside which the others share the rest."""
         self.connector: dict[str, AcConnector] = {}
         self.demand: dict[str, int] = {}
+        self.asked = AcProblem(nodes=(), connectors=())  # the last question as it is, without what `balance` adds
+        self.held_back: frozenset[str] = frozenset()
+        self.unsure: dict[str, Pairs] = {}
+        if self.balanced:
+            self.unsure = {str(r.evse_id): pairs for r in requests if (pairs := self._unsure(r)) is not None}
 
     def _recent(self, p: Point) -> bool:
         """Return True for the dwell after a switch: nobody is paused for somebody else's turn, nobody takes a turn."""
@@ -188,12 +200,20 @@ class _Planner:
 
     # -- who asks for what ------------------------------------------------------------------------------------------
 
+    def _unsure(self, r: CurrentRequest) -> Pairs | None:
+        """Return the differences that an EVSE may enlarge of which nobody knows what it loads; None = that is known."""
+        p = self.points[r.evse_id]
+        lines = p.lines or int(r.lines == 1)
+        if p.idle:
+            return unsure_pairs(r.rotation, lines)  # it draws nothing, and may begin again
+        return None if lines else unsure_pairs(r.rotation, 0)
+
     def wanted(self, r: CurrentRequest) -> int:
         """Return what an EVSE may have by itself; without the site meter nobody rises and newcomers get the minimum."""
         if not r.wanted_ma or self.waits_ns(r) > 0:
             return 0
         p, most = self.points[r.evse_id], r.wanted_ma
-        if self.balanced and r.lines > 1 and not p.lines:
+        if str(r.evse_id) in self.unsure:
             most = min(most, r.min_ma)  # it may turn out to load fewer phases
         return min(most, max(p.share_ma, r.min_ma)) if self.lost else most
 
@@ -207,8 +227,8 @@ class _Planner:
     def _connector(self, r: CurrentRequest, demand: int) -> AcConnector:
         p = self.points[r.evse_id]
         lines = r.lines
-        if p.idle and self.balanced:
-            lines = PHASES  # it draws nothing: no difference between phases, whatever it may draw later is kept free
+        if str(r.evse_id) in self.unsure:
+            lines = PHASES  # differences count it apart, fuses keep it free on every phase
         elif p.lines and (self.balanced or self.site_w is None):  # the core counts power on all phases
             lines = min(p.lines, r.lines)
         stays = p.share_ma > 0 and (not self.turns or self._recent(p))
@@ -216,7 +236,7 @@ class _Planner:
             id=str(r.evse_id),
             node=self.node_of.get(r.evse_id, "own"),
             lines=lines,
-            rotation=r.rotation,
+            rotation=r.rotation or ROTATIONS[0],
             min_ma=r.min_ma,
             max_ma=max(r.wanted_ma, r.min_ma),
             demand_ma=demand,
@@ -262,9 +282,10 @@ class _Planner:
         """Return the problem and its optimum: with what vehicles draw only if not everybody can have what is wanted."""
         self.demand = {str(r.evse_id): 0 if str(r.evse_id) in self.fixed else self.wanted(r) for r in self.requests}
         problem = self._problem()
-        solution = solve(problem)
-        if not self.balanced and all(solution.current_ma[c.id] + STEP_MA > c.demand_ma for c in problem.connectors):
-            return problem, solution
+        if not self.balanced:
+            solution = solve(problem)
+            if all(solution.current_ma[c.id] + STEP_MA > c.demand_ma for c in problem.connectors):
+                return problem, solution
         drawn = {
             str(r.evse_id): demand_ma(self.points[r.evse_id].draw, self.demand[str(r.evse_id)], r.min_ma)
             for r in self.requests
@@ -274,34 +295,44 @@ class _Planner:
             problem = self._problem()
         elif not self.balanced:
             return problem, solution
-        return solve_by_draw(problem, self._less() if self.balanced else {})
+        if not self.balanced:
+            return problem, solve(problem)
+        asks = [p for r in self.requests if self.demand[str(r.evse_id)] and (p := self.points[r.evse_id])]
+        first = sorted((p for p in asks if not p.share_ma and str(p.evse_id) in self.unsure), key=lambda p: (p.charged_ns, p.evse_id))
+        stay = [str(p.evse_id) for p in asks if p.share_ma and self._recent(p)]
+        asked, solution, self.held_back = solve_with_starts(
+            problem, self._less(), self.unsure, [str(p.evse_id) for p in first], stay
+        )
+        return asked, solution
 
     def _less(self) -> dict[str, int]:
-        """Return who has proven to draw less than the share in force, and how much; who draws nothing counts as balanced."""
-        return {
-            str(r.evse_id): r.measured_ma
-            for r in self.requests
-            if (p := self.points[r.evse_id]).draw.ceiling_ma is not None
-            and not p.idle
-            and r.measured_ma is not None
-            and r.measured_ma < p.share_ma
-        }
+        """Return who draws less than a share that it had time to follow, and how much; who is unsure helps nobody anyway."""
+        found = {}
+        for r in self.requests:
+            name, p = str(r.evse_id), self.points[r.evse_id]
+            share = p.share_ma if self.now - p.changed_at >= AC_PACE.follow_ns else 0
+            if share and r.measured_ma is not None and name not in self.unsure:
+                draws = (r.measured_ma + DRAW_STEP_MA // 2) // DRAW_STEP_MA * DRAW_STEP_MA
+                if draws < share:
+                    found[name] = draws
+        return found
 
     def _problem(self) -> AcProblem:
         rows = [self._connector(r, self.demand[str(r.evse_id)]) for r in self.requests]
         rows += [self._dc_connector(ask) for ask in self.dc]
         self.connector = {c.id: c for c in rows}
-        return AcProblem(
+        self.asked = AcProblem(
             nodes=self._nodes(),
             connectors=tuple(rows),
             voltage_mv=max(self.grid.nominal_mv, self.site.voltage_mv),
             pause_policy=PausePolicy.MAX_SERVED if self.grid.max_served else PausePolicy.LONGEST_FIRST,
             step_ma=STEP_MA,
         )
+        return self.asked
 
     # -- the way there ----------------------------------------------------------------------------------------------
 
-    def transition(self, problem: AcProblem, target: Mapping[str, int]) -> dict[str, int]:
+    def transition(self, target: Mapping[str, int]) -> dict[str, int]:
         """Return shares that keep every limit even while vehicles with a smaller share still draw their old one."""
         own = {name: ma for name, ma in target.items() if name in self.fixed}
         followers = {str(p.evse_id): p.follower for p in self.points.values()}
@@ -310,7 +341,7 @@ class _Planner:
         drawn = None
         if self.balanced and self.grid.imbalance_ma >= MIN_MA:
             drawn = {str(r.evse_id): r.measured_ma or 0 for r in self.requests}
-        return raised(ac_rows(problem), self.beside(target), followers, least, STEP_MA, drawn) | own
+        return raised(ac_rows(self.asked, self.unsure), self.beside(target), followers, least, STEP_MA, drawn) | own
 
 
 def _phases(values: Sequence[int]) -> Phases:

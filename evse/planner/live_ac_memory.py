@@ -55,6 +55,7 @@ class Point(Frozen, frozen=True, kw_only=True):
     follower: Follower = Follower()
     draw: Draw = Draw()
     asks: bool = False
+    changed_at: Instant = 0  # the share
     switched_at: Instant | None = None  # by the planner, from or to nothing
     charged_ns: DurationNs = 0  # grows while on; a newcomer begins with the least of those who ask, so nobody starves
     wired: int = 0  # lines that the last request could get; others are counted anew

@@ -13,6 +13,8 @@ from evse.units import NS_PER_S, DurationNs
 NEAR_MA = 200
 """A row counts as full with less room than this: shares are steps of 0.1 A."""
 
+STARTS_LATER = "it starts when its 6 A fit on any one phase: nobody knows its phases yet, and the imbalance limit is nearly full"
+
 CAP_WORDS = {
     LimitSource.SITE: "site limit",
     LimitSource.OCPP_STATIC: "static OCPP limit",

@@ -87,7 +87,9 @@ def follow(f: Follower, measured: int | None, pace: Pace, now: Instant, *, cut: 
     if cut and f.share == 0:
         falls = ()
     timely = bool(falls) or now - f.lowered_at < pace.follow_ns
-    ignores = (measured or 0) if above and (f.ignores or not timely) else 0
+    held = max(f.share, max((fall.was for fall in falls), default=0))
+    late = not timely or (measured is not None and measured > held + pace.above(held))  # an earlier reduction has run out of time
+    ignores = (measured or 0) if above and (f.ignores or late) else 0
     if falls == f.falls and ignores == f.ignores:
         return f
     return msgspec.structs.replace(f, falls=falls, ignores=ignores)
@@ -128,8 +130,14 @@ class Row(Frozen, frozen=True, kw_only=True):
         return self.most - taken + sum(weight * low[name] for name, weight in self.against.items())
 
 
-def ac_rows(problem: AcProblem) -> tuple[Row, ...]:
-    """Every limit of an AC problem: each node and phase, kW, and differences of two phases both ways. In mA."""
+Pairs = tuple[tuple[int, int], ...]
+"""Differences (of phase p to q, 0 = L1)."""
+
+
+def ac_rows(problem: AcProblem, unsure: Mapping[str, Pairs] | None = None) -> tuple[Row, ...]:
+    """Every limit of an AC problem: each node and phase, kW, and differences of two phases both ways. In mA.
+
+    ``unsure`` = the differences that a connector of three lines may enlarge, because nobody knows which lines it uses."""
     parent = {node.id: node.parent for node in problem.nodes}
     inside: dict[str, list[tuple[str, tuple[int, ...]]]] = {node.id: [] for node in problem.nodes}
     for c in problem.connectors:
@@ -150,8 +158,9 @@ def ac_rows(problem: AcProblem) -> tuple[Row, ...]:
                 for q in range(PHASES):
                     if p != q:
                         most = max(node.imbalance_ma, other[p] - other[q]) - (other[p] - other[q])
-                        rows.append(Row(most=most, draws=_without(on[p], on[q]), against=_without(on[q], on[p])))
-    return tuple(row for row in rows if row.draws)
+                        maybe = {name: 1 for name, _ in here if (p, q) in (unsure or {}).get(name, ())}
+                        rows.append(Row(most=most, draws=_without(on[p], on[q]) | maybe, against=_without(on[q], on[p])))
+    return tuple(row for row in rows if row.draws or row.against)
 
 
 def _without(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
@@ -166,38 +175,101 @@ def raised(
     step: int,
     drawn: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
-    """Return the shares that may be in force now on the way to ``wanted``: no larger than wanted, none below ``least``
-    unless 0, on the grid ``step`` unless wanted or present.
+    """Return the shares that may be in force now on the way to ``wanted``: no larger than wanted unless the present share is, none
+    below ``least`` unless 0, on the grid ``step`` unless wanted or present.
 
     With what everybody may draw under these shares or still draws under the last ones, no row that holds is broken and one
     that is exceeded already does not get worse. Who has least rises first. ``drawn`` = what flows for sure: differences count the
-    other side with no more than that; None = with the shares.
+    other side with no more than that, and a share falls no further than they permit while others have not followed; None = all
+    fall at once and differences count shares. Shares above a limit without another side (a fuse, a power limit) fall at once,
+    whatever becomes of differences.
     """
     if drawn is None and all(followers[name].reserved <= amount for name, amount in wanted.items()):
         return dict(wanted)
-    given = {name: min(amount, followers[name].share) for name, amount in wanted.items()}
-    high = {name: max(given[name], followers[name].reserved) for name in wanted}
-    bounds: dict[str, list[Row]] = {name: [] for name in wanted}
-    for row in rows:
-        for name in row.draws:
-            if name in bounds:
-                bounds[name].append(row)
-    rising = sorted((name for name, amount in wanted.items() if amount > given[name]), key=lambda n: (given[n], _order(n)))
-    for _ in range(PASSES_MAX):
-        moved = False
-        for name in rising:
-            top = wanted[name]
-            if top > high[name]:
-                low = given if drawn is None else {n: min(ma, drawn.get(n, ma)) for n, ma in given.items()}
-                room = min((row.left(high, low) // row.draws[name] for row in bounds[name]), default=top)
-                top = min(top, high[name] + room)
-            if top < wanted[name]:
-                top = top // step * step
-            if top > given[name] and top >= least[name]:
-                given[name], high[name], moved = top, max(high[name], top), True
-        if not moved:
-            break
-    return given
+    way = _Way(rows, wanted, followers, step, drawn)
+    way.fall(least)
+    way.rise(least)
+    return way.given
+
+
+class _Way:
+    """Shares between the present ones and the wanted ones, with what every row has left."""
+
+    def __init__(
+        self, rows: Sequence[Row], wanted: Mapping[str, int], followers: Mapping[str, Follower], step: int, drawn: Mapping[str, int] | None
+    ) -> None:
+        self.wanted, self.step, self.drawn = wanted, step, drawn
+        self.share = {name: followers[name].share for name in wanted}
+        self.given = {name: ma if drawn is not None else min(ma, wanted[name]) for name, ma in self.share.items()}
+        self.high = {name: max(ma, followers[name].reserved) for name, ma in self.given.items()}
+        self.rows = rows
+        low = {name: self.low(name) for name in wanted}
+        self.left = [row.left(self.high, low) for row in rows]
+        self.loads: dict[str, list[tuple[int, int]]] = {name: [] for name in wanted}  # (row, weight)
+        self.helps: dict[str, list[tuple[int, int]]] = {name: [] for name in wanted}
+        for r, row in enumerate(rows):
+            for name, weight in row.draws.items():
+                self.loads[name].append((r, weight))
+            for name, weight in row.against.items():
+                self.helps[name].append((r, weight))
+
+    def low(self, name: str) -> int:
+        """What it draws at least once it has followed."""
+        ma = self.given[name]
+        return ma if self.drawn is None else min(ma, self.drawn.get(name, ma))
+
+    def _set(self, name: str, amount: int) -> None:
+        before = self.low(name)
+        self.given[name] = amount
+        for r, weight in self.helps[name]:
+            self.left[r] += weight * (self.low(name) - before)
+        if amount > self.high[name]:
+            for r, weight in self.loads[name]:
+                self.left[r] -= weight * (amount - self.high[name])
+            self.high[name] = amount
+
+    def fall(self, least: Mapping[str, int]) -> None:
+        """Lower shares as far as the other side of every difference allows."""
+        falling = sorted((name for name, amount in self.wanted.items() if amount < self.given[name]), key=_order)
+        if not falling:
+            return
+        over = [not row.against and sum(w * self.share[name] for name, w in row.draws.items()) > row.most for row in self.rows]
+        for name in falling:
+            if any(over[r] for r, _ in self.loads[name]):
+                self._set(name, self.wanted[name])
+        for _ in range(PASSES_MAX):
+            moved = False
+            for name in falling:
+                now, low, to = self.given[name], self.low(name), self.wanted[name]
+                if now == to:
+                    continue
+                if low > to:
+                    room = min((max(0, self.left[r]) // weight for r, weight in self.helps[name]), default=low)
+                    to = max(to, -(-(low - room) // self.step) * self.step)
+                    if self.wanted[name] < to < least[name]:
+                        to = least[name]
+                if to < now:
+                    self._set(name, to)
+                    moved = True
+            if not moved:
+                break
+
+    def rise(self, least: Mapping[str, int]) -> None:
+        """Raise shares as far as there is room beside what may still flow."""
+        rising = sorted((n for n, amount in self.wanted.items() if amount > self.given[n]), key=lambda n: (self.given[n], _order(n)))
+        for _ in range(PASSES_MAX):
+            moved = False
+            for name in rising:
+                top, high = self.wanted[name], self.high[name]
+                if top > high:
+                    top = min(top, high + min((self.left[r] // weight for r, weight in self.loads[name]), default=top))
+                if top < self.wanted[name]:
+                    top = top // self.step * self.step
+                if top > self.given[name] and top >= least[name]:
+                    self._set(name, top)
+                    moved = True
+            if not moved:
+                break
 
 
 def _order(name: str) -> tuple[int, str]:

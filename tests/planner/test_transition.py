@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from evse.domain.limits import Allocation, GroupAssignment, Plan
 from evse.planner.ac import solve
+from evse.planner.ac_problem import AcConnector, AcNode, AcProblem
 from evse.planner.transition import (
     AC_PACE,
     DC_PACE,
@@ -196,6 +199,49 @@ def test_when_everybody_follows_the_plan_is_reached(problem) -> None:  # type: i
         known = {n: set_share(f, shares[n], now) for n, f in known.items()}
         now += 6 * NS_PER_S
         known = {n: follow(f, f.share, AC_PACE, now) for n, f in known.items()}
+    assert shares == target
+
+
+def balanced_site(rng: Random) -> AcProblem:
+    """Up to eight vehicles with known lines below one limit of imbalance, and fuses that are wide enough for half of them."""
+    amps = rng.randrange(30, 90) * 1_000
+    node = AcNode(id="top", parent=None, limit_ma=(amps,) * 3, imbalance_ma=rng.choice((6_000, 10_000, 20_000)))
+    rotations = ("RST", "STR", "TRS")
+    cars = tuple(
+        AcConnector(id=str(i), node="top", lines=rng.choice((1, 1, 2, 3)), rotation=rng.choice(rotations), min_ma=6_000, max_ma=32_000, demand_ma=0)
+        for i in range(rng.randint(2, 8))
+    )
+    return AcProblem(nodes=(node,), connectors=cars, step_ma=100)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_limit_holds_at_every_instant_whoever_of_them_follows(seed: int) -> None:
+    """Imbalance included: each vehicle draws what it drew or what it is told now, in any combination, for any time. And the plan
+    is reached once all follow."""
+    rng = Random(f"subset {seed}")
+    problem = balanced_site(rng)
+    names = [c.id for c in problem.connectors]
+    drawn, shares, least = dict.fromkeys(names, 0), dict.fromkeys(names, 0), dict.fromkeys(names, 6_000)
+
+    def step(target: dict[str, int]) -> None:
+        known = {n: Follower(share=shares[n], ignores=drawn[n] if drawn[n] > shares[n] else 0) for n in names}
+        shares.update(raised(rows, target, known, least, 100, drawn))
+        high = {n: max(shares[n], drawn[n]) for n in names}
+        low = {n: min(shares[n], drawn[n]) for n in names}
+        for row in rows:
+            assert row.left(high, low) >= -1, (row, shares, drawn)
+
+    rows = ac_rows(problem)
+    for _ in range(12):
+        asks = {n: rng.choice((0, 0, 8_000, 16_000, 32_000)) for n in names}
+        problem = replace(problem, connectors=tuple(replace(c, demand_ma=asks[c.id]) for c in problem.connectors))
+        target = dict(solve(problem).current_ma)
+        for _ in range(rng.choice((1, 2, 3, 30))):
+            step(target)
+            drawn |= {n: shares[n] for n in names if rng.random() < 0.5}
+    for _ in range(40):
+        step(target)
+        drawn |= shares
     assert shares == target
 
 

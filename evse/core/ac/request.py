@@ -52,7 +52,7 @@ def _request(
         evse_id=w.evse_id,
         wanted_ma=a.lim_ask_ma if asks else 0,
         lines=lines,
-        rotation=ac.phase_rotation if known else ROTATIONS[0],
+        rotation=ac.phase_rotation if known else "",
         min_ma=MIN_MA,
         offered_ma=w.offered_ma,
         measured_ma=None if draw is None else max(draw),
