@@ -60,7 +60,7 @@ KEY = [
     Column("MEANING", lambda r: plain(r["help"]), wide=True),
 ]
 
-STATE_STYLE = {"parked": RED, "foreign": YELLOW}
+STATE_STYLE = {"parked": RED, "foreign": YELLOW, "aside": YELLOW}
 
 QUEUE = [
     Column("ROW", "row_id", right=True),

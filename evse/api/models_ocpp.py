@@ -132,7 +132,8 @@ class OcppKeyResult(Model, frozen=True, kw_only=True):
 
 
 class OcppQueueRow(Model, frozen=True, kw_only=True):
-    """A transaction message that is not answered yet. ``state``: waiting, parked, foreign (for another back end)."""
+    """A transaction message that is not answered yet. ``state``: waiting, parked (all of its session with it),
+    aside (refused twice over; its session has gone on without it), foreign (for another back end)."""
 
     row_id: int
     state: str

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from evse.units import WallNs
+
+ASIDE: Final = "set aside: "
+"""How ``parked`` begins of a message that its session has gone on without: it is kept, and never sent any more."""
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -261,9 +261,13 @@ class StorePort(Protocol):
         ...
 
     async def outbox_park(self, row_id: int, reason: str) -> None:
-        """Set aside, keep."""
+        """Give up for now, and all that comes after it in its session."""
         ...
 
-    async def outbox_unpark(self, row_id: int | None = None, *, late: bool = False) -> int:
-        """Let all parked ones wait again, or those of the session of one; ``late`` = also what would follow a stop."""
+    async def outbox_set_aside(self, row_id: int, reason: str) -> None:
+        """Keep it; its session goes on without it, and it is never sent any more."""
+        ...
+
+    async def outbox_unpark(self, row_id: int | None = None, *, below: int | None = None) -> int:
+        """Let all parked ones wait again, those of the session of one, or of sessions refused less often than ``below``."""
         ...

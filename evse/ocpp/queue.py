@@ -2,7 +2,10 @@
 
 A row is durable before it is sent, keeps its unique id and payload on every repetition, and leaves the store only
 with its answer. What counts as a refusal: an error answer, or silence while the CSMS answers other calls. After
-TransactionMessageAttempts refusals the row is parked with the reason, never dropped; all others wait meanwhile.
+TransactionMessageAttempts refusals the row is parked with the reason, and with it all that comes after it in its session;
+other sessions go on. So the messages of one session never change their order, and sessions do only when a parked one
+is sent again: once by itself after `AGAIN_NS`, after a BootNotification, or by a person. Meter values that are refused
+a second time are set aside, so that they do not hold back their StopTransaction for ever. Nothing is dropped.
 A dead link or a CSMS that answers nothing at all is no refusal: the row waits.
 
 A row is for one back end: the one that its session was first told to, or would have been. Rows of another one are not
@@ -14,15 +17,17 @@ After a kill at any point the worst is a repetition with the same unique id (doc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
-from evse.domain.records import OutboxRow
+from evse.domain.records import ASIDE, OutboxRow
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.keys import Keys
 from evse.ocpp.messages import CallError, Payload
@@ -33,7 +38,11 @@ from evse.units import NS_PER_S, DurationNs, Instant
 log = logging.getLogger(__name__)
 
 STORE_RETRY_S = 5.0
-START = "StartTransaction"
+START, METER = "StartTransaction", "MeterValues"
+
+AGAIN_NS: Final[DurationNs] = 3600 * NS_PER_S
+"""So long after a row was parked its session is tried again, once."""
+
 NUMBER_MAX = (1 << 63) - 1
 """Largest transaction number that can be stored."""
 
@@ -52,7 +61,8 @@ Answered = Callable[[OutboxRow, Payload], Awaitable[None]]
 
 
 class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A transaction message as people see it. ``state``: waiting, parked, foreign (for another back end)."""
+    """A transaction message as people see it. ``state``: waiting, parked, aside (its session has gone on without it),
+    foreign (for another back end)."""
 
     row: OutboxRow
     state: str
@@ -120,6 +130,8 @@ class Outbox:
         self._said_so = False  # it was said that the queue waits for the time
         self._unfinished: tuple[OutboxRow, Payload] | None = None  # answered, but perhaps not durable or not told
         self._silence: tuple[int, int] | None = None  # (row, answers of the engine at its last time-out)
+        self._again_at: Instant | None = None  # when parked sessions are tried again
+        self._no_meters = False  # the last meter values that were decided about were refused for good
 
     def kick(self) -> None:
         """A row was stored."""
@@ -145,14 +157,13 @@ class Outbox:
     def _state(self, row: OutboxRow) -> str:
         if row.backend not in ("", self.backend):
             return "foreign"
+        if row.parked.startswith(ASIDE):
+            return "aside"
         return "parked" if row.parked else "waiting"
 
     async def resend(self, row_id: int | None = None) -> int:
-        """Let parked rows wait again, all or those of the session of one row; return how many.
-
-        A person may also have those sent that a boot leaves parked: meter values whose transaction is stopped already.
-        """
-        count = await self._store.outbox_unpark(row_id, late=True)
+        """Let parked rows wait again, all or those of the session of one row; return how many."""
+        count = await self._store.outbox_unpark(row_id)
         await self._changed()
         return count
 
@@ -197,6 +208,7 @@ class Outbox:
                 if not known:
                     await self.use(url)
                     await self.count()
+                    self._try_again_later()
                     known = True
                 pause_s = await self._next(engine)
             except DeviceError as error:
@@ -209,15 +221,33 @@ class Outbox:
         """Deliver the first row, or wait for one; return the pause in s before the next."""
         if self._unfinished is not None:
             return await self._finish(*self._unfinished)
+        if self._again_at is not None and self._again_at <= self._clock.now():
+            self._again_at = None
+            await self._store.outbox_unpark(below=2 * self._limit())
+            await self.count()
         row = await self._store.outbox_head(self.backend)
         if row is None:
             await self.count()
-            await self._kick.wait()
+            await self._wait()
             return 0.0
         if row.created < VALID_FROM:
             return await self._without_time()
         wait_ns = self._pace.wait_ns(self._clock.now())
         return wait_ns / NS_PER_S if wait_ns else await self._deliver(engine, row)
+
+    async def _wait(self) -> None:
+        """Wait for a row, or for the time of another try."""
+        wait_s = None if self._again_at is None else max(0, self._again_at - self._clock.now()) / NS_PER_S
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._kick.wait()
+
+    def _try_again_later(self) -> None:
+        if self.parked and self._again_at is None:
+            self._again_at = self._clock.now() + AGAIN_NS
+
+    def _limit(self) -> int:
+        return self._keys.number("TransactionMessageAttempts")
 
     async def _without_time(self) -> float:
         await self._late()
@@ -258,18 +288,27 @@ class Outbox:
             await self._store.outbox_started(row.row_id, row.session_id, int(answer["transactionId"]))
         else:
             await self._store.outbox_done(row.row_id)
+        if row.action == METER:
+            self._no_meters = False
         self._unfinished = None
         self.waiting = max(0, self.waiting - 1)
         await self._answered(row, answer)
         return 0.0
 
     async def _refused(self, row: OutboxRow, reason: str) -> float:
-        attempts = row.attempts + 1
+        """Count a refusal; the last of a round parks the row, that of a second round sets meter values aside."""
+        attempts, limit = row.attempts + 1, self._limit()
         await self._store.outbox_attempted(row.row_id, attempts)
-        if attempts >= self._keys.number("TransactionMessageAttempts"):
-            await self._store.outbox_park(row.row_id, reason or "refused")
-            await self.count()
-            what = f"{row.action} of session {row.session_id}"
-            log.error("ocpp: %s is parked after %d refusals: %s", what, attempts, reason)
-            return 0.0
-        return float(self._keys.number("TransactionMessageRetryInterval") * attempts)
+        if attempts % limit:
+            return float(self._keys.number("TransactionMessageRetryInterval") * (attempts % limit))
+        what, reason = f"{row.action} of session {row.session_id}", reason or "refused"
+        if row.action == METER and (self._no_meters or attempts >= 2 * limit):
+            self._no_meters = True
+            await self._store.outbox_set_aside(row.row_id, reason)
+            log.error("ocpp: %s is set aside after %d refusals: %s; its session goes on without it", what, attempts, reason)
+        else:
+            await self._store.outbox_park(row.row_id, reason)
+            log.error("ocpp: %s is parked after %d refusals, and its session with it: %s", what, attempts, reason)
+        await self.count()
+        self._try_again_later()
+        return 0.0

@@ -466,21 +466,17 @@ class Store:
         """Give up on a message for now; it stays stored."""
         await self._write(lambda db: outbox.park(db, row_id, reason))
 
-    async def outbox_unpark(self, row_id: int | None = None, *, late: bool = False) -> int:
-        """Let all parked messages wait again, or those of the session of ``row_id``; return how many.
+    async def outbox_set_aside(self, row_id: int, reason: str) -> None:
+        """Keep a message that its session goes on without."""
+        await self._write(lambda db: outbox.set_aside(db, row_id, reason))
 
-        ``late`` = also meter values that would follow the stop of their transaction.
-        """
-        return await self._write(lambda db: outbox.unpark(db, row_id, late=late))
+    async def outbox_unpark(self, row_id: int | None = None, *, below: int | None = None) -> int:
+        """Let parked messages wait again: all, those of a session, or of sessions refused less often than ``below``."""
+        return await self._write(lambda db: outbox.unpark(db, row_id, below=below))
 
     async def outbox_adopt(self, backend: str) -> int:
         """Give what is for nobody in particular to ``backend``; return how many messages are for another one."""
-
-        def work(db: sqlite3.Connection) -> int:
-            outbox.adopt(db, backend)
-            return outbox.foreign(db, backend)
-
-        return await self._write(work)
+        return await self._write(lambda db: outbox.adopt(db, backend))
 
     async def outbox_foreign(self, backend: str) -> int:
         """Return how many messages are for another back end."""

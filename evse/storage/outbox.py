@@ -2,7 +2,8 @@
 
 Every function runs inside the caller's transaction. Laws: a row leaves only with its answer; ``row_id`` never
 comes back; a session gets one start row and one stop row in its life (``start_uid``/``stop_uid`` outlive the rows);
-no meter row follows the stop row of its session.
+no meter row follows the stop row of its session; while a row is parked, what comes after it in its session is parked too,
+so that the messages of one session never change their order.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import sqlite3
 from collections.abc import Sequence
 
 from evse.domain.base import check
-from evse.domain.records import OutboxRow
+from evse.domain.records import ASIDE, OutboxRow
 
 METER_ROWS_MAX = 10_000
 """MeterValues rows that may wait. Beyond it every second one is dropped, oldest half first; starts and stops never."""
 
 START, STOP, METER = "StartTransaction", "StopTransaction", "MeterValues"
+
+_PARKED = f"parked <> '' AND parked NOT LIKE '{ASIDE}%'"
 
 _COLUMNS = "row_id, unique_id, action, session_id, payload, created, transaction_id, attempts, parked, backend"
 
@@ -47,10 +50,14 @@ def append(db: sqlite3.Connection, row: OutboxRow) -> bool:
         return False  # the transaction never went to this CSMS (OCPP was off when it began)
     if row.action == START:
         backend = row.backend
+    held = db.execute(
+        f"SELECT action FROM outbox WHERE session_id = ? AND {_PARKED} ORDER BY row_id LIMIT 1", (row.session_id,)
+    ).fetchone()
     inserted = db.execute(
-        "INSERT OR IGNORE INTO outbox (unique_id, action, session_id, payload, created, transaction_id, backend) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (row.unique_id, row.action, row.session_id, row.payload, row.created, transaction_id, backend),
+        "INSERT OR IGNORE INTO outbox (unique_id, action, session_id, payload, created, transaction_id, backend, parked) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (row.unique_id, row.action, row.session_id, row.payload, row.created, transaction_id, backend,
+         "" if held is None else _behind(held[0])),
     ).rowcount
     if row.action == START:
         db.execute(
@@ -62,6 +69,10 @@ def append(db: sqlite3.Connection, row: OutboxRow) -> bool:
     else:
         _thin(db)
     return inserted > 0
+
+
+def _behind(action: str) -> str:
+    return f"waits behind the parked {action} of its session"
 
 
 def _thin(db: sqlite3.Connection) -> None:
@@ -89,9 +100,11 @@ def rows(db: sqlite3.Connection, limit: int) -> list[OutboxRow]:
 
 
 def counts(db: sqlite3.Connection) -> tuple[int, int]:
-    """Return (waiting, parked)."""
-    total, parked = db.execute("SELECT count(*), coalesce(sum(parked <> ''), 0) FROM outbox").fetchone()
-    return int(total) - int(parked), int(parked)
+    """Return (waiting, parked); rows that were set aside are neither."""
+    waiting, parked = db.execute(
+        f"SELECT coalesce(sum(parked = ''), 0), coalesce(sum({_PARKED}), 0) FROM outbox"
+    ).fetchone()
+    return int(waiting), int(parked)
 
 
 def start_waits(db: sqlite3.Connection, session_id: str) -> bool:
@@ -119,34 +132,48 @@ def attempted(db: sqlite3.Connection, row_id: int, attempts: int) -> None:
 
 
 def park(db: sqlite3.Connection, row_id: int, reason: str) -> None:
-    """Give up on a row for now; it stays stored with the reason."""
+    """Give up on a row for now, and on all that comes after it in its session; they stay stored with the reason."""
     check(reason != "", "outbox: a row is parked with a reason")
     db.execute("UPDATE outbox SET parked = ? WHERE row_id = ?", (reason[:200], row_id))
-
-
-def unpark(db: sqlite3.Connection, row_id: int | None = None, *, late: bool = False) -> int:
-    """Let all parked rows wait again with fresh attempts, at their old places; return how many.
-
-    ``row_id`` = only those of the session that this row belongs to: one without the others would be out of order. Meter
-    values whose stop was answered meanwhile stay parked unless ``late``: nothing follows the stop of a transaction by itself.
-    """
-    which = ""
-    values: tuple[object, ...] = ()
-    if row_id is not None:
-        which, values = " AND session_id = (SELECT session_id FROM outbox WHERE row_id = ?)", (row_id,)
-    if not late:
-        which += (
-            " AND NOT (action = ? AND session_id IN (SELECT session_id FROM session WHERE stop_uid IS NOT NULL) AND NOT EXISTS "
-            "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?))"
+    found = db.execute("SELECT session_id, action FROM outbox WHERE row_id = ?", (row_id,)).fetchone()
+    if found is not None:
+        db.execute(
+            "UPDATE outbox SET parked = ? WHERE session_id = ? AND row_id > ? AND parked = ''",
+            (_behind(found[1]), found[0], row_id),
         )
-        values = (*values, METER, STOP)
-    return db.execute(f"UPDATE outbox SET parked = '', attempts = 0 WHERE parked <> ''{which}", values).rowcount
 
 
-def adopt(db: sqlite3.Connection, backend: str) -> None:
-    """Give everything that is for nobody in particular to ``backend``."""
+def set_aside(db: sqlite3.Connection, row_id: int, reason: str) -> None:
+    """Keep a row for people; its session goes on without it, so it is never sent any more."""
+    db.execute("UPDATE outbox SET parked = ? WHERE row_id = ?", (f"{ASIDE}{reason}"[:200], row_id))
+
+
+def unpark(db: sqlite3.Connection, row_id: int | None = None, *, below: int | None = None) -> int:
+    """Let all parked rows wait again, at their old places; return how many.
+
+    ``row_id`` = only those of the session that this row belongs to. ``below`` = only sessions with a row that was refused,
+    but less often than that. Meter values whose stop was answered meanwhile (by a release before) stay parked: nothing
+    follows the stop of a transaction.
+    """
+    which = (
+        " AND NOT (action = ? AND session_id IN (SELECT session_id FROM session WHERE stop_uid IS NOT NULL) AND NOT EXISTS "
+        "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?))"
+    )
+    values: tuple[object, ...] = (METER, STOP)
+    if row_id is not None:
+        which += " AND session_id = (SELECT session_id FROM outbox WHERE row_id = ?)"
+        values = (*values, row_id)
+    if below is not None:
+        which += f" AND session_id IN (SELECT session_id FROM outbox WHERE {_PARKED} AND attempts > 0 AND attempts < ?)"
+        values = (*values, below)
+    return db.execute(f"UPDATE outbox SET parked = '' WHERE {_PARKED}{which}", values).rowcount
+
+
+def adopt(db: sqlite3.Connection, backend: str) -> int:
+    """Give everything that is for nobody in particular to ``backend``; return how many rows are for another one."""
     db.execute("UPDATE outbox SET backend = ? WHERE backend = ''", (backend,))
     db.execute("UPDATE session SET backend = ? WHERE backend = '' AND start_uid IS NOT NULL", (backend,))
+    return foreign(db, backend)
 
 
 def foreign(db: sqlite3.Connection, backend: str) -> int:
@@ -160,7 +187,8 @@ def move(db: sqlite3.Connection, backend: str) -> tuple[int, int]:
     A session whose start another back end has answered has a number that ``backend`` does not know: its rows are parked.
     """
     aside = db.execute(
-        "UPDATE outbox SET parked = ?, backend = ? WHERE backend NOT IN ('', ?) AND NOT EXISTS "
+        f"UPDATE outbox SET parked = CASE WHEN parked LIKE '{ASIDE}%' THEN parked ELSE ? END, backend = ? "
+        "WHERE backend NOT IN ('', ?) AND NOT EXISTS "
         "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?)",
         ("another back end has numbered this transaction; this one does not know it", backend, backend, START),
     ).rowcount

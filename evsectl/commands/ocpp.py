@@ -183,7 +183,7 @@ def queue_list(
     if call.human and not call.options.file and body["items"]:
         note(f"{body['waiting']} waiting, {body['parked']} parked, {body['foreign']} for another back end than {body['backend']}")
         if body["parked"]:
-            note("send parked ones again: evsectl ocpp queue resend --all")
+            note("send parked ones again: evsectl ocpp queue resend --all; each session in its own order, behind those that went on")
         if body["foreign"]:
             note("decide about the others: evsectl ocpp queue move, or discard")
     return exits.OK

@@ -153,7 +153,7 @@ def test_refused_message_is_parked_after_the_attempts_and_kept_until_a_new_boot(
         assert (summary.queued, summary.parked) == (2, 2)
         stored = await bench.store.outbox_rows()
         assert stored[0].parked.startswith("InternalError")
-        assert "no number" in stored[1].parked
+        assert stored[1].parked == "waits behind the parked StartTransaction of its session"
         bench.csms.answer("Heartbeat", error="InternalError", count=1)  # the CSMS wants a boot
         bench.openers.sockets[-1].end(clean=False, detail="test")
         await asyncio.sleep(30)

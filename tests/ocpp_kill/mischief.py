@@ -30,7 +30,7 @@ BAD_STARTS = (
 )  # fmt: skip
 KINDS = (
     "lost", "lost", "delay", "delay", "silence", "error", "garbage", "down", "half_open", "twice", "nobody", "boot",
-    "trigger", "full", "refused_boot",
+    "trigger", "full", "refused_boot", "stubborn", "resend",
 )  # fmt: skip
 
 
@@ -86,6 +86,18 @@ class Mischief:
     async def _error(self, _: Life) -> None:
         code = self._rng.choice(("InternalError", "GenericError", "NotSupported", "Nonsense"))
         self._csms.answer(self._message(), error=code, wrong=code == "Nonsense", count=self._rng.choice((1, 2, 5)))
+
+    async def _stubborn(self, life: Life) -> None:
+        """It refuses one kind of message for good, and quickly: sessions are parked while the process lives."""
+        with contextlib.suppress(DeviceError):
+            await life.client.set_key("TransactionMessageRetryInterval", "1")
+        self._csms.answer(self._rng.choice(TRANSACTION), error="InternalError", count=self._rng.choice((3, 6, 20)))
+
+    async def _resend(self, life: Life) -> None:
+        """A technician has parked messages sent again."""
+        with contextlib.suppress(DeviceError):
+            shown = await life.client.queue.rows(100)
+            await life.client.queue.resend(self._rng.choice(shown).row.row_id if shown and self._rng.random() < 0.5 else None)
 
     async def _garbage(self, _: Life) -> None:
         message = self._message()

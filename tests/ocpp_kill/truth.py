@@ -41,8 +41,9 @@ class Visit(msgspec.Struct):
 class Witness:
     """A store that remembers what it has promised."""
 
-    def __init__(self, store: Any, promised: list[OutboxRow], ended: set[str], parked: set[str]) -> None:
+    def __init__(self, store: Any, promised: list[OutboxRow], ended: set[str], parked: set[str], aside: set[str]) -> None:
         self._parked = parked
+        self._aside = aside
         self._store = store
         self._promised = promised
         self._ended = ended
@@ -69,10 +70,16 @@ class Witness:
         return stored
 
     async def outbox_park(self, row_id: int, reason: str) -> None:
-        """The CSMS has refused a message of a session too often: that session may be told out of order."""
+        """The CSMS has refused a message of a session too often: other sessions go before it."""
         rows = await self._store.outbox_rows(10_000)
         self._parked.update(row.session_id for row in rows if row.row_id == row_id)
         await self._store.outbox_park(row_id, reason)
+
+    async def outbox_set_aside(self, row_id: int, reason: str) -> None:
+        """The CSMS has refused meter values in two rounds: they are kept, and their session goes on."""
+        rows = await self._store.outbox_rows(10_000)
+        self._aside.update(row.unique_id for row in rows if row.row_id == row_id and row.action == METER)
+        await self._store.outbox_set_aside(row_id, reason)
 
     def _promise(self, row: OutboxRow | None) -> None:
         if row is not None and all(row.unique_id != known.unique_id for known in self._promised):
@@ -96,16 +103,17 @@ class BookCsms(SimCsms):
 
 def judge(
     csms: BookCsms, promised: Sequence[OutboxRow], ended: set[str], visits: Sequence[Visit],
-    stored: Sequence[SessionRecord], parked: set[str],
+    stored: Sequence[SessionRecord], parked: set[str], aside: set[str],
 ) -> list[str]:
     """Return every difference between the books and the truth; nothing is waiting any more.
 
-    ``parked`` = sessions of which the CSMS itself has refused a message too often: what follows goes on without it, so
-    it alone may come late (docs/ocpp.md). It still arrives, once, with its number and its Wh.
+    ``parked`` = sessions of which the CSMS itself has refused a message too often: other sessions go before them, so
+    their starts may come late (docs/ocpp.md). They still arrive whole, once and in order, with their numbers and Wh.
+    ``aside`` = meter values that it has refused in two rounds.
     """
     late = {session.transaction_id for session in stored if session.session_id in parked}
     found = [text for text in compare_ledger(stored, csms.ledger()) if not _excused(text, late)]
-    found += [text for text in _delivery(csms, promised) if not (text.startswith("reordered") and text.split()[3] in parked)]
+    found += _delivery(csms, promised, aside)
     found += _energy(csms.ledger()["transactions"], ended, visits, stored)
     if csms.ledger()["open"]:
         found.append(f"transactions still open: {csms.ledger()['open']}")
@@ -113,17 +121,19 @@ def judge(
 
 
 def _excused(violation: str, late: set[int | None]) -> bool:
-    found = re.search(r"transaction (\d+): (?:meter values after its stop|starts on connector \d+ while (\d+) runs)", violation)
+    found = re.search(r"transaction (\d+): starts on connector \d+ while (\d+) runs", violation)
     return found is not None and any(number is not None and int(number) in late for number in found.groups())
 
 
-def _delivery(csms: BookCsms, promised: Sequence[OutboxRow]) -> list[str]:
-    """Each promised message arrived, in the order of the promises, with the number of its own start."""
+def _delivery(csms: BookCsms, promised: Sequence[OutboxRow], aside: set[str]) -> list[str]:
+    """Each promised message arrived, in the order of the promises of its session, with the number of its own start."""
     found = []
     place = {unique_id: index for index, unique_id in enumerate(csms.book)}
     last: dict[str, int] = {}
     for row in promised:
         if row.unique_id not in place:
+            if row.unique_id in aside:
+                continue
             found.append(f"lost: {row.action} of {row.session_id} ({row.unique_id})")
             continue
         action, payload, _ = csms.book[row.unique_id]

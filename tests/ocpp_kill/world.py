@@ -116,6 +116,7 @@ class Run:
         self.promised: list[OutboxRow] = []
         self.ended: set[str] = set()
         self.parked: set[str] = set()
+        self.aside: set[str] = set()
         pages = self.rng.choice((1000, 30, 8))
         self.disk = disk or PowerDisk(checkpoint_pages=pages)
         self.path = folder / "station.sqlite3"
@@ -251,7 +252,7 @@ class Run:
                 await life.client.queue.resend()  # as a technician would
         await asyncio.sleep(5)
         stored, _, _ = await life.store.sessions(limit=10_000)
-        self.problems += judge(self.csms, self.promised, self.ended, self.visits, stored, self.parked)
+        self.problems += judge(self.csms, self.promised, self.ended, self.visits, stored, self.parked, self.aside)
         if await life.store.open_transactions():
             self.problems.append("a transaction is still open in the store")
         if life.store.set_aside is not None:
@@ -283,7 +284,7 @@ class Life:
         self.store = await Store.open(run.path, executor=executor, connect=run.disk.connect)
         if self.store.set_aside is not None:
             run.problems.append(f"the database was damaged: {self.store.set_aside}")
-        witness: Any = Witness(self.store, run.promised, run.ended, run.parked)
+        witness: Any = Witness(self.store, run.promised, run.ended, run.parked, run.aside)
         self.witness = witness
         self.station = FakeStation(run.clock, len(EVSES))
         config = ocpp_section(sample_interval_s=run.sample_s, call_timeout_s=10)

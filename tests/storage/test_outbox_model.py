@@ -24,7 +24,7 @@ class Model(RuleBasedStateMachine):
         self.started: dict[str, str] = {}  # session -> back end
         self.numbers: dict[str, int] = {}
         self.stopped: set[str] = set()
-        self.delivered: list[tuple[str, str]] = []
+        self.delivered: list[tuple[str, str, int]] = []
         self.count = 0
 
     def teardown(self) -> None:
@@ -35,10 +35,11 @@ class Model(RuleBasedStateMachine):
         row = OutboxRow(
             unique_id=f"u{self.count}", action=action, session_id=session, payload="{}", created=self.count, backend=backend
         )
+        held = any(other["session"] == session and other["parked"] and not _aside(other) for other in self.rows)
         stored = outbox.append(self.db, row)
         if stored:
             self.rows.append({
-                "uid": row.unique_id, "action": action, "session": session, "parked": "",
+                "uid": row.unique_id, "action": action, "session": session, "parked": "held" if held else "", "tries": 0,
                 "backend": backend if action == START else self.started[session], "number": self.numbers.get(session),
             })
         return stored
@@ -68,19 +69,27 @@ class Model(RuleBasedStateMachine):
             (row for row in self.rows if not row["parked"] and (not backend or row["backend"] in ("", backend))), None
         )
 
-    @rule(backend=st.sampled_from(BACKENDS), park=st.booleans())
-    def deliver(self, backend: str, park: bool) -> None:
+    @rule(backend=st.sampled_from(BACKENDS), fate=st.sampled_from(["answered", "answered", "parked", "aside"]))
+    def deliver(self, backend: str, fate: str) -> None:
         found, expected = outbox.head(self.db, backend), self._head(backend)
         assert (None if found is None else found.unique_id) == (None if expected is None else expected["uid"])
         if found is None or expected is None:
             return
         assert (found.transaction_id, found.backend) == (expected["number"], expected["backend"])
-        if park or (found.action != START and found.transaction_id is None):
+        if fate == "aside" and found.action == METER:
+            outbox.set_aside(self.db, found.row_id, "refused")
+            expected["parked"] = outbox.ASIDE
+            return
+        if fate != "answered" or (found.action != START and found.transaction_id is None):
+            expected["tries"] = int(expected["tries"] or 0) + 1
+            outbox.attempted(self.db, found.row_id, int(expected["tries"]))
             outbox.park(self.db, found.row_id, "refused")
-            expected["parked"] = "refused"
+            for row in self.rows[self.rows.index(expected):]:
+                if row["session"] == found.session_id:
+                    row["parked"] = row["parked"] or "refused"
             return
         self.rows.remove(expected)
-        self.delivered.append((found.session_id, found.action))
+        self.delivered.append((found.session_id, found.action, found.row_id))
         if found.action == START:
             number = 100 + self.count
             outbox.started(self.db, found.row_id, found.session_id, number)
@@ -91,22 +100,18 @@ class Model(RuleBasedStateMachine):
         else:
             outbox.done(self.db, found.row_id)
 
-    @rule(data=st.data(), one=st.booleans())
-    def resend(self, data: st.DataObject, one: bool) -> None:
+    @rule(data=st.data(), which=st.sampled_from(["all", "one", "below"]))
+    def resend(self, data: st.DataObject, which: str) -> None:
         present = outbox.rows(self.db, 100)
-        chosen = data.draw(st.sampled_from(present)) if one and present else None
-        stops = {row["session"] for row in self.rows if row["action"] == STOP}
-        self.rows = [  # parked readings whose stop was answered meanwhile go
-            row for row in self.rows
-            if not (row["parked"] and row["action"] == METER and row["session"] in self.stopped - stops)
-        ]
-        if chosen is None:
-            again = [row for row in self.rows if row["parked"]]
-        elif any(row["uid"] == chosen.unique_id for row in self.rows):
-            again = [row for row in self.rows if row["parked"] and row["session"] == chosen.session_id]
-        else:
-            again = []
-        assert outbox.unpark(self.db, None if chosen is None else chosen.row_id) == len(again)
+        chosen = data.draw(st.sampled_from(present)) if which == "one" and present else None
+        below = data.draw(st.integers(1, 3)) if which == "below" else None
+        again = [row for row in self.rows if row["parked"] and not _aside(row)]
+        if chosen is not None:
+            again = [row for row in again if row["session"] == chosen.session_id]
+        if below is not None:
+            named = {row["session"] for row in again if 0 < int(row["tries"] or 0) < below}
+            again = [row for row in again if row["session"] in named]
+        assert outbox.unpark(self.db, None if chosen is None else chosen.row_id, below=below) == len(again)
         for row in again:
             row["parked"] = ""
 
@@ -133,7 +138,7 @@ class Model(RuleBasedStateMachine):
             if row["session"] in unstarted:
                 self.started[str(row["session"])] = backend
             else:
-                row["parked"] = "another"
+                row["parked"] = row["parked"] if _aside(row) else "another"
 
     @rule(backend=st.sampled_from(BACKENDS[1:]), wrong=st.integers(-1, 1))
     def discard(self, backend: str, wrong: int) -> None:
@@ -152,15 +157,20 @@ class Model(RuleBasedStateMachine):
             (r["uid"], r["action"], r["session"], bool(r["parked"]), r["backend"], r["number"]) for r in self.rows
         ]
         waiting, parked = outbox.counts(self.db)
-        assert (waiting + parked, parked) == (len(self.rows), sum(bool(row["parked"]) for row in self.rows))
+        assert waiting == sum(not row["parked"] for row in self.rows)
+        assert parked == sum(bool(row["parked"]) and not _aside(row) for row in self.rows)
 
     @invariant()
-    def no_session_is_told_twice_or_after_its_stop(self) -> None:
-        for session in {name for name, _ in self.delivered}:
-            told = [action for name, action in self.delivered if name == session]
-            assert told.count(START) == 1 == told.index(START) + 1
-            assert told.count(STOP) <= 1
-            assert METER not in told[told.index(STOP):] if STOP in told else True
+    def no_session_is_told_twice_or_out_of_order(self) -> None:
+        for session in {name for name, _, _ in self.delivered}:
+            told = [(action, row_id) for name, action, row_id in self.delivered if name == session]
+            assert [action for action, _ in told].count(START) == 1 and told[0][0] == START
+            assert STOP not in [action for action, _ in told[:-1]]
+            assert [row_id for _, row_id in told] == sorted({row_id for _, row_id in told})
+
+
+def _aside(row: dict[str, str | int | None]) -> bool:
+    return row["parked"] == outbox.ASIDE
 
 
 Model.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -135,7 +135,9 @@ def test_no_meter_row_follows_the_stop() -> None:
 
 
 @pytest.mark.parametrize("stop_answered", [False, True])
-def test_parked_meter_row_comes_back_by_itself_only_before_its_stop_and_is_never_dropped(stop_answered: bool) -> None:
+def test_a_parked_row_holds_its_session_and_is_never_dropped_or_sent_after_its_stop(stop_answered: bool) -> None:
+    """``stop_answered``: by a release before, which let a stop pass."""
+
     async def main() -> None:
         store = await memory()
         await store.begin_transaction(session(), row(1, outbox.START))
@@ -144,13 +146,15 @@ def test_parked_meter_row_comes_back_by_itself_only_before_its_stop_and_is_never
         await store.end_transaction(ended(), row(1, outbox.STOP))
         meter, stop = await store.outbox_rows()
         await store.outbox_park(meter.row_id, "refused")
+        assert await store.outbox_head() is None
+        assert (await store.outbox_rows())[1].parked == "waits behind the parked MeterValues of its session"
         if stop_answered:
             await store.outbox_done(stop.row_id)
-        assert await store.outbox_unpark() == (0 if stop_answered else 1)
+        assert await store.outbox_unpark() == (0 if stop_answered else 2)
         left = [r.action for r in await store.outbox_rows()]
         assert left == ([outbox.METER] if stop_answered else [outbox.METER, outbox.STOP])
-        assert await store.outbox_unpark(meter.row_id, late=True) == (1 if stop_answered else 0)
-        assert await store.outbox_counts() == (len(left), 0)
+        assert await store.outbox_unpark(meter.row_id) == 0
+        assert await store.outbox_counts() == ((0, 1) if stop_answered else (2, 0))
 
     run(main())
 
@@ -184,7 +188,7 @@ def test_parked_rows_stay_and_return_to_their_place() -> None:
         assert await store.outbox_unpark() == 1
         first = await store.outbox_head()
         assert first is not None
-        assert (first.session_id, first.attempts) == ("s1", 0)
+        assert (first.session_id, first.attempts) == ("s1", 3)
 
     run(main())
 

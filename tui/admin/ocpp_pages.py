@@ -112,7 +112,7 @@ def paint_queue(frame: Frame, queue: o.OcppQueue, table: TableState, glyphs: Gly
         ))
         for r in queue.items
     ]  # fmt: skip
-    marks = {str(r.row_id): {"parked": "fault", "foreign": "warn"}.get(r.state, "") for r in queue.items}
+    marks = {str(r.row_id): {"parked": "fault", "foreign": "warn", "aside": "warn"}.get(r.state, "") for r in queue.items}
     put_table(frame, 0, 2, frame.width, frame.height - 8, QUEUE, data, table, glyphs, empty="Every message is answered.", marks=marks)
     chosen = next((r for r in queue.items if str(r.row_id) == table.key), None)
     if chosen is None:
@@ -122,7 +122,8 @@ def paint_queue(frame: Frame, queue: o.OcppQueue, table: TableState, glyphs: Gly
     number = "no number yet" if chosen.transaction_id is None else f"transaction {chosen.transaction_id}"
     frame.put(1, y, f" {chosen.action} of session {chosen.session_id}, {number} ", "title", limit=frame.width - 2)
     why = {
-        "waiting": "It waits for its turn.", "parked": f"Set aside after {chosen.attempts} refusals: {chosen.reason}",
+        "waiting": "It waits for its turn.", "parked": f"Parked after {chosen.attempts} refusals: {chosen.reason}",
+        "aside": f"Refused {chosen.attempts} times, kept to be read; its session has gone on: {chosen.reason.removeprefix('set aside: ')}",
         "foreign": f"It was made for {chosen.backend}. V gives all of these to the present back end, X removes them for ever.",
     }.get(chosen.state, "")  # fmt: skip
     y = frame.wrap(1, y + 1, why, frame.width - 2, "warn" if chosen.state != "waiting" else "", rows=2)
