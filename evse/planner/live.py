@@ -76,30 +76,6 @@ class PlannerSettingsW(Frozen, frozen=True, kw_only=True):
         return tuple(sorted(caps, key=lambda cap: cap[1]))
 
 
-def settings_for(spec: StationSpec, limits: Sequence[PowerLimit] = (), now: Instant = 0) -> PlannerSettingsW:
-    """Settings from the station's own numbers and the site-wide limits that have not expired at ``now``.
-
-    A SITE limit replaces ``spec.site_limit_w`` (the operator's override; 0 = none); the smallest CSMS or FAILSAFE limit
-    counts as the CSMS limit.
-    """
-    alive = tuple(x for x in limits if x.evse_id == 0 and (x.expires_at is None or now < x.expires_at))
-    site = [x.power_w for x in alive if x.source is LimitSource.SITE]
-    static = [x.power_w for x in alive if x.source is LimitSource.OCPP_STATIC]
-    csms = [x.power_w for x in alive if x.source in (LimitSource.CSMS, LimitSource.FAILSAFE)]
-    return PlannerSettingsW(
-        site_limit_w=min(site) if site else spec.site_limit_w,
-        ocpp_limit_w=min(static) if static else 0,
-        csms_limit_w=min(csms) if csms else None,
-        group_power_w=spec.group_power_w,
-        max_groups=spec.max_groups,
-        allow_cross=spec.allow_cross,
-        min_power_w=spec.min_power_w,
-        efficiency_permille=spec.efficiency_permille,
-        dwell_s=spec.dwell_s,
-        limits=alive,
-    )
-
-
 def group_share_ppm(spec_modules: int, module_power_w: int, reading: GroupReading, now: Instant) -> tuple[int, int]:
     """Usable modules of a group and the share (ppm) of their rating that they offer, from its last reading; (0, 0) when that is
     missing or too old."""

@@ -53,6 +53,12 @@ async def load_planner_settings(store: Store | None, config: StationConfig) -> P
     )
 
 
+def with_override(file: PlannerSettingsW, old_file: PlannerSettingsW, settings: PlannerSettingsW) -> PlannerSettingsW:
+    """Return the settings of a changed ``file`` with what the operator had changed over ``old_file``."""
+    before, now = msgspec.structs.asdict(old_file), msgspec.structs.asdict(settings)
+    return msgspec.structs.replace(file, **{key: now[key] for key in OVERRIDABLE if now[key] != before[key]})
+
+
 async def save_planner_settings(store: Store, settings: PlannerSettingsW, file_settings: PlannerSettingsW) -> None:
     """Keep what differs from the file; nothing when they are equal."""
     base = msgspec.structs.asdict(file_settings)

@@ -50,7 +50,7 @@ from evse.runtime.loop import ControlLoop
 from evse.runtime.planning import PlannerShell
 from evse.runtime.recorder import Recorder
 from evse.runtime.securing import make_vault, open_security
-from evse.runtime.settings import load_availability, load_planner_settings, save_availability
+from evse.runtime.settings import load_availability, load_planner_settings, save_availability, with_override
 from evse.runtime.supervisor import Supervisor
 from evse.runtime.tapping import Taps
 from evse.runtime.thinking import Here, Thinker
@@ -384,10 +384,9 @@ class Station:
         self.loop.change_spec(spec)
         self.planner.change_spec(spec, config.station.timezone)
         settings = await load_planner_settings(None, config)
-        overridden = self.planner.settings != self.planner.file_settings
+        changed = with_override(settings, self.planner.file_settings, self.planner.settings)
         self.planner.file_settings = settings
-        if not overridden:
-            self.planner.change(settings, self.clock.now(), who)
+        self.planner.change(changed, self.clock.now(), who)
 
     def restart_needed(self) -> tuple[str, ...]:
         """Keys whose value in the file waits for a restart."""

@@ -10,7 +10,6 @@ from evse.config.profiles import list_stations
 from evse.config.spec import station_spec
 from evse.domain.base import ConfigError
 from evse.domain.station import EvseKind
-from evse.planner.live import PlannerSettingsW, settings_for
 
 
 @pytest.mark.parametrize("name", list_stations())
@@ -89,7 +88,6 @@ def test_units_become_the_integers_of_the_core() -> None:
     assert (spec.site_limit_w, spec.has_site_meter, spec.connection_timeout_s) == (172_500, True, 90)
     assert spec.groups[0].modules == 3
     assert spec.groups[0].module_current_max_ma == 100_000
-    assert isinstance(settings_for(spec), PlannerSettingsW)
 
 
 def test_an_unknown_profile_does_not_cause_further_complaints() -> None:

@@ -17,7 +17,6 @@ from evse.planner.live import (
     build_problem,
     make_plan,
     plan_changed,
-    settings_for,
     truncate,
 )
 from evse.planner.problem import DcSolution
@@ -202,18 +201,6 @@ def test_a_connector_limit_is_named() -> None:
     assert plan.allocations[0].binding is LimitSource.HARDWARE
 
 
-def test_settings_take_the_overrides_that_are_alive() -> None:
-    limits = (
-        PowerLimit(source=LimitSource.SITE, evse_id=0, power_w=60_000, set_at=0, detail="set by operator"),
-        PowerLimit(source=LimitSource.CSMS, evse_id=0, power_w=40_000, set_at=0, expires_at=s(10)),
-        PowerLimit(source=LimitSource.CSMS, evse_id=2, power_w=10_000, set_at=0),
-    )
-    spec = station(site_limit_w=90_000)
-    assert settings_for(spec, limits, s(5)).site_caps() == ((LimitSource.CSMS, 40_000), (LimitSource.SITE, 60_000))
-    assert settings_for(spec, limits, s(10)).site_caps() == ((LimitSource.SITE, 60_000),)
-    assert settings_for(spec).site_caps() == ((LimitSource.SITE, 90_000),)
-
-
 def test_truncation_is_monotonic_and_fits() -> None:
     plan = plan_of([request(1, 60_000), request(2, 20_000)], site_w=100_000)
     lower = truncate(plan, 50_000, 950)
@@ -308,7 +295,7 @@ def view(**changes: object) -> EvseView:
 
 def test_explanation_names_limit_origin_and_age() -> None:
     limit = PowerLimit(source=LimitSource.SITE, evse_id=0, power_w=60_000, set_at=0, detail="set by operator")
-    values = settings_for(station(), (limit,), s(720))
+    values = PlannerSettingsW(site_limit_w=60_000, limits=(limit,))
     plan = make_plan(station(), values, [request(1, 110_000), request(2, 0)], healthy(), None, s(720), 1)
     told = explain(view(), plan, values, s(720))
     assert told.text == "Connector 1 gets 57.0 kW: the site limit of 60.0 kW binds (set by operator 12 min ago)"
@@ -328,7 +315,7 @@ def test_explanation_prefers_what_the_core_says_binds() -> None:
 def test_explanation_says_where_a_limit_of_the_file_and_of_a_person_comes_from() -> None:
     for detail, words in (("configuration", "(from the configuration)"), ("joe", "(set by joe 2 min ago)")):
         limit = PowerLimit(source=LimitSource.SITE, evse_id=0, power_w=60_000, set_at=0, detail=detail)
-        values = settings_for(station(), (limit,), s(120))
+        values = PlannerSettingsW(site_limit_w=60_000, limits=(limit,))
         plan = make_plan(station(), values, [request(1, 110_000), request(2, 0)], healthy(), None, s(120), 1)
         assert explain(view(), plan, values, s(120)).text.endswith(f"the site limit of 60.0 kW binds {words}")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from evse.config.live import in_force
 from evse.config.load import parse_config
 from evse.lab.demo_config import TEMPLATE
@@ -62,6 +64,31 @@ def test_a_key_that_the_back_end_has_set_stays(tmp_path: Path) -> None:
         assert await lab.station.ocpp.set_key("MeterValueSampleInterval", "11") == "Accepted"
         await Api(lab)("config.apply", {"text": text.replace("sample_interval_s = 5", "sample_interval_s = 7")})
         assert lab.station.ocpp.key_number("MeterValueSampleInterval") == 11
+
+    run_lab(tmp_path, scenario, config=parse_config(text, str(path)), laws=False)
+
+
+def test_limits_of_a_changed_file_act_beside_those_that_the_operator_has_set(tmp_path: Path) -> None:
+    text = TEMPLATE.format(folder=tmp_path, channel="239.0.0.1", port=9000)
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "station.toml"
+    path.write_text(text, encoding="utf-8")
+
+    async def scenario(lab: Lab) -> None:
+        lab.station.config_path = path
+        api = Api(lab)
+        await api("planner.set", {"limit_w": 60_000})
+        old, limit_w = lab.station.planner.settings, lab.station.config.site.limit_w
+        changed = text.replace("[site]\n", "[site]\ndwell_s = 120\nmin_power_w = 5000\nmax_groups = 3\n")
+        assert changed != text
+        await api("config.apply", {"text": changed})
+        now = lab.station.planner.settings
+        assert (now.dwell_s, now.min_power_w, now.max_groups, now.site_limit_w) == (120, 5_000, 3, 60_000)
+        assert lab.station.planner.file_settings.site_limit_w == limit_w
+        await api("planner.set", {"reset": True})
+        assert lab.station.planner.settings == lab.station.planner.file_settings
+        await api("config.apply", {"text": text})
+        assert lab.station.planner.settings == msgspec.structs.replace(old, site_limit_w=limit_w)
 
     run_lab(tmp_path, scenario, config=parse_config(text, str(path)), laws=False)
 
