@@ -15,6 +15,7 @@ from evse.api.errors import ApiError
 from evse.lab.sessions import compare_ledger
 from evse.lab.station import Lab
 from evse.sim.faults_ac import CATALOGUE_AC
+from tests._support.examples import examples
 from tests._support.lab_world import Api, run_lab
 from tests._support.laws_run import RunLaws
 from tests.station.test_ac_scenarios import station
@@ -30,12 +31,12 @@ MANNERS = (
     {"phases": 3, "ignore_pwm": True},
     {"phases": 1, "follow_ms": 4_000},
 )
-SECONDS = 90
+STEPS = examples(90, 45)
 
 
 async def _chaos(lab: Lab, rng: random.Random, numbers: list[int], story: list[str]) -> None:
     api, raised = Api(lab), []
-    for _ in range(SECONDS):
+    for _ in range(STEPS):
         number = rng.choice(numbers)
         what = rng.choices(("plug", "swipe", "leave", "raise", "clear", "limit", "wait"), (4, 5, 3, 2, 3, 2, 4))[0]
         command: dict[str, object] = {}

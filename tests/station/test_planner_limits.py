@@ -86,7 +86,7 @@ def test_the_hour_changes_and_the_offers_follow_in_that_tick(tmp_path: Path) -> 
         await lab.forward(30)
         assert sorted(offers(lab)[:2]) == [7_000, 7_000]
 
-    start = 1_700_000_000 // 3600 * 3600 + 3480  # two minutes before the full hour
+    start = 1_700_000_000 // 3600 * 3600 + 3540  # a minute before the full hour
     hour = start // 3600 % 24
     run_lab(
         tmp_path, scenario, wall_at_start=start * NS_PER_S, check=fuse.check,

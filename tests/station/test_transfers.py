@@ -158,7 +158,7 @@ def test_a_window_leaves_out_what_was_before(tmp_path: Path) -> None:
     async def main(lab: Lab) -> None:
         await charge(lab)
         await lab.do(cmd="plug_out", connector=1)
-        await lab.forward(200)
+        await lab.forward(70)
         before = lab.clock.wall()
         await lab.do(cmd="plug_in", connector=2, soc_pct=20)
         await lab.forward(60)
