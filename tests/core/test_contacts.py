@@ -11,8 +11,8 @@ from evse.core.gate import gate
 from evse.core.inputs import Inputs
 from evse.core.outputs import EvseOutput, Outputs
 from evse.core.state import ContactFault, TieStage
-from evse.core.tie_limits import RAMP_LIMIT, RAMP_MA_PER_S, REST_AFTER, RETRY_AFTER, TIE_QUIET_MA
-from evse.domain.readings import NoData, NoDataReason
+from evse.core.tie_limits import PREPARE_LIMIT, RAMP_LIMIT, RAMP_MA_PER_S, REST_AFTER, RETRY_AFTER, TIE_QUIET_MA
+from evse.domain.readings import NoData, NoDataReason, Sample
 from evse.domain.signals import HlcStep, MatrixContacts
 from evse.domain.station import EvseSpec, GroupSpec, StationSpec, Topology
 from evse.units import NS_PER_S, TICK_NS
@@ -300,6 +300,95 @@ def test_faulty_modules_of_a_group_that_is_nobodys_home_are_told_where_it_is_in_
     p.run(2)
     assert "F7" in p.standing(1) and not p.standing(2)
     assert p.current(1) == 150_000, "its power is gone at once, the others go on"
+
+
+class Unready(Matrix):
+    """EVSE 1 charges with group 1 and is given group 6, which reads ``mv``, taken at ``at`` (None = now)."""
+
+    def __init__(self, mv: int) -> None:
+        super().__init__()
+        self.mv, self.at = mv, -1
+        self.run(60)
+        self.give({1: (1,)})
+        self.charge(1)
+        self.give({1: (1, 6)})
+
+    def snapshot(self) -> Inputs:
+        given = super().snapshot()
+        last = given.groups[5]
+        if not isinstance(last, Sample) or self.fed_by(1) != (0,):
+            return given
+        row = Sample(replace(last.value, voltage_mv=self.mv, current_ma=0), self.now if self.at < 0 else self.at)
+        return replace(given, groups=(*given.groups[:5], row))
+
+
+def test_a_group_that_does_not_reach_the_voltage_of_the_bar_is_left_out_and_tried_again() -> None:
+    p = Unready(300_000)
+    for _ in range(PREPARE_LIMIT // TICK_NS + 10):
+        p.step()
+        assert p.stage(1, 6) in (TieStage.OPEN, TieStage.PREPARE) and p.current(1) == 75_000
+    assert p.kinds().count("contact.failed") == 1
+    p.mv = 380_000
+    p.until(lambda p: p.stage(1, 6) is TieStage.CLOSED, (RETRY_AFTER + NS_PER_S) // TICK_NS)
+
+
+def test_a_reading_from_before_the_group_was_set_to_the_voltage_does_not_count() -> None:
+    """It may be of the bar that the group has left. Found by a random day: 300 V between a contact."""
+    p = Unready(380_000)
+    p.at = p.now
+    for _ in range(40):
+        p.step()
+        assert p.stage(1, 6) in (TieStage.OPEN, TieStage.PREPARE)
+    p.at = -1
+    p.until(lambda p: p.stage(1, 6) is TieStage.CLOSED, 20)
+
+
+def test_a_contact_elsewhere_that_closes_meanwhile_stops_the_joining() -> None:
+    p = Unready(300_000)
+    p.until(lambda p: p.stage(1, 6) is TieStage.PREPARE, 100)
+    p.cars[2].forced_contacts = 0b100000
+    p.run(2)
+    p.mv = 380_000
+    for _ in range(100):
+        p.step()
+        assert p.stage(1, 6) is TieStage.OPEN and p.current(1) == 75_000
+
+
+def test_an_output_does_not_close_while_its_group_may_be_connected_elsewhere() -> None:
+    p = Matrix()
+    p.cars[1].hold_step = HlcStep.PARAM
+    p.run(60)
+    p.give({1: (1,)})
+    p.cars[1].plug()
+    p.run()
+    p.start(1)
+    p.until(lambda p: p.stage(1, 1) is TieStage.CLOSED, 100)
+    p.cars[2].forced_contacts = 0b1
+    p.run(3)
+    p.cars[1].hold_step = None
+    p.until(lambda p: p.evse(1).waiting_for == "another contact of group 1", 100)
+    for _ in range(60):
+        p.step()
+        assert not p.board(1).contactor_lease or 1 not in p.evse(1).chain
+    p.until(lambda p: p.board(1).contactor_lease, 100)
+    assert p.evse(1).chain == (6,), "the first is welded to EVSE 2 now: it gets another"
+
+
+def test_a_contact_that_has_opened_rests_for_a_second() -> None:
+    p = Matrix()
+    p.cars[1].hold_step = HlcStep.PARAM
+    p.run(60)
+    p.give({1: (1, 4)})
+    p.cars[1].plug()
+    p.run()
+    p.start(1)
+    p.until(lambda p: p.stage(1, 4) is TieStage.CLOSED, 100)
+    p.give({1: (1,)})
+    p.until(lambda p: p.stage(1, 4) is TieStage.OPEN, 20)
+    began = p.now
+    p.give({1: (1, 4)})
+    p.until(lambda p: p.stage(1, 4) is not TieStage.OPEN, 60)
+    assert p.now - began >= REST_AFTER
 
 
 @pytest.mark.parametrize("seed", range(2))
