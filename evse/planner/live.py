@@ -19,10 +19,10 @@ from evse.domain.limits import Allocation, GroupAssignment, LimitSource, Plan, P
 from evse.domain.readings import GroupStatus, NoData, Sample
 from evse.domain.station import StationSpec
 from evse.planner.dc import headroom, solve
-from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem, DcSolution, ceiling_w
+from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem, DcSolution, ceiling_w, site_cap_w
 from evse.planner.regroup import choose
 from evse.planner.share import water_level
-from evse.planner.turns import DWELL_S, Turns, arranged, back_in_ns, observe
+from evse.planner.turns import DWELL_S, RETURN_NS, Turns, arranged, back_in_ns, observe
 from evse.units import NS_PER_S, DurationNs, Instant
 
 GroupReading = Sample[GroupStatus] | NoData
@@ -203,7 +203,8 @@ def make_plan(
     level = site_level(solution, problem)
     rows = tuple(_allocation(problem, settings, solution, request, level) for request in requests)
     if turns is not None:
-        rows = tuple(_in_turn(row, problem, settings, turns, now) for row in rows)
+        served = sum(row.assigned_w > 0 for row in rows)
+        rows = tuple(_in_turn(row, served, problem, settings, turns, now) for row in rows)
     regrouped_at = now if moved or prior is None else prior.regrouped_at
     return Plan(
         version=version,
@@ -254,16 +255,25 @@ def _allocation(
     )
 
 
-def _in_turn(row: Allocation, problem: DcProblem, settings: PlannerSettingsW, turns: Turns, now: Instant) -> Allocation:
-    """Say of one that was paused a moment ago that it is, and for how long at least."""
+NO_ROOM = "the {} has no room for another {}; it waits for its turn, each lasts {} s"
+
+
+def _in_turn(
+    row: Allocation, served: int, problem: DcProblem, settings: PlannerSettingsW, turns: Turns, now: Instant
+) -> Allocation:
+    """Say of one that was paused a moment ago why it gets nothing yet. ``served`` = how many get something."""
     turn = turns.of().get(str(row.evse_id))
-    wait_ns = back_in_ns(turn, settings.dwell_ns, now) if turn is not None and row.requested_w > 0 else 0
-    if not wait_ns:
+    if turn is None or row.requested_w <= 0 or not back_in_ns(turn, settings.dwell_ns, now):
         return row
     caps = settings.site_caps()
-    source = caps[0][0] if caps and problem.site_limit_w == caps[0][1] else LimitSource.GRID
-    detail = f"paused a moment ago; comes back in {-(-wait_ns // NS_PER_S)} s at the earliest"
-    return msgspec.structs.replace(row, binding=source, detail=detail)
+    if problem.site_limit_w is not None and (not caps or problem.site_limit_w < caps[0][1]):
+        caps = ((LimitSource.GRID, problem.site_limit_w),)
+    cap_w = site_cap_w(problem)
+    if caps and cap_w is not None and cap_w < problem.min_w * (served + 1):
+        detail = NO_ROOM.format(cap_name(*caps[0]), _kw(problem.min_w), settings.dwell_s)
+        return msgspec.structs.replace(row, binding=caps[0][0], detail=detail)
+    detail = f"there is room again; it comes back {RETURN_NS // NS_PER_S} s after its pause"
+    return msgspec.structs.replace(row, binding=caps[0][0] if caps else LimitSource.PLAN, detail=detail)
 
 
 def _kw(watts: int) -> str:
@@ -291,7 +301,7 @@ def _binding(
     if connector.id in solution.waiting:
         served = sum(w > 0 for w in solution.power_w.values())
         if caps and caps[0][1] * settings.efficiency_permille // 1000 < problem.min_w * (served + 1):
-            return caps[0][0], f"the {cap_name(*caps[0])} has no room for another {least}; it waits for its turn"
+            return caps[0][0], NO_ROOM.format(cap_name(*caps[0]), least, settings.dwell_s)
         return LimitSource.MODULES, f"no free module group gives {least}"
     ceiling = ceiling_w(problem, connector)
     if assigned < allowed or (assigned == 0 and ceiling > 0):

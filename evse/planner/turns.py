@@ -83,6 +83,11 @@ def observe(turns: Turns, asks: Collection[str], on: Collection[str], lacking: C
     return turns if after == turns else after
 
 
+def freed(turns: Turns) -> Turns:
+    """Return the turns as if nobody had been paused a moment ago: for questions of what would be."""
+    return Turns(rows=tuple(replace(row, free=True) for row in turns.rows))
+
+
 def back_in_ns(turn: Turn, dwell_ns: DurationNs, now: Instant) -> DurationNs:
     """Return how long a paused connector has to wait for free room, whatever room there is; 0 = not at all."""
     return 0 if turn.on or turn.free else max(0, turn.since + min(RETURN_NS, dwell_ns) - now)
@@ -151,4 +156,4 @@ def _number(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (0, name)
 
 
-__all__ = ["DWELL_S", "Turn", "Turns", "arranged", "back_in_ns", "observe"]
+__all__ = ["DWELL_S", "Turn", "Turns", "arranged", "back_in_ns", "freed", "observe"]

@@ -27,7 +27,7 @@ from evse.planner.live import PlannerSettingsW, build_problem, look, plan_change
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.planner.questions import Answer, Replan, Replanned
 from evse.planner.transition import Follower
-from evse.planner.turns import Turns
+from evse.planner.turns import Turns, freed
 from evse.planner.why_live import more_ac, more_dc
 from evse.runtime.local_time import LocalDay
 from evse.runtime.phase_choice import PhaseChooser
@@ -228,7 +228,7 @@ class PlannerShell:
         requests, groups, dc_w = self._asked
         if not groups:
             return tuple
-        asked = build_problem(self._spec, settings, requests, groups, self.plan, now, self._turns, dc_w)
+        asked = build_problem(self._spec, settings, requests, groups, self.plan, now, freed(self._turns), dc_w)
         return lambda: more_dc(view, asked, settings)
 
     def _grid(self, currents: Sequence[CurrentRequest]) -> GridSpec | None:

@@ -191,7 +191,7 @@ def test_the_longest_charging_is_paused() -> None:
     assert assigned(plan) == {1: 0, 2: 3_800}
     assert (
         plan.allocations[0].detail
-        == "the site limit of 4.0 kW has no room for another 3.0 kW; it waits for its turn"
+        == "the site limit of 4.0 kW has no room for another 3.0 kW; it waits for its turn, each lasts 300 s"
     )
 
 

@@ -15,7 +15,7 @@ from evse.domain.station import Topology
 from evse.planner.dc import solve
 from evse.planner.live import PlannerSettingsW, build_problem, make_plan
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
-from evse.planner.turns import RETURN_NS, Turn, Turns, arranged, observe
+from evse.planner.turns import RETURN_NS, Turn, Turns, arranged, freed, observe
 from evse.runtime.planning import PlannerShell
 from evse.units import NS_PER_S, Instant, s
 from tests.planner.test_live import assigned, healthy, owners, request, station
@@ -229,7 +229,22 @@ def test_a_running_site_takes_turns_and_every_other_plan_stands_still() -> None:
     assert max(on_s.values()) - min(on_s.values()) <= 150, on_s
     assert 3_600 // 120 <= len(versions) <= 4 * 3_600 // 120, len(versions)
     waiting = next(row for row in shell.plan.allocations if not row.assigned_w)
-    assert "waits for its turn" in waiting.detail or "comes back in" in waiting.detail
+    assert "waits for its turn, each lasts 120 s" in waiting.detail
+
+
+def test_one_that_was_paused_a_moment_ago_is_told_why_it_gets_nothing() -> None:
+    spec, requests = station(2), [request(i, 60_000) for i in (1, 2)]
+    turns = observe(Turns(), ["1", "2"], ["1", "2"], (), s(1))
+    turns = observe(turns, ["1", "2"], ["1"], (), s(400))
+    for site_w, says in (
+        (4_000, "the site limit of 4.0 kW has no room for another 3.0 kW; it waits for its turn, each lasts 300 s"),
+        (40_000, "there is room again; it comes back 60 s after its pause"),
+    ):
+        plan = make_plan(spec, PlannerSettingsW(site_limit_w=site_w), requests, healthy(), None, s(401), 1, None, turns)
+        assert not plan.allocations[1].assigned_w and plan.allocations[1].detail == says
+        assert plan.allocations[1].binding is LimitSource.SITE
+    again = build_problem(spec, PlannerSettingsW(site_limit_w=40_000), requests, healthy(), None, s(401), freed(turns))
+    assert solve(again).power_w["2"] > 0
 
 
 def test_the_order_of_requests_does_not_matter() -> None:
