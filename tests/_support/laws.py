@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import msgspec
 
 from evse.core.gate import gate
@@ -27,9 +29,14 @@ TIE_MV = 20_000
 
 
 def law(condition: bool, number: int, text: str) -> None:
-    """Raise AssertionError "Lnn: text" unless ``condition``."""
+    """`broken` unless ``condition``. A text with values in it is made where the law is broken, not on every tick."""
     if not condition:
-        raise AssertionError(f"L{number:02d}: {text}")
+        broken(number, text)
+
+
+def broken(number: int, text: str) -> NoReturn:
+    """Raise AssertionError "Lnn: text"."""
+    raise AssertionError(f"L{number:02d}: {text}")
 
 
 def fresh_board(spec: StationSpec, inputs: Inputs, evse_id: int, now: Instant) -> BoardStatus | None:
@@ -77,7 +84,8 @@ def check_laws(
         law(msgspec.msgpack.decode(raw, type=StationState) == after, 14, "state does not survive encode and decode")
         ac = sum(e.kind is EvseKind.AC for e in spec.evses)
         most = 3_000 * (1 + len(spec.evses) + len(spec.groups)) + 6_000 * ac
-        law(len(raw) < most, 15, f"state has {len(raw)} bytes: not bounded")
+        if len(raw) >= most:
+            broken(15, f"state has {len(raw)} bytes: not bounded")
 
 
 def _lease_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -> None:
@@ -90,25 +98,28 @@ def _lease_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant)
         if not out.board.contactor_lease:
             continue
         leased.add(out.evse_id)
-        law(not pressed, 1, f"EVSE {out.evse_id}: lease although the emergency stop of {pressed} is pressed")
-        law(b is not None, 2, f"EVSE {out.evse_id}: lease without a fresh board")
+        if pressed:
+            broken(1, f"EVSE {out.evse_id}: lease although the emergency stop of {pressed} is pressed")
         if b is None:
-            continue
-        law(b.cp in (CpState.C, CpState.D), 3, f"EVSE {out.evse_id}: lease in pilot state {b.cp.value}")
+            broken(2, f"EVSE {out.evse_id}: lease without a fresh board")
+        if b.cp not in (CpState.C, CpState.D):
+            broken(3, f"EVSE {out.evse_id}: lease in pilot state {b.cp.value}")
         e = next(e for e in spec.evses if e.evse_id == out.evse_id)
-        law(b.lock is not LockState.UNLOCKED or not has_lock(e), 4, f"EVSE {out.evse_id}: lease with an unlocked connector")
-        law(has_feedback(e, b), 5, f"EVSE {out.evse_id}: lease with unknown feedback")
+        if b.lock is LockState.UNLOCKED and has_lock(e):
+            broken(4, f"EVSE {out.evse_id}: lease with an unlocked connector")
+        if not has_feedback(e, b):
+            broken(5, f"EVSE {out.evse_id}: lease with unknown feedback")
         closed = is_closed(e, b)
-        law(not closed or b.lease_active, 5, f"EVSE {out.evse_id}: lease on a welded contactor")
-        law(not inputs.loop_fault, 6, f"EVSE {out.evse_id}: lease although the loop has a fault")
+        if closed and not b.lease_active:
+            broken(5, f"EVSE {out.evse_id}: lease on a welded contactor")
+        if inputs.loop_fault:
+            broken(6, f"EVSE {out.evse_id}: lease although the loop has a fault")
         stored = inputs.storage_ok or spec.charge_without_storage
-        law(stored or closed, 7, f"EVSE {out.evse_id}: closes without storage")
+        if not stored and not closed:
+            broken(7, f"EVSE {out.evse_id}: closes without storage")
     for group in gated.groups:
-        law(
-            not group.on or group.owner in leased,
-            8,
-            f"group {group.group_id} is on for {group.owner}, which has no lease",
-        )
+        if group.on and group.owner not in leased:
+            broken(8, f"group {group.group_id} is on for {group.owner}, which has no lease")
 
 
 def has_lock(e: EvseSpec) -> bool:
@@ -146,15 +157,14 @@ def _reduction_laws(outputs: Outputs, gated: Outputs) -> None:
             and b.board.offered_ma <= a.board.offered_ma
             and b.board.offered_mv <= a.board.offered_mv
         )
-        law(less, 9, f"EVSE {a.evse_id}: the gate added energy")
+        if not less:
+            broken(9, f"EVSE {a.evse_id}: the gate added energy")
         same = a.board.lock == b.board.lock and a.board.stop == b.board.stop and a.board.emergency == b.board.emergency
-        law(same, 9, f"EVSE {a.evse_id}: the gate changed lock or stop")
+        if not same:
+            broken(9, f"EVSE {a.evse_id}: the gate changed lock or stop")
     for x, y in zip(outputs.groups, gated.groups, strict=True):
-        law(
-            y.on <= x.on and y.voltage_mv <= x.voltage_mv and y.current_ma <= x.current_ma,
-            9,
-            f"group {x.group_id}: the gate added energy",
-        )
+        if y.on > x.on or y.voltage_mv > x.voltage_mv or y.current_ma > x.current_ma:
+            broken(9, f"group {x.group_id}: the gate added energy")
     law(outputs.events == gated.events and outputs.effects == gated.effects, 9, "the gate changed events or effects")
 
 
@@ -162,9 +172,11 @@ def _emergency_laws(spec: StationSpec, after: StationState, outputs: Outputs) ->
     station = any(_emergency(r.code) and r.present for r in after.faults)
     for evse, out in zip(after.evses, outputs.evses, strict=True):
         if station or any(_emergency(r.code) and r.present for r in evse.faults):
-            law(not out.board.contactor_lease, 10, f"EVSE {evse.evse_id}: lease on the tick of an EMERGENCY fault")
+            if out.board.contactor_lease:
+                broken(10, f"EVSE {evse.evse_id}: lease on the tick of an EMERGENCY fault")
             on = [g.group_id for g in outputs.groups if g.on and g.owner == evse.evse_id]
-            law(not on, 10, f"EVSE {evse.evse_id}: groups {on} on during an EMERGENCY fault")
+            if on:
+                broken(10, f"EVSE {evse.evse_id}: groups {on} on during an EMERGENCY fault")
 
 
 def _emergency(code: FaultCode) -> bool:
@@ -191,26 +203,27 @@ def _power_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant)
     kinds = {e.evse_id: e.kind for e in spec.evses}
     leased = [o for o in gated.evses if o.board.contactor_lease]
     total = sum(o.board.offered_w for o in leased if kinds[o.evse_id] is EvseKind.DC)
-    law(budget is None or total <= budget, 11, f"offered {total} W, site allows {budget} W")
+    if budget is not None and total > budget:
+        broken(11, f"offered {total} W, site allows {budget} W")
     ac = sum(o.board.offered_w for o in leased if kinds[o.evse_id] is EvseKind.AC)
     site = site_w(spec, inputs, now)
     whole = total * 1000 + ac * spec.efficiency_permille
-    law(site is None or not ac or whole <= site * spec.efficiency_permille, 11, f"offered {ac} W AC and {total} W DC of {site} W")
+    if site is not None and ac and whole > site * spec.efficiency_permille:
+        broken(11, f"offered {ac} W AC and {total} W DC of {site} W")
     for e in spec.evses:
         b = fresh_board(spec, inputs, e.evse_id, now)
         mine = [g for g in gated.groups if g.on and g.owner == e.evse_id]
         current = sum(g.current_ma for g in mine)
-        law(current <= e.current_max_ma, 12, f"EVSE {e.evse_id}: {current} mA commanded, rated {e.current_max_ma} mA")
+        if current > e.current_max_ma:
+            broken(12, f"EVSE {e.evse_id}: {current} mA commanded, rated {e.current_max_ma} mA")
         for g in mine:
-            law(
-                0 <= g.voltage_mv <= e.voltage_max_mv,
-                12,
-                f"EVSE {e.evse_id}: {g.voltage_mv} mV commanded, rated {e.voltage_max_mv} mV",
-            )
+            if not (0 <= g.voltage_mv <= e.voltage_max_mv):
+                broken(12, f"EVSE {e.evse_id}: {g.voltage_mv} mV commanded, rated {e.voltage_max_mv} mV")
         if b is not None and mine and current > TIE_MA:
             offered = next(o.board.offered_w for o in gated.evses if o.evse_id == e.evse_id)
             power = b.output_mv * current // 1_000_000
-            law(power <= offered, 11, f"EVSE {e.evse_id}: {power} W commanded, {offered} W offered")
+            if power > offered:
+                broken(11, f"EVSE {e.evse_id}: {power} W commanded, {offered} W offered")
 
 
 def _tie_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -> None:
@@ -221,14 +234,18 @@ def _tie_laws(spec: StationSpec, inputs: Inputs, gated: Outputs, now: Instant) -
         if out is None or not out.board.tie_close or home is None or n < 2:
             continue
         b = fresh_board(spec, inputs, home, now)
-        law(b is not None, 16, f"tie {i} commanded through an unreadable board")
+        if b is None:
+            broken(16, f"tie {i} commanded through an unreadable board")
         if b is None or b.tie_closed:
             continue
         pair = [inputs.groups[k] for k in (i, (i + 1) % n) if k < len(inputs.groups)]
         values = [r.value for r in pair if isinstance(r, Sample)]
-        law(len(values) == 2, 16, f"tie {i} closes although a group is not readable")
-        law(all(abs(v.current_ma) <= TIE_MA for v in values), 16, f"tie {i} closes under current")
-        law(abs(values[0].voltage_mv - values[1].voltage_mv) <= TIE_MV, 16, f"tie {i} closes at unequal voltage")
+        if len(values) != 2:
+            broken(16, f"tie {i} closes although a group is not readable")
+        if not all(abs(v.current_ma) <= TIE_MA for v in values):
+            broken(16, f"tie {i} closes under current")
+        if abs(values[0].voltage_mv - values[1].voltage_mv) > TIE_MV:
+            broken(16, f"tie {i} closes at unequal voltage")
 
 
 def _memory_laws(
@@ -241,12 +258,8 @@ def _memory_laws(
         if e.kind == "fault.cleared" and e.data.get("by") in ("technician", "retry")
     }
     for was, now_is in zip(before.evses, after.evses, strict=True):
-        if was.tx_open and now_is.session_id == was.session_id:
-            law(
-                now_is.meter_wh >= was.meter_wh,
-                17,
-                f"EVSE {was.evse_id}: register fell from {was.meter_wh} to {now_is.meter_wh} Wh",
-            )
+        if was.tx_open and now_is.session_id == was.session_id and now_is.meter_wh < was.meter_wh:
+            broken(17, f"EVSE {was.evse_id}: register fell from {was.meter_wh} to {now_is.meter_wh} Wh")
         for record in was.faults:
             kept = any(r.code is record.code for r in now_is.faults)
             latch = FAULTS[record.code].latch
@@ -255,13 +268,15 @@ def _memory_laws(
                 or (latch is LatchRule.UNPLUG and not plugged[was.evse_id])
                 or record.code.value in cleared
             )
-            law(kept or allowed, 18, f"EVSE {was.evse_id}: latched {record.code.name} went away by itself")
+            if not kept and not allowed:
+                broken(18, f"EVSE {was.evse_id}: latched {record.code.name} went away by itself")
         codes = [r.code for r in now_is.faults]
         law(len(codes) == len(set(codes)) and len(now_is.past) <= len(FaultCode), 15, "more than one record per fault")
     for record in before.faults:
         if FAULTS[record.code].latch is LatchRule.MANUAL:
             kept = any(r.code is record.code for r in after.faults)
-            law(kept or record.code.value in cleared, 18, f"station: latched {record.code.name} went away by itself")
+            if not kept and record.code.value not in cleared:
+                broken(18, f"station: latched {record.code.name} went away by itself")
     numbers = [e.seq for e in outputs.events]
     law(numbers == list(range(before.event_seq + 1, after.event_seq + 1)), 19, "event numbers have gaps")
 
@@ -290,24 +305,15 @@ class LawBook:
         check_laws(spec, before, inputs, outputs, gated, after, now, deep=self._ticks % self._deep_every == 0)
         for effect in outputs.effects:
             if isinstance(effect, OpenTransaction):
-                law(
-                    effect.evse_id not in self.open,
-                    20,
-                    f"EVSE {effect.evse_id}: a second transaction while one is open",
-                )
-                law(
-                    effect.session.session_id not in self.ended,
-                    20,
-                    f"session {effect.session.session_id} is used twice",
-                )
+                if effect.evse_id in self.open:
+                    broken(20, f"EVSE {effect.evse_id}: a second transaction while one is open")
+                if effect.session.session_id in self.ended:
+                    broken(20, f"session {effect.session.session_id} is used twice")
                 law(effect.session.meter_start_wh is not None, 20, "a transaction starts without a meter value")
                 self.open[effect.evse_id] = effect.session.session_id
             elif isinstance(effect, CloseTransaction):
-                law(
-                    self.open.pop(effect.evse_id, None) == effect.session.session_id,
-                    20,
-                    f"EVSE {effect.evse_id}: ends what is not open",
-                )
+                if self.open.pop(effect.evse_id, None) != effect.session.session_id:
+                    broken(20, f"EVSE {effect.evse_id}: ends what is not open")
                 law(
                     effect.session.stop_reason is not None and effect.session.meter_stop_wh is not None,
                     20,
@@ -316,12 +322,10 @@ class LawBook:
                 law((effect.session.meter_stop_wh or 0) >= (effect.session.meter_start_wh or 0), 17, "negative energy")
                 self.ended.add(effect.session.session_id)
         for evse in after.evses:
-            law(
-                evse.tx_open == (evse.evse_id in self.open),
-                20,
-                f"EVSE {evse.evse_id}: state and effects disagree about the transaction",
-            )
+            if (evse.evse_id in self.open) is not evse.tx_open:
+                broken(20, f"EVSE {evse.evse_id}: state and effects disagree about the transaction")
         for out in gated.evses:
             if out.board.contactor_lease:
                 stored = next(e.tx_stored for e in after.evses if e.evse_id == out.evse_id)
-                law(stored or not inputs.storage_ok, 21, f"EVSE {out.evse_id}: energised before the start is durable")
+                if not stored and inputs.storage_ok:
+                    broken(21, f"EVSE {out.evse_id}: energised before the start is durable")

@@ -13,7 +13,7 @@ from evse.domain.readings import Sample
 from evse.domain.signals import BoardStatus, CpState
 from evse.domain.station import EvseKind, EvseSpec, StationSpec
 from evse.units import Instant, ms, s
-from tests._support.laws import fresh_board, law
+from tests._support.laws import broken, fresh_board, law
 
 CABLE_MA = {PpState.A13: 13_000, PpState.A20: 20_000, PpState.A32: 32_000, PpState.A63: 63_000}
 
@@ -49,7 +49,8 @@ class AcLawBook:
         """Check one tick."""
         for e, out, plain, w in zip(spec.evses, gated.evses, outputs.evses, after.evses, strict=True):
             if e.kind is EvseKind.AC:
-                law(out == plain, 23, f"EVSE {e.evse_id}: the tick wants what the gate forbids: {plain} -> {out}")
+                if out != plain:
+                    broken(23, f"EVSE {e.evse_id}: the tick wants what the gate forbids: {plain} -> {out}")
                 board = fresh_board(spec, inputs, e.evse_id, now)
                 check_levels(e, board, out)
                 memory = self._of.get(e.evse_id)
@@ -73,26 +74,41 @@ def check_levels(e: EvseSpec, b: BoardStatus | None, output: EvseOutput) -> None
     assert ac is not None
     status = b.ac if b is not None and b.ac is not None else AcStatus()
     told = told_ma(ac.duty_bp) if ac.pilot is PilotMode.PWM else 0
-    law(ac.pilot is PilotMode.PWM or ac.duty_bp == 0, 25, f"{name}: duty {ac.duty_bp} without PWM")
-    law(told <= out.offered_ma, 25, f"{name}: {told} mA promised, {out.offered_ma} mA offered")
-    law(out.offered_ma == 0 or out.offered_ma >= 6_000, 25, f"{name}: {out.offered_ma} mA offered")
-    law(told <= limits.evse_ma, 26, f"{name}: {told} mA promised, wiring {limits.evse_ma} mA")
+    if ac.pilot is not PilotMode.PWM and ac.duty_bp != 0:
+        broken(25, f"{name}: duty {ac.duty_bp} without PWM")
+    if told > out.offered_ma:
+        broken(25, f"{name}: {told} mA promised, {out.offered_ma} mA offered")
+    if out.offered_ma != 0 and out.offered_ma < 6_000:
+        broken(25, f"{name}: {out.offered_ma} mA offered")
+    if told > limits.evse_ma:
+        broken(26, f"{name}: {told} mA promised, wiring {limits.evse_ma} mA")
     cable = CABLE_MA.get(status.pp, limits.evse_ma) if limits.socket else limits.cable_ma
-    law(told <= cable, 26, f"{name}: {told} mA promised, cable {cable} mA")
-    law(b is not None or told == 0, 26, f"{name}: a promise without a board")
+    if told > cable:
+        broken(26, f"{name}: {told} mA promised, cable {cable} mA")
+    if b is None and told != 0:
+        broken(26, f"{name}: a promise without a board")
     second = ac.relay2 and not ac.relay2_free
-    law(not second or out.contactor_lease, 27, f"{name}: second contactor without the first")
-    law(not ac.relay2 or ac.relay2_free is not limits.phase_switch.enabled, 27, f"{name}: relay 2 has two meanings")
-    law(not second or ac.phases == 3, 27, f"{name}: second contactor with {ac.phases} phases")
-    law(ac.phases <= limits.phases, 27, f"{name}: {ac.phases} phases, wired {limits.phases}")
-    law(not (ac.rcd_test and out.contactor_lease), 28, f"{name}: residual current test under a closed contactor")
+    if second and not out.contactor_lease:
+        broken(27, f"{name}: second contactor without the first")
+    if ac.relay2 and ac.relay2_free is limits.phase_switch.enabled:
+        broken(27, f"{name}: relay 2 has two meanings")
+    if second and ac.phases != 3:
+        broken(27, f"{name}: second contactor with {ac.phases} phases")
+    if ac.phases > limits.phases:
+        broken(27, f"{name}: {ac.phases} phases, wired {limits.phases}")
+    if ac.rcd_test and out.contactor_lease:
+        broken(28, f"{name}: residual current test under a closed contactor")
     if out.contactor_lease:
-        law(not limits.rcd.fitted or status.rcd is RcdState.NORMAL, 28, f"{name}: closed, monitor {status.rcd.value}")
+        if limits.rcd.fitted and status.rcd is not RcdState.NORMAL:
+            broken(28, f"{name}: closed, monitor {status.rcd.value}")
         high = status.cp_high_mv
-        law(high is None or 1_000 < high < 8_000, 3, f"{name}: closed at {high} mV")
-        law(b is not None and b.cp in (CpState.C, CpState.D), 3, f"{name}: closed outside C/D")
+        if high is not None and not (1_000 < high < 8_000):
+            broken(3, f"{name}: closed at {high} mV")
+        if b is None or b.cp not in (CpState.C, CpState.D):
+            broken(3, f"{name}: closed outside C/D")
         locked = out.lock or not limits.socket or limits.lock_mode is LockMode.NEVER
-        law(locked, 29, f"{name}: closed, and the lock is told to open")
+        if not locked:
+            broken(29, f"{name}: closed, and the lock is told to open")
 
 
 def reads_open(e: EvseSpec, b: BoardStatus | None) -> bool:
@@ -137,35 +153,43 @@ class AcMemory:
 
     def _closing(self, lease: bool, ac: AcCommand, w: EvseState, now: Instant) -> None:
         name = self._name
-        law(not lease or w.tx_open, 22, f"{name}: closed without a transaction")
-        law(not lease or w.stage in ENERGY_STAGES, 22, f"{name}: closed in stage {w.stage.value}")
+        if lease and not w.tx_open:
+            broken(22, f"{name}: closed without a transaction")
+        if lease and w.stage not in ENERGY_STAGES:
+            broken(22, f"{name}: closed in stage {w.stage.value}")
         if self._lease and not lease:
             self._opened = now
         elif lease and not self._lease:
-            if self._opened is not None:
-                law(now - self._opened >= s(6), 24, f"{name}: closed again after {now - self._opened} ns")
-            law(ac.pilot is PilotMode.PWM, 30, f"{name}: closes with pilot {ac.pilot.value}")
+            if self._opened is not None and now - self._opened < s(6):
+                broken(24, f"{name}: closed again after {now - self._opened} ns")
+            if ac.pilot is not PilotMode.PWM:
+                broken(30, f"{name}: closes with pilot {ac.pilot.value}")
         if ac.pilot is PilotMode.PWM:
             self._pwm_off = None
         elif self._pwm_off is None:
             self._pwm_off = now
         ends = lease and w.stage is Stage.RAMP_DOWN and self._pwm_off is not None
-        law(not ends or now - (self._pwm_off or now) <= s(6), 30, f"{name}: a stop leaves it closed for more than 6 s without PWM")
+        if ends and now - (self._pwm_off or now) > s(6):
+            broken(30, f"{name}: a stop leaves it closed for more than 6 s without PWM")
 
     def _switch(self, b: BoardStatus | None, lease: bool, ac: AcCommand, w: EvseState) -> None:
         if self._phases and ac.phases != self._phases:
             text = f"{self._name}: {self._phases} -> {ac.phases} phases under a closed contactor"
             law(not lease and not self._lease, 31, text)
-            law(not w.tx_open or reads_open(self._e, b), 31, f"{text} (its feedback)")
+            if w.tx_open and not reads_open(self._e, b):
+                broken(31, f"{text} (its feedback)")
         self._phases = ac.phases
 
     def _visit(self, w: EvseState) -> None:
         """One session from plug-in to unplugging; a second permission at the same plug begins a new one."""
         same = not self._session or w.session_id in ("", self._session)
-        law(same or self._stage in (Stage.DISCHARGE, Stage.FINISHED, Stage.EMPTY), 32, f"{self._name}: another session in stage {self._stage.value}")
-        law(not (self._tx and w.tx_open) or w.session_id == self._session, 32, f"{self._name}: another session, the transaction is open")
+        if not same and self._stage not in (Stage.DISCHARGE, Stage.FINISHED, Stage.EMPTY):
+            broken(32, f"{self._name}: another session in stage {self._stage.value}")
+        if (self._tx and w.tx_open) and w.session_id != self._session:
+            broken(32, f"{self._name}: another session, the transaction is open")
         told = w.stage is not Stage.AUTHORISED or bool(w.waiting_for)
-        law(told, 33, f"{self._name}: does not charge and says no reason")
+        if not told:
+            broken(33, f"{self._name}: does not charge and says no reason")
         self._session, self._tx = w.session_id, w.tx_open
 
     def _current(self, drawn: int | None, lease: bool, offered_ma: int, now: Instant) -> None:
@@ -187,7 +211,8 @@ class AcMemory:
             else:
                 since = self._over.setdefault(permille, now)
                 long = (now - since) // s(1)
-                law(now - since <= s(time_s) + ENDS_WITHIN, 34, f"{self._name}: {drawn} mA for {long} s, {allowed} mA allowed")
+                if now - since > s(time_s) + ENDS_WITHIN:
+                    broken(34, f"{self._name}: {drawn} mA for {long} s, {allowed} mA allowed")
 
     def _steps(self, ac: AcCommand, w: EvseState, now: Instant) -> None:
         """Pulses and changes of meaning take their time (ISO 15118-3: T_step_EF, T_step_X1)."""
@@ -196,13 +221,14 @@ class AcMemory:
         mode, since, name = self._pilot or ac.pilot, now - self._pilot_at, self._name
         if ac.pilot is PilotMode.PWM:
             meaning = ac.duty_bp <= 700
-            if mode is not PilotMode.PWM:
-                law(mode is PilotMode.X1 and (not self._after_pulse or since >= ms(750)), 35, f"{name}: PWM {since} ns after {mode.value}")
-            if self._meaning is not None and meaning is not self._meaning:
-                law(mode is PilotMode.X1 and since >= s(3), 35, f"{name}: another meaning of PWM after {since} ns of {mode.value}")
+            if mode is not PilotMode.PWM and (mode is not PilotMode.X1 or (self._after_pulse and since < ms(750))):
+                broken(35, f"{name}: PWM {since} ns after {mode.value}")
+            if self._meaning is not None and meaning is not self._meaning and (mode is not PilotMode.X1 or since < s(3)):
+                broken(35, f"{name}: another meaning of PWM after {since} ns of {mode.value}")
             self._meaning = meaning
         if ac.pilot is not self._pilot:
-            law(mode is not PilotMode.E or ac.pilot in (mode, PilotMode.F) or since >= s(4), 35, f"{name}: a pulse of {since} ns")
+            if mode is PilotMode.E and ac.pilot not in (mode, PilotMode.F) and since < s(4):
+                broken(35, f"{name}: a pulse of {since} ns")
             self._after_pulse = self._pilot in (PilotMode.E, PilotMode.F)
             self._pilot, self._pilot_at = ac.pilot, now
 
