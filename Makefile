@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# One worker more than cores: real processes and screens spend a part of their tests waiting.
+WORKERS := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
 # Compiled modules are kept, whatever the environment says: every daemon that a test starts would compile all of them again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -23,11 +25,11 @@ demo: $(VENV)/.installed  ## watch a two-connector DC station work, without hard
 	@$(BIN)/evsectl demo
 
 test: $(VENV)/.installed  ## all tests that need no other programs and no patience
-	$(PYTEST) -n auto -m 'not peer and not slow'
+	$(PYTEST) $(WORKERS) -m 'not peer and not slow'
 
 test-day: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, all random examples (about twenty minutes)
-	$(PYTEST) -s -m slow
-	EVSE_EXAMPLES=full $(PYTEST) $$(grep -rl 'import examples' tests --include='test_*.py')
+	$(PYTEST) -n 2 --dist worksteal -rP -m slow
+	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) -m 'not slow' $$(grep -rl 'import examples' tests --include='test_*.py')
 
 soak: $(VENV)/.installed  ## a thousand stations killed or without power at any operation; figures into docs/performance.md
 	$(BIN)/python -m tools.soak_ocpp --seeds 1000 --jobs $$(nproc) --sweep --write

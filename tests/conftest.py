@@ -16,6 +16,17 @@ GC_YOUNG = 20_000
 gc.set_threshold(GC_YOUNG, 20, 20)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest of the slow tests begins first: the others run beside it."""
+    items.sort(key=_patience_s, reverse=True)
+
+
+def _patience_s(item: pytest.Item) -> float:
+    """The time-out of a slow test, 0 for all others."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None and item.get_closest_marker("slow") is not None else 0.0
+
+
 def pytest_collection_finish() -> None:
     """Thousands of collected tests and all modules stay to the end: no collection looks at them again."""
     gc.collect()
