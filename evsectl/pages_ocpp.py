@@ -92,6 +92,8 @@ def doctor(body: Row, where: Screen) -> str:
     columns = [column for column in t.DOCTOR if not column.wide]
     how = "beside the link that stands" if body["live"] else "on a connection of its own"
     text = f"{clean(body['url'])}, {how}\n" + table(steps, columns, where=where)
+    if body.get("note"):
+        text += f"\n{pairs([('Note', body['note'])], where)}"
     for step in steps:
         if step["result"] in ("warning", "failed"):
             facts = [("", clean(fact)) for fact in step["facts"]]

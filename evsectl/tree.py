@@ -430,7 +430,7 @@ TREE: dict[str, dict[str, list[str]]] = {
         "flags": ["--help"],
     },
     "ocpp certs": {
-        "commands": ["list", "install", "delete", "request"],
+        "commands": ["list", "install", "delete", "request", "install-client"],
         "options": ["--help"],
         "flags": ["--help"],
     },
@@ -450,6 +450,11 @@ TREE: dict[str, dict[str, list[str]]] = {
         ],
         "flags": ["--help", "--json", "--no-headers"],
     },
+    "ocpp certs install-client": {
+        "commands": [],
+        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "flags": ["--help", "--json", "--no-headers"],
+    },
     "ocpp certs list": {
         "commands": [],
         "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
@@ -457,7 +462,10 @@ TREE: dict[str, dict[str, list[str]]] = {
     },
     "ocpp certs request": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
+        "options": [
+            "--csr", "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O",
+            "-o",
+        ],
         "flags": ["--help", "--json", "--no-headers"],
     },
     "ocpp config": {
@@ -498,8 +506,11 @@ TREE: dict[str, dict[str, list[str]]] = {
     },
     "ocpp doctor": {
         "commands": [],
-        "options": ["--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "-H", "-O", "-o"],
-        "flags": ["--help", "--json", "--no-headers"],
+        "options": [
+            "--fields", "--help", "--host", "--json", "--no-headers", "--output", "--output-file", "--pause", "-H",
+            "-O", "-o",
+        ],
+        "flags": ["--help", "--json", "--no-headers", "--pause"],
     },
     "ocpp log": {
         "commands": [],

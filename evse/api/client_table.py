@@ -64,6 +64,7 @@ TABLE: dict[str, tuple[str, str, bool]] = {
     "ocpp.data_subscribe": ("POST", "/v1/ocpp/data/subscribe", False),
     "ocpp.data_unsubscribe": ("POST", "/v1/ocpp/data/unsubscribe", False),
     "ocpp.doctor": ("GET", "/v1/ocpp/doctor", False),
+    "ocpp.examine": ("POST", "/v1/ocpp/doctor/alone", False),
     "ocpp.explain": ("GET", "/v1/ocpp/explain", False),
     "ocpp.log": ("GET", "/v1/ocpp/log", False),
     "ocpp.messages": ("GET", "/v1/ocpp/messages", False),

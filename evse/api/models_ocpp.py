@@ -299,10 +299,12 @@ class OcppDoctorStep(Model, frozen=True, kw_only=True):
 
 
 class OcppDoctor(Model, frozen=True, kw_only=True):
-    """The steps in order; ``failed`` names the first that failed, "" = none. ``live`` = told by the link that stands."""
+    """The steps in order; ``failed`` names the first that failed, "" = none. ``live`` = told by the link that stands.
+    ``note`` = what was left out because of that, or may be the fault of the station's own dialling; "" = nothing."""
 
     url: str
     target: str
     live: bool
     failed: str
     items: tuple[OcppDoctorStep, ...]
+    note: str = ""

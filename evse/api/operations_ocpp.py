@@ -65,4 +65,5 @@ OPERATIONS_OCPP: Final[tuple[Operation, ...]] = (
         "ocpp.doctor", "/v1/ocpp/doctor", o.OcppDoctor,
         "Check DNS, TCP, TLS, HTTP, credentials, subprotocol, clock and boot in order", role=Role.OPERATOR,
     ),
+    post("ocpp.examine", "/v1/ocpp/doctor/alone", Empty, o.OcppDoctor, "The same with the link ended, and dialled again afterwards"),
 )  # fmt: skip

@@ -143,3 +143,7 @@ class OcppService(Protocol):
     async def ocpp_doctor(self, request: Empty, caller: Caller) -> o.OcppDoctor:
         """Check DNS, TCP, TLS, HTTP, credentials, subprotocol, clock and boot in order."""
         ...
+
+    async def ocpp_examine(self, request: Empty, caller: Caller) -> o.OcppDoctor:
+        """The same with the link ended, and dialled again afterwards."""
+        ...

@@ -29,7 +29,8 @@ from evse.ocpp.authorize import Authorizer
 from evse.ocpp.charging import Charging
 from evse.ocpp.data_transfer import DataTransfers, MeterKey, keys_after_boot, lane_of
 from evse.ocpp.dialler import PlainDialler, charge_point_url
-from evse.ocpp.doctor import LiveLink, Report, examine, no_target
+from evse.ocpp.doctor import PAUSE_S, LiveLink, Report, examine, no_target
+from evse.ocpp.doctor_words import BESIDE, LEFT_OUT
 from evse.ocpp.engine import CallTimeout, Engine
 from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import KeyInfo, Keys
@@ -218,8 +219,24 @@ class OcppClient:
         """End the link, or the pause before the next dial, and dial now; the back-off begins anew."""
         self.link.reconnect(reason, afresh=True)
 
-    async def examine(self) -> Report:
-        """Try the steps of a connection in order (`evse.ocpp.doctor`); a link that stands is not touched."""
+    async def examine(self, *, pause: bool = False) -> Report:
+        """Try the steps of a connection in order (`evse.ocpp.doctor`).
+
+        A link that stands is not touched, and the report says what was left out; ``pause`` ends it, and the dialling, for
+        `PAUSE_S` at most, so that every step is tried with nothing beside it.
+        """
+        if not pause:
+            dials = self.link.dials
+            report = await self._examined()
+            beside = not report.live and (self.link.dialling or self.link.connected or self.link.dials != dials)
+            return msgspec.structs.replace(report, note=LEFT_OUT if report.live else BESIDE if beside else "")
+        try:
+            await self.link.pause(PAUSE_S, "ended for an examination")
+            return await self._examined()
+        finally:
+            self.link.resume()
+
+    async def _examined(self) -> Report:
         boot, link = v16.boot_payload(self._identity), self.link
         if link.connected:
             live = LiveLink(

@@ -26,6 +26,7 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from evse.domain.base import DeviceError, Frozen
 from evse.domain.clock import Clock
+from evse.ocpp.doctor_words import BY_ROUTES, HTTP_REMEDY, REMEDY
 from evse.ocpp.link import SUBPROTOCOL
 from evse.ocpp.messages import CALL, CALLRESULT, Payload, parse_timestamp, timestamp
 from evse.ocpp.ports import DialTarget
@@ -46,6 +47,9 @@ OFFSET_MAX_NS: DurationNs = 10 * NS_PER_S
 """A difference of the clocks above this is worth a warning: charging profiles and records are off by as much."""
 
 EXPIRY_WARN_NS: DurationNs = 14 * 86_400 * NS_PER_S
+
+PAUSE_S = TOTAL_S + 6.5
+"""The station dials again after this at the latest, whatever becomes of the examination."""
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 
@@ -68,6 +72,8 @@ class Report(Frozen, frozen=True, kw_only=True):
     target: str
     live: bool
     checks: tuple[Check, ...]
+    note: str = ""
+    """What was left out, or may be the fault of the station's own dialling; "" = nothing."""
 
     @property
     def failed(self) -> str:
@@ -93,28 +99,6 @@ class Stop(Exception):
         super().__init__(check.detail)
         self.check = check
 
-
-REMEDY: Mapping[DialStep, str] = {
-    DialStep.URL: "correct ocpp.url in the configuration: ws://HOST/PATH or wss://HOST/PATH",
-    DialStep.INTERFACE: "correct ocpp.interface, or plug in that network",
-    DialStep.DNS: "check the name in ocpp.url and the DNS server of this station; an IP address in ocpp.url needs none",
-    DialStep.TCP: "check cable, SIM and route of this station, and that the firewall lets this port out",
-    DialStep.PROXY: "check ocpp.proxy: address, kind, user and password",
-    DialStep.TLS: "check that the port of ocpp.url speaks TLS; profile 3 also needs the station's certificate: evsectl ocpp certs list",
-    DialStep.TLS_VERSION: "the CSMS must offer TLS 1.2 or newer; ocpp.tls.min_version says what this station asks for",
-    DialStep.TLS_CIPHER: "the CSMS must offer a cipher suite of the security whitepaper, such as ECDHE with AES-GCM",
-    DialStep.CERTIFICATE: "install the right root: evsectl ocpp certs install; check the station's date, and the host name in ocpp.url",
-    DialStep.HTTP: "check path and charge point id (ocpp.url, ocpp.charge_point_id) with whoever runs the CSMS",
-    DialStep.CREDENTIALS: "set the password that the CSMS has for this station: evsectl ocpp security set-key",
-    DialStep.SUBPROTOCOL: "the CSMS must speak ocpp1.6 for this charge point; its operator sets the version there",
-    DialStep.TIMEOUT: "the address answers too late: check signal and load of the line",
-}
-
-_HTTP_REMEDY: Mapping[int, str] = {
-    3: "ask whoever runs the CSMS for the address that is right, and set it as ocpp.url",
-    5: "the address answers: wait, the station goes on dialling; if it stays so, ask whoever runs the CSMS",
-}
-"""By the first digit of the status."""
 
 _NAME_OF: Mapping[DialStep, str] = {
     DialStep.URL: "dns", DialStep.DNS: "dns", DialStep.INTERFACE: "tcp", DialStep.TCP: "tcp", DialStep.PROXY: "tcp",
@@ -274,7 +258,8 @@ class _Examination:
             raise self._fail("dns", str(error), error.step, began) from None
         addresses = ", ".join(str(address[0]) for _, address in found[:4])
         whose = "the proxy " if options.proxy else ""
-        self._ok("dns", f"{whose}{host} is {addresses}", began, ("host", host), ("addresses", addresses))
+        by = (("asked by", f"the routes of the system: {BY_ROUTES}"),) if options.interface else ()
+        self._ok("dns", f"{whose}{host} is {addresses}", began, ("host", host), ("addresses", addresses), *by)
 
     async def _no_tls(self, place: WebSocketURI, error: Exception, began: float) -> Stop:
         """The handshake failed: say why, and what certificate is there (read without sending anything else)."""
@@ -376,7 +361,7 @@ class _Examination:
                 self._ok("credentials", "not refused", None)
             return self._fail(told.step.value, text, told.step, None, facts)
         code = 503 if response is not None and response.status_code == 429 else response.status_code if response else 0
-        return self._fail("http", text, DialStep.HTTP, began, facts, _HTTP_REMEDY.get(code // 100, ""))
+        return self._fail("http", text, DialStep.HTTP, began, facts, HTTP_REMEDY.get(code // 100, ""))
 
     @staticmethod
     def _http_facts(response: Response | None) -> tuple[tuple[str, str], ...]:

@@ -65,8 +65,10 @@ class Link:
         self.since: WallNs | None = None  # of the present connection state
         self.last_error = ""
         self.peer = ""
+        self.dials = 0  # since the process began
         self.failures = 0  # dials in a row without a registered link that lived
         self.next_dial: Instant | None = None  # while the back-off runs
+        self.paused_until: Instant = 0  # before this nothing is dialled
         self.events: deque[LinkEvent] = deque(maxlen=EVENTS_MAX)
         self._dialler = dialler
         self._openers = openers
@@ -80,12 +82,16 @@ class Link:
         self._ping_kick = asyncio.Event()
         self._dial_kick = asyncio.Event()
         self._drop: asyncio.Future[None] | None = None
+        self._dial: asyncio.Future[WebSocket] | None = None
+        self._resumed = asyncio.Event()
+        self._still = asyncio.Event()  # paused, and nothing is open any more
 
     # -- for the client -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Dial, use, pause, again; for ever."""
         while True:
+            await self._while_paused()
             began = self._clock.now()
             self._registered.clear()
             await self._once()
@@ -126,6 +132,40 @@ class Link:
         if self._drop is not None and not self._drop.done():
             self._drop.set_exception(WsClosed(clean=True, detail=reason))
 
+    @property
+    def dialling(self) -> bool:
+        """Tell whether a dial is under way."""
+        return self._dial is not None
+
+    async def pause(self, seconds: float, reason: str) -> None:
+        """End the link and a dial under way, and dial no more until `resume`, or for ``seconds``; return when all is still.
+
+        The end is a moment that is kept in `paused_until`: whatever becomes of the caller, the link is dialled again.
+        """
+        self.paused_until = self._clock.now() + int(seconds * NS_PER_S)
+        self._resumed.clear()
+        self._still.clear()
+        self.reconnect(reason)
+        if self._dial is not None:
+            self._dial.cancel()
+        await wait_for(self._still, min(seconds, 2 * CLOSE_TIMEOUT_S))
+
+    def resume(self) -> None:
+        """Dial now; nothing happens when there was no pause."""
+        if self.paused_until:
+            self.paused_until = 0
+            self._resumed.set()
+            self.failures = 0
+
+    async def _while_paused(self) -> None:
+        while (left := self.paused_until - self._clock.now()) > 0:
+            self._still.set()
+            await wait_for(self._resumed, left / NS_PER_S)
+
+    @property
+    def _paused(self) -> bool:
+        return self.paused_until > self._clock.now()
+
     # -- one connection -------------------------------------------------------------------------------------------
 
     def _event(self, kind: str, text: str = "") -> None:
@@ -147,19 +187,31 @@ class Link:
             self.note(str(error))
             self._event("failed", str(error))
             return
+        if self._paused:
+            return
         self._dial_kick.clear()
+        self.dials += 1
         self._event("dialling")
+        self._dial = asyncio.ensure_future(self._openers.open_websocket(
+            target.url, [SUBPROTOCOL], target.headers, DIAL_TIMEOUT_S, target.options
+        ))
         try:
-            ws = await self._openers.open_websocket(
-                target.url, [SUBPROTOCOL], target.headers, DIAL_TIMEOUT_S, target.options
-            )
+            ws = await self._dial
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._paused or (task is not None and task.cancelling()):
+                raise
+            self._event("failed", "broken off for an examination")
         except DeviceError as error:
             self._tell_security(error)
             self.note(str(error))
             self._event("failed", str(error))
         else:
+            self._dial = None
             await self._use(ws)
-        if not self._registered.is_set():
+        finally:
+            self._dial = None
+        if not self._registered.is_set() and not self._paused:
             await self._tell(self._dialler.failed(target, self.last_error))
 
     async def _tell(self, told: Awaitable[None]) -> bool:
@@ -195,6 +247,8 @@ class Link:
         engine = self._make_engine(ws)
         loop = asyncio.get_running_loop()
         self._drop = loop.create_future()
+        if self._paused:
+            self._drop.set_exception(WsClosed(clean=True, detail="ended for an examination"))
         self.engine, self.connected, self.since, self.peer = engine, True, self._clock.wall(), ws.remote
         self._event("connected", ws.remote)
         jobs = (engine.run(), self._talk(engine), self._ping(ws), self._patience(), self._dropped(self._drop))

@@ -183,7 +183,8 @@ def queue_list(
     if call.human and not call.options.file and body["items"]:
         note(f"{body['waiting']} waiting, {body['parked']} parked, {body['foreign']} for another back end than {body['backend']}")
         if body["parked"]:
-            note("send parked ones again: evsectl ocpp queue resend --all; each session in its own order, behind those that went on")
+            note("send parked ones again: evsectl ocpp queue resend --all")
+            note("a parked session keeps its own order, and comes behind those that went on")
         if body["foreign"]:
             note("decide about the others: evsectl ocpp queue move, or discard")
     return exits.OK
@@ -268,10 +269,15 @@ def reconnect(call: Call, yes: Yes = False) -> int:
 
 
 @data(app, "OcppDoctorStep", key="name")
-def doctor(call: Call) -> int:
+def doctor(
+    call: Call,
+    pause: Annotated[bool, typer.Option(
+        "--pause", help="End the link and keep the station from dialling meanwhile, so that every step is tried"
+    )] = False,
+) -> int:
     """Check the steps of a connection in order."""
     call.session.timeout_s = max(call.session.timeout_s, DOCTOR_S)
-    body = call.ask("ocpp.doctor")
+    body = call.ask("ocpp.examine" if pause else "ocpp.doctor")
     if call.human and not call.options.wide:
         write(pages_ocpp.doctor(body, call.screen), call.options)
     else:

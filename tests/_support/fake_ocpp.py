@@ -241,3 +241,7 @@ class FakeOcpp(FakeOcppSecurity):
     async def ocpp_doctor(self, request: Empty, caller: Caller) -> o.OcppDoctor:
         self.enter("ocpp.doctor", request)
         return self.doctor
+
+    async def ocpp_examine(self, request: Empty, caller: Caller) -> o.OcppDoctor:
+        self.enter("ocpp.examine", request)
+        return self.doctor

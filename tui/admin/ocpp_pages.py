@@ -291,3 +291,5 @@ def paint_doctor(frame: Frame, report: o.OcppDoctor | None, table: TableState, g
     for fact in chosen.facts:
         frame.put(1, y, fact, "", limit=frame.width - 2)
         y += 1
+    if report.note and y < frame.height:
+        frame.wrap(1, y, report.note, frame.width - 2, "warn", rows=frame.height - y)

@@ -12,7 +12,7 @@ from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import Empty
 from evse.api.service import Caller
 from evse.ocpp.client import OcppClient
-from evse.ocpp.doctor import Check
+from evse.ocpp.doctor import Check, Report
 from evse.ocpp.engine import CallTimeout
 from evse.ocpp.log_view import Filter, PairedMessage, Pairing, select
 from evse.ocpp.messages import CallError, Payload
@@ -196,10 +196,11 @@ class BackendOperations:
         report = await client.examine()
         if not report.live and not report.failed:
             client.reconnect("the doctor found nothing wrong")
-        return o.OcppDoctor(
-            url=report.url, target=report.target, live=report.live, failed=report.failed,
-            items=tuple(_step(check) for check in report.checks),
-        )  # fmt: skip
+        return _doctor(report)
+
+    async def ocpp_examine(self, request: Empty, caller: Caller) -> o.OcppDoctor:
+        """The same with the link ended and nothing dialled meanwhile; the station dials again in any case."""
+        return _doctor(await self._client().examine(pause=True))
 
     def _client(self) -> OcppClient:
         return client_of(self._station)
@@ -237,6 +238,13 @@ def _other_number(confirm: int, found: int) -> ApiError:
     return ApiError(
         ErrorCode.CONFLICT, f"{found} messages of another back end wait, not {confirm}; nothing was changed",
         "look again: evsectl ocpp queue list",
+    )  # fmt: skip
+
+
+def _doctor(report: Report) -> o.OcppDoctor:
+    return o.OcppDoctor(
+        url=report.url, target=report.target, live=report.live, failed=report.failed, note=report.note,
+        items=tuple(_step(check) for check in report.checks),
     )  # fmt: skip
 
 
