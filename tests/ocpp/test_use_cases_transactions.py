@@ -6,10 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from evse.domain.records import PointRecord
 from evse.domain.session import StopReason
+from evse.domain.signing import SignedValues
+from evse.ocpp.data_transfer import MeterKey
 from tests.ocpp.support import Bench
 from tests.ocpp.use_cases import sent, use_case
 
@@ -222,6 +225,48 @@ async def test_meter_in_stop() -> None:
     assert (contexts[0], contexts[-1]) == ("Transaction.Begin", "Transaction.End")
 
 
+SIGNED = SignedValues(begin='OCMF|{"RD":[{"TX":"B"}]}|{"SD":"30"}', end='OCMF|{"RD":[{"TX":"E"}]}|{"SD":"31"}')
+
+
+def signed_contexts(bench: Bench) -> list[str]:
+    """Contexts of the signed values of the only StopTransaction, in their order."""
+    (stop,) = bench.csms.calls("StopTransaction")
+    values = [value for entry in stop.get("transactionData", []) for value in entry["sampledValue"]]
+    return [value["context"] for value in values if value.get("format") == "SignedData"]
+
+
+@use_case(METER, "Meter that signs, offline")
+async def test_signed_values() -> None:
+    """The signed begin is the first value of StopTransaction, the signed end the last; both wait for the link with it."""
+    bench = await Bench().start()
+    bench.csms.down()
+    await bench.begin(signed=msgspec.structs.replace(SIGNED, end=""))
+    await asyncio.sleep(30)
+    await bench.end(signed=SIGNED)
+    bench.csms.up()
+    await asyncio.sleep(150)
+    assert signed_contexts(bench) == ["Transaction.Begin", "Transaction.End"]
+    (stop,) = bench.csms.calls("StopTransaction")
+    ends = stop["transactionData"][0], stop["transactionData"][-1]
+    assert [end["sampledValue"][0]["value"] for end in ends] == [SIGNED.begin, SIGNED.end]
+    assert len(rows(bench)) == 1
+
+
+@use_case(METER, "Public key of a meter that signs")
+async def test_meter_public_key() -> None:
+    """Each BootNotification is followed by one DataTransfer with the keys; its answer does not matter."""
+    bench = Bench()
+    bench.csms.registration, bench.csms.heartbeat_s = "Pending", 10
+    await bench.start()
+    bench.client.meter_keys = lambda: (MeterKey(connector_id=1, serial="4711", public_key="3059"),)
+    bench.csms.answer("DataTransfer", error="InternalError", count=1)
+    bench.csms.registration = "Accepted"
+    await asyncio.sleep(20)
+    (sent_key,) = bench.csms.calls("DataTransfer")
+    assert (sent_key["vendorId"], sent_key["messageId"]) == ("generalConfiguration", "setMeterConfiguration")
+    assert '"publicKey":"3059"' in sent_key["data"]
+
+
 # -- power failure ---------------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +313,18 @@ async def test_power_failure_after_stop(tmp_path: Path) -> None:
     await asyncio.sleep(150)
     (row,) = rows(bench)
     assert (row["stop_reason"], row["meter_stop_wh"]) == ("EVDisconnected", 1321)
+
+
+@use_case(POWER, "While a meter that signs has signed the begin only")
+async def test_power_failure_signed(tmp_path: Path) -> None:
+    """StopTransaction with PowerLoss carries the signed begin; there is no end that somebody could have signed."""
+    bench = await Bench(database=tmp_path / "a.db").start()
+    await bench.begin(signed=msgspec.structs.replace(SIGNED, end=""))
+    await asyncio.sleep(5)
+    await bench.restart()
+    await asyncio.sleep(10)
+    assert signed_contexts(bench) == ["Transaction.Begin"]
+    assert rows(bench)[0]["stop_reason"] == "PowerLoss"
 
 
 @use_case(POWER, "Between the answer of StartTransaction and its storage")
