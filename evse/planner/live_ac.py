@@ -34,7 +34,7 @@ from evse.planner.ac_problem import (
 from evse.planner.allowance import Allowance
 from evse.planner.balance import solve_with_starts, unsure_pairs
 from evse.planner.feedback import demand_ma
-from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad
+from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad, with_dc
 from evse.planner.live_ac_text import STARTS_LATER, Limits, binding, overdraws
 from evse.planner.transition import AC_PACE, Follower, Pairs, ac_rows, raised, set_share
 from evse.units import NS_PER_S, DurationNs, Instant
@@ -52,12 +52,13 @@ WAITS_S = 100_000_000
 
 
 class DcAsk(Frozen, frozen=True, kw_only=True):
-    """What a DC EVSE could use, AC side W; it gets at least ``min_w`` or nothing."""
+    """What a DC EVSE could use, AC side W; it gets at least ``min_w`` or nothing. ``asks`` = its vehicle wants power, whether or
+    not the DC planner has any for it now."""
 
     evse_id: int
     wanted_w: int
     min_w: int
-    running: bool = False
+    asks: bool = True
 
 
 class AcShares(Frozen, frozen=True, kw_only=True):
@@ -84,6 +85,7 @@ def plan_ac(
     """Share the site out. ``allowed`` = what all EVSEs together may take per phase. ``site_w`` = power limits of the station
     (AC side, smallest first); ``memory`` is fresh."""
     lost = site.fitted and site.house_ma is None
+    memory = with_dc(memory, {ask.evse_id: ask.asks for ask in dc})
     planner = _Planner(grid, site_w[0][1] if site_w else None, dc, requests, site, memory, now, allowed, lost=lost)
     problem, target = planner.target()
     present = {str(p.evse_id): p.share_ma for p in memory.points}
@@ -231,7 +233,6 @@ class _Planner:
             lines = PHASES  # differences count it apart, fuses keep it free on every phase
         elif p.lines and (self.balanced or self.site_w is None):  # the core counts power on all phases
             lines = min(p.lines, r.lines)
-        stays = p.share_ma > 0 and (not self.turns or self._recent(p))
         return AcConnector(
             id=str(r.evse_id),
             node=self.node_of.get(r.evse_id, "own"),
@@ -240,8 +241,13 @@ class _Planner:
             min_ma=r.min_ma,
             max_ma=max(r.wanted_ma, r.min_ma),
             demand_ma=demand,
-            charging_s=p.charged_ns // NS_PER_S + (0 if stays else WAITS_S),
+            charging_s=self._charged_s(p),
         )
+
+    def _charged_s(self, p: Point) -> int:
+        """Return the charged time that counts for turns."""
+        stays = p.share_ma > 0 and (not self.turns or self._recent(p))
+        return p.charged_ns // NS_PER_S + (0 if stays else WAITS_S)
 
     def _dc_connector(self, ask: DcAsk) -> AcConnector:
         unit = PHASES * self.site.voltage_mv
@@ -254,7 +260,7 @@ class _Planner:
             min_ma=max(1, least),
             max_ma=max(1, wanted),
             demand_ma=wanted,
-            charging_s=0 if ask.running else WAITS_S,
+            charging_s=self._charged_s(self.points[ask.evse_id]),
         )
 
     # -- the target -------------------------------------------------------------------------------------------------

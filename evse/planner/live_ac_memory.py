@@ -117,7 +117,10 @@ def observe(
     asked = {r.evse_id for r in requests}
     drawn = dc_ma or {}
     points += [
-        msgspec.structs.replace(p, follower=follow(p.follower, drawn.get(p.evse_id), DC_SHARE_PACE, now))
+        msgspec.structs.replace(
+            p, follower=follow(p.follower, drawn.get(p.evse_id), DC_SHARE_PACE, now),
+            charged_ns=p.charged_ns + (passed if p.asks and p.share_ma else 0),
+        )
         for p in memory.points
         if p.evse_id not in asked
     ]
@@ -131,6 +134,24 @@ def observe(
         rise_at=(a[3], b[3], c[3]),
         at=now,
     )
+
+
+def with_dc(memory: AcMemory, dc: Mapping[int, bool]) -> AcMemory:
+    """Return the memory with the DC EVSEs ``dc`` that ask for power, or no longer do: they take turns with the AC EVSEs."""
+    known = {p.evse_id: p for p in memory.points}
+    least = min((p.charged_ns for p in memory.points if p.asks), default=0)
+    left = any(e in known and known[e].asks and not asks for e, asks in dc.items())
+    points = []
+    for p in (*memory.points, *(Point(evse_id=e) for e in dc if e not in known)):
+        asks = dc.get(p.evse_id, p.asks)
+        if asks and not p.asks:
+            p = msgspec.structs.replace(p, asks=True, charged_ns=least)
+        elif not asks and p.asks:
+            p = Point(evse_id=p.evse_id, follower=p.follower)
+        if left and p.asks and not p.share_ma:
+            p = msgspec.structs.replace(p, switched_at=None)
+        points.append(p)
+    return msgspec.structs.replace(memory, points=tuple(points))
 
 
 def _house(memory: AcMemory, site: SiteLoad, k: int, now: Instant) -> tuple[int, Instant, int, Instant]:

@@ -113,7 +113,7 @@ def dc_asks(settings: PlannerSettingsW, plan: Plan, requests: Sequence[PowerRequ
             evse_id=r.evse_id,
             wanted_w=-(-given.get(r.evse_id, 0) * 1000 // efficiency),
             min_w=-(-settings.min_power_w * 1000 // efficiency),
-            running=r.charging_since is not None and r.request_w > 0,
+            asks=r.request_w > 0,
         )
         for r in requests
     ]

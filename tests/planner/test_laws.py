@@ -236,3 +236,35 @@ def test_nobody_starves_in_a_day_behind_a_fuse_for_two(seed: int) -> None:
             longest_s = max(longest_s, waits_s[i])
     assert longest_s <= 4 * len(lines) * grid.dwell_s, longest_s
     assert min(on_s.values()) >= 86_400 // 4, on_s
+
+
+@pytest.mark.parametrize(("ac", "dc", "fuse_a", "least_w"), [(2, 1, 14, 6_000), (2, 2, 14, 4_000), (1, 2, 10, 3_000)])
+def test_nobody_starves_where_ac_and_dc_vehicles_share_a_fuse(ac: int, dc: int, fuse_a: int, least_w: int) -> None:
+    """Minimums of 6 A and of some kW that do not fit together: AC and DC vehicles take turns with each other."""
+    dwell_s, n = 60, ac + dc
+    grid = GridSpec(fuse_ma=fuse_a * 1_000, dwell_s=dwell_s)
+    spec = replace(station(dc), grid=grid)
+    shell = PlannerShell(spec, PlannerSettingsW(dwell_s=dwell_s, min_power_w=least_w), NS_PER_S)
+    power = [request(i, 60_000) for i in range(1, dc + 1)]
+    offered, drawn = {10 + i: 0 for i in range(ac)}, dict.fromkeys(range(1, dc + 1), 0)
+    waits_s, longest_s, on_s = ({**offered, **drawn} for _ in range(3))
+    step_s = 4
+    for k in range(1, 60 * 60 // step_s):
+        now = k * step_s * NS_PER_S
+        currents = [
+            CurrentRequest(
+                evse_id=i, wanted_ma=16_000, lines=3, offered_ma=ma, measured_ma=ma, cut=not ma, draw_l_ma=(ma, ma, ma), lines_used=3 if ma else 0
+            )
+            for i, ma in offered.items()
+        ]
+        evses = tuple(EvseInputs(evse_id=i, board=NEVER, meter=Sample(MeterValues(power_w=w), now)) for i, w in drawn.items())
+        shell.consider(power, Inputs(wall=now, evses=evses, groups=tuple(healthy(dc)), site_meter=NEVER), now, currents)
+        assert shell.plan is not None
+        offered = {row.evse_id: row.assigned_ma for row in shell.plan.currents}
+        drawn = {row.evse_id: row.assigned_w for row in shell.plan.allocations}
+        assert sum(offered.values()) + sum(drawn.values()) * 1_000_000 // (950 * 3 * 230) <= grid.fuse_ma + 10
+        for i, share in (offered | drawn).items():
+            waits_s[i] = 0 if share else waits_s[i] + step_s
+            longest_s[i], on_s[i] = max(longest_s[i], waits_s[i]), on_s[i] + step_s * (share > 0)
+    assert max(longest_s.values()) <= n * (dwell_s + 20), (longest_s, on_s)
+    assert min(on_s.values()) >= 60 * 60 // (2 * n), on_s
