@@ -40,6 +40,7 @@ class Conn:
 
     __slots__ = (
         "a",
+        "ab",
         "ac",
         "allocation",
         "b",
@@ -82,6 +83,7 @@ class Conn:
         self.index = index
         self.w = w
         self.b: BoardStatus | None = None  # fresh
+        self.ab = _AC_UNKNOWN  # its AC part; everything unknown without one
         self.no_board = ""  # why there is no fresh reading
         self.m: MeterValues | None = None  # fresh
         self.m_at: Instant = 0
@@ -119,11 +121,6 @@ class Conn:
     def voltage_mv(self) -> int:
         """Present voltage at the vehicle in mV, 0 when unknown."""
         return self.b.output_mv if self.b is not None and self.b.output_mv > 0 else 0
-
-    @property
-    def ab(self) -> AcStatus:
-        """The fresh AC status; everything unknown without one."""
-        return self.b.ac if self.b is not None and self.b.ac is not None else _AC_UNKNOWN
 
 
 class Tick:
@@ -236,6 +233,8 @@ class Tick:
             conn.no_board = f"last status {age_ms} ms ago, limit {self.spec.board_max_age_ms} ms"
             return
         conn.b = reading.value
+        if reading.value.ac is not None:
+            conn.ab = reading.value.ac
         self.estop = self.estop or reading.value.estop
         conn.w.board_at = self.now
 

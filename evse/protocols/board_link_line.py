@@ -3,7 +3,7 @@
 Both cross the link twenty times a second and mostly say the same; only the number of the frame, the up-time, the lease
 counter and the CRC differ. COBS lets a block be put together from pieces: between two 0x00 of a message, the coded bytes
 depend on nothing outside. So a frame is *head* (header and counters) and *first*, *middle*, *last*: the fields up to their
-first 0x00, between that and their last 0x00, and behind it. The middle is kept coded.
+first 0x00, between that and their last 0x00, and behind it. The middle is kept coded, as soon as it comes a second time.
 
 `LineEncoder` and `LineDecoder` give exactly what `encode_status`, `encode_command` and `decode_block` give; a decoder
 gives equal levels as the same object, so that whoever compares them is done by identity.
@@ -50,27 +50,36 @@ def _fields(raw: bytes, head: int) -> _Fields | None:
 class LineEncoder:
     """One direction of one line: remembers the last levels that were sent."""
 
-    __slots__ = ("_fields", "_levels")
+    __slots__ = ("_fields", "_levels", "_raw")
 
     def __init__(self) -> None:
         self._levels: object = None
+        self._raw = b""  # of the last levels, until they are said again
         self._fields: _Fields | None = None
 
     def status(self, status: BoardStatus, seq: int, uptime_ms: int, lease_counter: int) -> bytes:
         """Return `encode_status`."""
-        if self._fields is None or (status is not self._levels and status != self._levels):
-            raw = link.status_raw(status, seq, uptime_ms, lease_counter)
-            self._levels, self._fields = status, _fields(raw, STATUS_HEAD.size)
-            return link.frame(raw)
-        return _frame(STATUS_HEAD.pack(VERSION, MsgId.STATUS, seq, uptime_ms, lease_counter), self._fields)
+        fields = self._known(status, STATUS_HEAD.size)
+        if fields is None:
+            self._raw = link.status_raw(status, seq, uptime_ms, lease_counter)
+            return link.frame(self._raw)
+        return _frame(STATUS_HEAD.pack(VERSION, MsgId.STATUS, seq, uptime_ms, lease_counter), fields)
 
     def command(self, levels: BoardCommand, seq: int, lease_counter: int) -> bytes:
         """Return `encode_command`."""
-        if self._fields is None or (levels is not self._levels and levels != self._levels):
-            raw = link.command_raw(levels, seq, lease_counter)
-            self._levels, self._fields = levels, _fields(raw, COMMAND_HEAD.size)
-            return link.frame(raw)
-        return _frame(COMMAND_HEAD.pack(VERSION, MsgId.COMMAND, seq, lease_counter), self._fields)
+        fields = self._known(levels, COMMAND_HEAD.size)
+        if fields is None:
+            self._raw = link.command_raw(levels, seq, lease_counter)
+            return link.frame(self._raw)
+        return _frame(COMMAND_HEAD.pack(VERSION, MsgId.COMMAND, seq, lease_counter), fields)
+
+    def _known(self, levels: object, head: int) -> _Fields | None:
+        """Return the fields of levels that were said before, cut when they are said for the second time."""
+        if levels is not self._levels and levels != self._levels:
+            self._levels, self._fields, self._raw = levels, None, b""
+        elif self._fields is None and self._raw:
+            self._fields = _fields(self._raw, head)
+        return self._fields
 
 
 def _frame(head: bytes, fields: _Fields) -> bytes:
@@ -81,9 +90,10 @@ def _frame(head: bytes, fields: _Fields) -> bytes:
 class LineDecoder:
     """One direction of one line: remembers the last levels that came."""
 
-    __slots__ = ("_fields", "_from", "_kind", "_levels", "_size", "_to")
+    __slots__ = ("_before", "_fields", "_from", "_kind", "_levels", "_size", "_to")
 
     def __init__(self) -> None:
+        self._before = b""  # fields of the last block that was decoded as a whole
         self._fields: _Fields | None = None
         self._kind = b""  # version and message of what is remembered
         self._levels: BoardStatus | BoardCommand | None = None
@@ -104,7 +114,8 @@ class LineDecoder:
         return message
 
     def _remember(self, body: bytes, size: int, head: int, levels: BoardStatus | BoardCommand) -> None:
-        fields = _fields(body, head)
+        before, self._before = self._before, body[head:]
+        fields = _fields(body, head) if self._before == before else None  # what changes all the time is not worth it
         if fields is None:
             self._size = 0
             return

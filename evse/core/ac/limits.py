@@ -202,6 +202,10 @@ def _physical(conn: Conn) -> list[Row]:
 
 def rows(t: Tick, conn: Conn) -> list[Row]:
     """Return every limit in force; the smallest binds."""
+    return _rows(t, conn, _shared(t, conn))
+
+
+def _rows(t: Tick, conn: Conn, shared: list[Row]) -> list[Row]:
     spec, a = conn.ac, conn.a
     result = _physical(conn)
     if spec.failsafe_ma >= 0 and not a.lim_contact:
@@ -210,7 +214,7 @@ def rows(t: Tick, conn: Conn) -> list[Row]:
         result.append(Row(spec.disconnected_ma, LimitSource.FAILSAFE, "back end not connected"))
     result += _dynamic(t, conn)
     result += [_of_power(t, conn, x) for x in _live(t, conn) if x.evse_id]
-    result += _shared(t, conn)
+    result += shared
     if a.lim_rule_ma >= 0:
         result.append(Row(a.lim_rule_ma, LimitSource.RULE, "event action"))
     cap = over_current.cap_ma(conn)
@@ -319,13 +323,13 @@ def offer(t: Tick, conn: Conn) -> None:
         a.lim_free_ma = a.lim_ask_ma = a.lim_other_ma = 0
         put(conn, 0)
         return
-    found = rows(t, conn)
+    shared = _shared(t, conn)
+    found = _rows(t, conn, shared)
     conn.capped_ma = [(row.current_ma, row.source, row.detail) for row in found]
     binding = min(found, key=_current)
     w.limit_source = binding.source
     put(conn, usable_ma(binding.current_ma))
     a.lim_free_ma = usable_ma(min(row.current_ma for row in found if row.source is not LimitSource.OVER_CURRENT))
-    shared = _shared(t, conn)
     own = [row for row in found if row not in shared]
     a.lim_ask_ma = usable_ma(min(row.current_ma for row in own))
     a.lim_other_ma = _other_ma(t, conn, own) if phases.planned(conn) else 0

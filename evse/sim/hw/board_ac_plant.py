@@ -110,6 +110,8 @@ class AcPlant(BoardPlant):
         pilot = self.out.pilot
         if pilot is PilotMode.F:
             return CpState.F
+        if not self.pilot_offset_mv and pilot is not PilotMode.E and not self.pilot_short and self.vehicle in LOADED_MV:
+            return self.vehicle  # its level is the nominal one
         high = self.cp_high_mv()
         if high < BAND_MV:
             return CpState.E
