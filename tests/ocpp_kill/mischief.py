@@ -90,11 +90,14 @@ class Mischief:
     async def _stubborn(self, life: Life) -> None:
         """It refuses one kind of message for good, and quickly: sessions are parked while the process lives."""
         with contextlib.suppress(DeviceError):
-            await life.client.set_key("TransactionMessageRetryInterval", "1")
+            if life.opened:
+                await life.client.set_key("TransactionMessageRetryInterval", "1")
         self._csms.answer(self._rng.choice(TRANSACTION), error="InternalError", count=self._rng.choice((3, 6, 20)))
 
     async def _resend(self, life: Life) -> None:
         """A technician has parked messages sent again."""
+        if not life.opened:
+            return
         with contextlib.suppress(DeviceError):
             shown = await life.client.queue.rows(100)
             await life.client.queue.resend(self._rng.choice(shown).row.row_id if shown and self._rng.random() < 0.5 else None)

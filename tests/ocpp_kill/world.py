@@ -273,6 +273,7 @@ class Life:
         self.rng = Random(run.rng.random())
         self._run = run
         self._left = visits  # 0 = as many as come
+        self.opened = False
         self.core = _Core()
         self._points: dict[str, float] = {}
         self._untold: set[str] = set()
@@ -290,6 +291,7 @@ class Life:
         config = ocpp_section(sample_interval_s=run.sample_s, call_timeout_s=10)
         self.client = make_client(config, self.network, run.clock, witness, self.station, self.rng)
         await self.client.open()
+        self.opened = True
         for session in await self.store.open_transactions():
             closed = cut_session(session, await self.store.last_point(session.session_id))
             await witness.end_transaction(closed, self.client.stop_row(closed))
