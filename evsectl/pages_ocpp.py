@@ -102,6 +102,11 @@ def doctor(body: Row, where: Screen) -> str:
     return text
 
 
+def _password(s: Row) -> str:
+    text = "not set" if not s["key_set"] else "set" if s["key_age_s"] is None else f"set {s['key_age_s'] // 86_400} days ago"
+    return text + (f", user {s['user']}" if s["user"] else "")
+
+
 def security(s: Row, profiles: dict[int, str], where: Screen) -> str:
     """How the link is secured; warnings first."""
     tls, staged, gone, own = s["tls"], s["staged"], s["given_up"], s["certificate"]
@@ -109,8 +114,9 @@ def security(s: Row, profiles: dict[int, str], where: Screen) -> str:
     rows += [
         ("Profile", f"{s['profile']}: {profiles[s['profile']]}"),
         ("URL", s["url"] + ("" if s["proven"] else "  (no CSMS has accepted the station here yet)")),
-        ("Password", "not set" if not s["key_set"] else "set" if s["key_age_s"] is None else f"set {s['key_age_s'] // 86_400} days ago"),
+        ("Password", _password(s)),
         ("Checks", "nothing: no TLS" if s["url"].startswith("ws://") else CHECKS.get(s["verify"], s["verify"])),
+        *([("Revocation", s["revocation"])] if s["revocation"] and not s["url"].startswith("ws://") else []),
         ("TLS", "none yet" if tls is None else f"{tls['version']} {tls['cipher']}, {tls['peer']}, until {tables.clock(tls['valid_to'])[:10]}"),
         ("Roots", str(s["roots"])),
         ("Certificate", "none" if own is None else f"{own['subject']} until {tables.clock(own['valid_to'])[:10]}, issued by {own['issuer']}"),

@@ -47,9 +47,23 @@ class OcppCertInstall(Model, frozen=True, kw_only=True):
 
 
 class OcppCertDelete(Model, frozen=True, kw_only=True):
-    """The installed root certificate whose fingerprint begins so."""
+    """The installed root certificate whose fingerprint begins so. ``confirm``: also if it is the last one of the CSMS."""
 
     fingerprint: Fingerprint
+    confirm: bool = False
+
+
+class OcppCertRequestText(Model, frozen=True, kw_only=True):
+    """A request for a certificate (PKCS #10) as PEM text; its key stays in the station."""
+
+    csr: str
+    common_name: str
+
+
+class OcppCertInstallOwn(Model, frozen=True, kw_only=True):
+    """The certificate of the station as PEM text, with those between it and the root."""
+
+    pem: PemText
 
 
 class OcppStagedChange(Model, frozen=True, kw_only=True):
@@ -96,6 +110,7 @@ class OcppSecurityState(Model, frozen=True, kw_only=True):
     url: str
     proven: bool  # a CSMS has accepted the station with these settings
     key_set: bool
+    user: str  # beside the password, "" = the station's name in the URL
     key_age_s: int | None
     certificate: OcppCertificate | None
     request_pending: bool
@@ -106,7 +121,9 @@ class OcppSecurityState(Model, frozen=True, kw_only=True):
     staged: OcppStagedChange | None
     given_up: OcppGivenUp | None
     tls: OcppTls | None
+    revocation: str  # whether the certificate of the CSMS was revoked, "" = that is not checked
     last_failure: str
+    last_problem: str  # what is wrong with the certificate of the CSMS in one word, e.g. revoked, expired, wrong-host
     events_waiting: int
     warnings: tuple[str, ...]
 
@@ -130,10 +147,11 @@ class OcppSecurityEvents(Model, frozen=True, kw_only=True):
 
 
 class OcppSetProfile(Model, frozen=True, kw_only=True):
-    """Stage a security profile, also a lower one; ``url`` "" = as it is."""
+    """Stage a security profile; ``url`` "" = as it is. ``confirm``: also a lower one, or a URL without TLS."""
 
     profile: Annotated[int, Meta(ge=0, le=3)]
     url: UrlText = ""
+    confirm: bool = False
 
 
 class OcppSetPassword(Model, frozen=True, kw_only=True):

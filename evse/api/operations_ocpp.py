@@ -51,6 +51,14 @@ OPERATIONS_OCPP: Final[tuple[Operation, ...]] = (
     post("ocpp.cert_install", "/v1/ocpp/certs/install", s.OcppCertInstall, s.OcppSecurityResult, "Install a root certificate"),
     post("ocpp.cert_delete", "/v1/ocpp/certs/delete", s.OcppCertDelete, s.OcppSecurityResult, "Delete a root certificate"),
     post("ocpp.cert_request", "/v1/ocpp/certs/request", Empty, s.OcppSecurityResult, "Ask the CSMS to sign a certificate of the station"),
+    post(
+        "ocpp.cert_csr", "/v1/ocpp/certs/csr", Empty, s.OcppCertRequestText,
+        "Make a key and return the request for its certificate, for an authority that is not the CSMS",
+    ),
+    post(
+        "ocpp.cert_install_own", "/v1/ocpp/certs/install-own", s.OcppCertInstallOwn, s.OcppSecurityResult,
+        "Install the certificate of the station that belongs to that request",
+    ),
     get("ocpp.security", "/v1/ocpp/security", s.OcppSecurityState, "Security profile, staged change, TLS and warnings", role=Role.USER),
     get(
         "ocpp.security_events", "/v1/ocpp/security/events", s.OcppSecurityEvents, "Security events, newest last",

@@ -112,6 +112,14 @@ class OcppService(Protocol):
         """Ask the CSMS to sign a certificate of the station."""
         ...
 
+    async def ocpp_cert_csr(self, request: Empty, caller: Caller) -> s.OcppCertRequestText:
+        """Make a key and return the request for its certificate."""
+        ...
+
+    async def ocpp_cert_install_own(self, request: s.OcppCertInstallOwn, caller: Caller) -> s.OcppSecurityResult:
+        """Install the certificate of the station that belongs to that request."""
+        ...
+
     async def ocpp_security(self, request: Empty, caller: Caller) -> s.OcppSecurityState:
         """Security profile, staged change, TLS and warnings."""
         ...

@@ -119,6 +119,14 @@ class OcppTlsSection(Frozen, frozen=True, kw_only=True):
         str,
         Meta(title="PEM file with revocation lists of the issuer of the CSMS; empty = none", extra_json_schema=Live),
     ] = ""
+    ocsp: Annotated[
+        Literal["off", "soft", "hard"],
+        Meta(
+            title="Ask the OCSP responder that the certificate of the CSMS names whether it was revoked: soft = go on when it "
+            "cannot be asked, hard = do not",
+            extra_json_schema=Live,
+        ),
+    ] = "off"
     min_version: Annotated[
         Literal["1.2", "1.3"], Meta(title="Oldest version of TLS that is spoken", extra_json_schema=Live)
     ] = "1.2"

@@ -7,6 +7,13 @@ import msgspec
 from evse.units import WallNs
 
 
+class CertificateFault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a certificate is not accepted, for people, and whether it is because it was revoked."""
+
+    text: str
+    revoked: bool = False
+
+
 class SecurityEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that matters for security. ``state``: logged (never sent), waiting, sent, refused (the CSMS answered an error).
 

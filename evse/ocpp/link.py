@@ -233,7 +233,8 @@ class Link:
             DialStep.TLS_CIPHER: "InvalidTLSCipherSuite",
         }.get(error.step)
         if kind is not None:
-            self._security(kind, str(error))
+            reason = getattr(getattr(self.target.options.tls, "failure", None), "reason", None)
+            self._security(kind, f"{reason}: {error}" if reason else str(error))
 
     async def _use(self, ws: WebSocket) -> None:
         """Live on one connected WebSocket until it ends, for whatever reason."""

@@ -18,7 +18,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from evse.sim.csms import Json, SimCsms
 
@@ -78,8 +78,9 @@ class Authority:
     def issue(
         self, public_key: Any, common_name: str, *, hosts: tuple[str, ...] = (), begins: datetime.timedelta = -DAY,
         lasts: datetime.timedelta = YEAR, client: bool = False, organization: str = "Simulated CPO", authority: bool = False,
+        ocsp: str = "",
     ) -> x509.Certificate:
-        """Return a certificate for a key."""
+        """Return a certificate for a key; ``ocsp`` = URL of the responder that it names."""
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = (
             x509.CertificateBuilder()
@@ -92,6 +93,9 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         )
+        if ocsp:
+            place = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(ocsp))
+            builder = builder.add_extension(x509.AuthorityInformationAccess([place]), critical=False)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general(host) for host in hosts]), critical=False)
         return builder.sign(self.key, hashes.SHA256())
@@ -173,6 +177,7 @@ class CsmsSecurity:
 
     def __init__(self, csms: SimCsms, authority: Authority | None = None) -> None:
         self.csms = csms
+        self.users: dict[str, str] = {}  # other names than the charge point's own
         self.root = authority or Authority("Simulated CSMS root")
         self.passwords: dict[str, set[bytes]] = {}
         self.requests: list[tuple[str, str]] = []  # (charge point, CSR)
@@ -190,7 +195,7 @@ class CsmsSecurity:
             user, _, password = base64.b64decode(coded, validate=True).partition(b":")
         except ValueError:
             return 401
-        fits = scheme.lower() == "basic" and user == charge_point.encode() and password in allowed
+        fits = scheme.lower() == "basic" and user == self.users.get(charge_point, charge_point).encode() and password in allowed
         return 0 if fits else 401
 
     def _sign(self, charge_point: str, payload: Json) -> Json:

@@ -95,15 +95,63 @@ def certs_delete(
     """Delete an installed root certificate."""
     if len(fingerprint.replace(":", "")) < 8:
         usage(f"{fingerprint!r} is too short", "8 digits at least: evsectl ocpp certs list")
-    confirm(f"Delete the root certificate {fingerprint}?", lambda: ["what it has signed is not trusted any more"], yes=yes)
-    return _result(call, call.ask("ocpp.cert_delete", fingerprint=fingerprint), "deleted")
+    roots = [item["fingerprint"] for item in call.ask("ocpp.certs")["items"] if item["type"] == TYPES["csms"]]
+    last = len(roots) == 1 and roots[0].startswith(fingerprint.replace(":", "").lower())
+    lines = ["what it has signed is not trusted any more"]
+    if last:
+        lines.append("it is the LAST root of the CSMS: TLS then works with the roots of the system only")
+    confirm(f"Delete the root certificate {fingerprint}?", lambda: lines, yes=yes)
+    return _result(call, call.ask("ocpp.cert_delete", fingerprint=fingerprint, confirm=last), "deleted")
 
 
 @data(certs_app, "OcppSecurityResult", "request")
-def certs_request(call: Call) -> int:
+def certs_request(
+    call: Call,
+    csr: Annotated[
+        str, typer.Option("--csr", help="Write the request to this file instead, for another authority; - = standard output", metavar="FILE")
+    ] = "",
+) -> int:
     """Let the CSMS sign a certificate of the station."""
+    if csr:
+        return _write_request(call, csr)
     call.session.timeout_s = max(call.session.timeout_s, SIGN_S)
     return _result(call, call.ask("ocpp.cert_request"), "asked for; evsectl ocpp security status tells when it has come")
+
+
+def _write_request(call: Call, path: str) -> int:
+    """The request into a file that is not overwritten, and what comes next."""
+    if path != "-" and Path(path).exists():
+        raise Abort(exits.CONFLICT, f"{path}: the file exists", "name another one", "conflict")
+    body = call.ask("ocpp.cert_csr")
+    if path == "-":
+        sys.stdout.write(body["csr"])
+    else:
+        try:
+            Path(path).write_text(body["csr"], encoding="ascii")
+        except OSError as error:
+            raise Abort(exits.FAILED, f"{path}: {error.strerror}", "a request made anew replaces this one") from None
+        if call.human:
+            write(f"{path}: request for CN={body['common_name']}\n", call.options)
+        else:
+            emit("OcppSecurityResult", [{"status": "Accepted", "reason": ""}], [], call.options, single=True)
+    note("let an authority sign it, then: evsectl ocpp certs install-client FILE; a new request makes this one worthless")
+    return exits.OK
+
+
+@data(certs_app, "OcppSecurityResult", "install-client")
+def certs_install_client(
+    call: Call,
+    source: Annotated[
+        str, typer.Argument(help="PEM file: the certificate, then those up to the root; - = standard input", metavar="FILE")
+    ],
+) -> int:
+    """Install the certificate that belongs to the request."""
+    pem = _read(source)
+    if "PRIVATE KEY" in pem:
+        usage(f"{source} holds a private key", "give the certificates alone; the key of the station is made in it and never leaves it")
+    code = _result(call, call.ask("ocpp.cert_install_own", pem=pem), "installed")
+    note("it is used with profile 3: evsectl ocpp security set-profile 3; with profile 3 already it is tried now")
+    return code
 
 
 def _read(source: str) -> str:
@@ -150,13 +198,15 @@ def set_profile(
     """Try another security profile or URL."""
     now = call.ask("ocpp.security")
     lower = profile < now["profile"]
+    naked = not lower and profile < 2 and now["url"].lower().startswith("wss://") and url.lower().startswith("ws://")
     confirm(
         f"{'LOWER' if lower else 'Change'} the security profile from {now['profile']} to {profile}?",
         lambda: [f"profile {profile}: {PROFILES[profile]}", f"at {url or now['url']}",
+                 *(["everything that is said can then be read and changed on its way"] if lower or naked else []),
                  "the link is dialled anew; when the CSMS does not accept, the station goes back by itself"],
         yes=yes,
     )  # fmt: skip
-    code = _result(call, call.ask("ocpp.set_profile", profile=profile, url=url), "staged")
+    code = _result(call, call.ask("ocpp.set_profile", profile=profile, url=url, confirm=lower or naked), "staged")
     note(CHANGE_HINT)
     return code
 

@@ -134,13 +134,15 @@ CERTIFICATES = (
 )  # fmt: skip
 
 SECURITY = s.OcppSecurityState(
-    profile=2, url="wss://csms.example.org/ocpp", proven=True, key_set=True, key_age_s=40 * 86_400, certificate=CERTIFICATES[3],
+    profile=2, url="wss://csms.example.org/ocpp", proven=True, key_set=True, user="", key_age_s=40 * 86_400,
+    certificate=CERTIFICATES[3],
     request_pending=False, signing="accepted", roots=2, verify="full", insecure=False, staged=None, given_up=None,
     tls=s.OcppTls(
         version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384", peer="CN=csms.example.org", issuer="CN=Example CA,O=Example",
         valid_to=T0 + minutes(60 * 24 * 300), root="3fa91c07" * 8, dates_checked=True, at=T0 - minutes(172),
     ),
-    last_failure="", events_waiting=0, warnings=("the root certificate CN=Old CA,O=Example ends in 12 days",),
+    revocation="OCSP soft: good, until 2026-03-03 09:00", last_failure="", last_problem="", events_waiting=0,
+    warnings=("the root certificate CN=Old CA,O=Example ends in 12 days",),
 )  # fmt: skip
 
 STAGED = s.OcppStagedChange(

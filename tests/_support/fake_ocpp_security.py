@@ -13,9 +13,11 @@ from tests._support import fake_ocpp_data as data
 from tests._support.fake_state import FakeState
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+CSR = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n"
 REQUESTS: dict[str, dict[str, object]] = {
     "ocpp.cert_install": {"type": "CentralSystemRootCertificate", "pem": PEM},
     "ocpp.cert_delete": {"fingerprint": "77b01e55"},
+    "ocpp.cert_install_own": {"pem": PEM},
     "ocpp.set_profile": {"profile": 3},
     "ocpp.set_password": {"secret": "0123456789abcdef"},
     "ocpp.transfer_cancel": {"transfer": "firmware"},
@@ -59,6 +61,16 @@ class FakeOcppSecurity(FakeState):
 
     async def ocpp_cert_request(self, request: Empty, caller: Caller) -> s.OcppSecurityResult:
         self.enter("ocpp.cert_request", request)
+        return s.OcppSecurityResult(status="Accepted")
+
+    async def ocpp_cert_csr(self, request: Empty, caller: Caller) -> s.OcppCertRequestText:
+        self.enter("ocpp.cert_csr", request)
+        return s.OcppCertRequestText(csr=CSR, common_name="DC 1")
+
+    async def ocpp_cert_install_own(self, request: s.OcppCertInstallOwn, caller: Caller) -> s.OcppSecurityResult:
+        self.enter("ocpp.cert_install_own", request)
+        if "BEGIN CERTIFICATE" not in request.pem:
+            return s.OcppSecurityResult(status="Rejected", reason="not a PEM certificate")
         return s.OcppSecurityResult(status="Accepted")
 
     async def ocpp_security(self, request: Empty, caller: Caller) -> s.OcppSecurityState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from evsectl.commands import ocpp
 from evsectl.completion import WORDS
 from evsectl.output import FORMATS
 from tests._support.fake_ocpp_data import DOCTOR_401, QUEUE, STAGED
-from tests._support.fake_ocpp_security import PEM
+from tests._support.fake_ocpp_security import CSR, PEM
 from tests._support.fake_service import FakeStation
 from tests.cli.support import check_golden, rows, run, show
 
@@ -39,6 +40,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "certs-install": (("certs", "install", "-"), "status,reason"),
     "certs-delete": (("certs", "delete", "77b01e55", "--yes"), "status"),
     "certs-request": (("certs", "request"), "status"),
+    "certs-install-client": (("certs", "install-client", "-"), "status,reason"),
     "security-status": (("security", "status"), "profile,verify,warnings"),
     "security-events": (("security", "events"), "seq,type,state"),
     "security-set-profile": (("security", "set-profile", "3", "--yes"), "status"),
@@ -50,7 +52,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-STDIN = {"certs-install": PEM, "security-set-key": "0123456789abcdef\n"}
+STDIN = {"certs-install": PEM, "certs-install-client": PEM, "security-set-key": "0123456789abcdef\n"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -194,6 +196,22 @@ def test_a_lower_profile_is_named_and_asked_for(station: FakeStation) -> None:
     assert run("ocpp", "security", "set-profile", "0", "--url", "ws://x/ocpp", typed="y\n").code == exits.OK
     assert station.security.staged is not None and station.security.staged.url == "ws://x/ocpp"
     assert run("ocpp", "security", "cancel").text == "the change is dropped\n"
+
+
+def test_a_request_goes_into_a_file_that_is_not_overwritten(station: FakeStation, tmp_path: Path) -> None:
+    path = tmp_path / "station.csr"
+    made = run("ocpp", "certs", "request", "--csr", str(path))
+    assert made.code == exits.OK and path.read_text() == CSR
+    assert made.text == f"{path}: request for CN=DC 1\n" and "evsectl ocpp certs install-client FILE" in made.err
+    calls = [name for name, _ in station.calls].count("ocpp.cert_csr")
+    again = run("ocpp", "certs", "request", "--csr", str(path))
+    assert again.code == exits.CONFLICT and "the file exists" in again.err
+    assert [name for name, _ in station.calls].count("ocpp.cert_csr") == calls, "a new key would make the first request worthless"
+    assert run("ocpp", "certs", "request", "--csr", "-").text == CSR
+    assert run("ocpp", "certs", "request", "--csr", str(tmp_path / "no" / "way")).code == exits.FAILED
+    key = run("ocpp", "certs", "install-client", "-", stdin="-----BEGIN PRIVATE KEY-----")
+    assert key.code == exits.USAGE and "private key" in key.err
+    assert run("ocpp", "certs", "install-client", "-", stdin="hello").code == exits.CONFLICT
 
 
 def test_certificates_that_are_none_or_too_much(station: FakeStation) -> None:

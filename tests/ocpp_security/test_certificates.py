@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evse.lab.vloop import run_virtual
+from evse.ocpp.security import x509 as made
 from evse.sim.csms_security import Authority, pem
 from evse.units import NS_PER_S
 from tests.ocpp_security.support import KEY_1, NAME, World, secured, with_key
@@ -184,6 +185,33 @@ def test_a_link_that_comes_up_meanwhile_asks_no_second_time(tmp_path: Path) -> N
         assert await csms.answer_request() == "Accepted"
 
     secured(tmp_path, main)
+
+
+def test_an_authority_beside_the_csms_signs_what_a_technician_brings_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await world.start()
+        csms, security = world.back_end, world.station.security
+        await csms.install(pem(csms.root.certificate))
+        nobody = await security.install_own(csms.root.sign_request(made.request(made.new_key(), NAME, "")))
+        assert nobody.status == "Rejected" and "no request of this station waits" in nobody.reason
+        first, csr = await security.request_offline(), await security.request_offline()
+        await asyncio.sleep(2 * 3600)
+        await world.station.restart()
+        await asyncio.sleep(2 * 3600)
+        security = world.station.security
+        assert csms.requests == [] and security.status().request_pending, "its own renewal must not replace the key"
+        replaced = await security.install_own(csms.root.sign_request(first))
+        assert replaced.status == "Rejected" and "another key" in replaced.reason
+        stranger = await security.install_own(Authority("Stranger", now=csms.root.now).sign_request(csr))
+        assert stranger.status == "Rejected" and "which is not installed" in stranger.reason
+        assert (await security.install_own(csms.root.sign_request(csr))).status == "Accepted"
+        own = security.status().certificate
+        assert own is not None and own.subject.startswith(f"CN={NAME}") and not security.status().request_pending
+        assert (await security.set_profile(3, "")).status == "Accepted"
+        kinds = await world.station.kinds()
+        assert kinds.count("InvalidChargePointCertificate") == 3
+
+    secured(tmp_path, main, security={"renew_days": 30})
 
 
 @given(data=st.data())

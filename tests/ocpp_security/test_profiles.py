@@ -373,3 +373,27 @@ def test_changes_from_all_sides_at_once_leave_a_station_that_works(tmp_path: Pat
         assert world.station.online
 
     secured(tmp_path, main, security={"profile": 1})
+
+
+def test_another_user_name_is_tried_falls_back_and_is_kept(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await with_key(world)
+        csms = world.back_end
+        for wrong in ("a:b", " x", "x" * 65, "\x07"):
+            assert await csms.set_key("AuthorizationUser", wrong) == ("Accepted" if wrong == " x" else "Rejected"), wrong
+        await asyncio.sleep(120)
+        assert world.station.online, "locked out by a user name"
+        staged = world.station.security.status().staged
+        assert staged is not None and staged.changed == "AuthorizationUser" and "401" in staged.last_error
+        assert await world.station.security.cancel_change()
+        csms.users[NAME] = "fleet-7"
+        assert await csms.set_key("AuthorizationUser", "fleet-7") == "Accepted"
+        await asyncio.sleep(60)
+        assert world.station.online and world.station.security.status().staged is None
+        await world.station.restart()
+        await asyncio.sleep(10)
+        assert world.station.online and world.station.security.status().user == "fleet-7"
+        rows = await world.csms.call("GetConfiguration", {"key": ["AuthorizationUser", "AuthorizationKey"]})
+        assert [row.get("value") for row in rows["configurationKey"]] == ["fleet-7", None]
+
+    secured(tmp_path, main, security={"profile": 1})

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from evse.ocpp.security.signature import verify_file, verify_signing_certificate
-from evse.sim.csms_security import Authority, key_pem, new_key, pem
+from evse.sim.csms_security import YEAR, Authority, key_pem, new_key, pem
 from evse.units import NS_PER_S
 
 NOW = datetime.datetime(2026, 6, 1, tzinfo=datetime.UTC)
@@ -77,10 +77,27 @@ def test_what_cannot_be_checked_is_said(tmp_path: Path) -> None:
 
 
 def test_the_signing_certificate_leads_to_an_installed_manufacturer_root() -> None:
-    certificate = pem(MAKER.issue(new_key().public_key(), "Firmware"))
-    assert verify_signing_certificate(certificate, [pem(MAKER.certificate)], WALL) == ""
-    assert "no ManufacturerRootCertificate" in verify_signing_certificate(certificate, [], WALL)
-    stranger = pem(Authority("Stranger", now=NOW).certificate)
-    assert "not installed" in verify_signing_certificate(certificate, [stranger], WALL)
-    assert "expired" in verify_signing_certificate(certificate, [pem(MAKER.certificate)], WALL + 400 * 86_400 * NS_PER_S)
-    assert "not a PEM" in verify_signing_certificate("x", [pem(MAKER.certificate)], WALL)
+    def why(text: str, roots: list[str], wall: int = WALL, lists: str = "") -> tuple[str, bool]:
+        fault = verify_signing_certificate(text, roots, wall, lists)
+        return ("", False) if fault is None else (fault.text, fault.revoked)
+
+    leaf = MAKER.issue(new_key().public_key(), "Firmware")
+    certificate, maker = pem(leaf), pem(MAKER.certificate)
+    assert why(certificate, [maker]) == ("", False)
+    assert "no ManufacturerRootCertificate" in why(certificate, [])[0]
+    stranger = Authority("Stranger", now=NOW)
+    assert "not installed" in why(certificate, [pem(stranger.certificate)])[0]
+    assert "expired" in why(certificate, [maker], WALL + 400 * 86_400 * NS_PER_S)[0]
+    assert "not a PEM" in why("x", [maker])[0]
+    text, revoked = why(certificate, [maker], lists=stranger.revocation_list(leaf) + MAKER.revocation_list(leaf))
+    assert revoked and "was revoked on" in text
+    assert why(certificate, [maker], lists=stranger.revocation_list(leaf)) == ("", False), "not a list of its issuer"
+    assert why(certificate, [maker], lists=MAKER.revocation_list()) == ("", False)
+    text, revoked = why(certificate, [maker], lists="-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----")
+    assert not revoked and "not a revocation list" in text
+    between = Authority("Below", above=MAKER, now=NOW)
+    below = pem(between.issue(new_key().public_key(), "Firmware")) + pem(between.certificate)
+    assert why(below, [maker], lists=MAKER.revocation_list(between.certificate))[1], "a revoked authority takes what it signed along"
+    late = WALL + 366 * 86_400 * NS_PER_S  # the list has ended, the authority has not
+    text, revoked = why(pem(MAKER.issue(new_key().public_key(), "F", lasts=2 * YEAR)), [maker], late, MAKER.revocation_list())
+    assert not revoked and "revocation list of" in text

@@ -9,6 +9,7 @@ from typing import Any
 
 from evse.access.vault import KeyringVault
 from evse.devices.polled import inline
+from evse.domain.security import CertificateFault
 from evse.lab.files import MemoryCarrier
 from evse.ocpp.transfers.firmware import FirmwareOptions
 from evse.ocpp.transfers.journal import NAMESPACE
@@ -61,12 +62,12 @@ class Signer:
     """`Signatures` as a test wants them."""
 
     def __init__(self) -> None:
-        self.certificate = ""
+        self.certificate: CertificateFault | None = None
         self.file = ""
         self.seen: list[tuple[str, str]] = []
         self.checked: list[bytes] = []
 
-    async def check_certificate(self, pem: str) -> str:
+    async def check_certificate(self, pem: str) -> CertificateFault | None:
         return self.certificate
 
     async def check_file(self, path: Path, signature_b64: str, pem: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evse.domain.security import CertificateFault
 from evse.ocpp.messages import timestamp
 from evse.ocpp.transfers.firmware import INSTALLS_MAX, PATIENCE_NS, FirmwareOptions
 from evse.sim.csms import CsmsError
@@ -183,11 +184,11 @@ def test_failed_installations(tmp_path: Path, kind: str, signed: bool) -> None:
 
 def test_wrong_signature_and_wrong_certificate(tmp_path: Path) -> None:
     async def main(rig: Rig) -> None:
-        rig.signer.certificate = "issued by nobody we know"
+        rig.signer.certificate = CertificateFault(text="issued by nobody we know, and not revoked")
         assert await rig.signed(1) == {"status": "InvalidCertificate"}
-        rig.signer.certificate = "it was revoked"
+        rig.signer.certificate = CertificateFault(text="its authority has withdrawn it", revoked=True)
         assert await rig.signed(2) == {"status": "RevokedCertificate"}
-        rig.signer.certificate = ""
+        rig.signer.certificate = None
         assert await rig.signed(3, location="sftp://h/x") == {"status": "Rejected"}
         rig.signer.file = "the signature does not fit"
         assert await rig.signed(4) == {"status": "Accepted"}

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
+from evse.access.roles import Role
+from evse.api import models_ocpp_security as s
+from evse.api.errors import ApiError
+from evse.api.operation import Empty
+from evse.api.service import Caller
+from evse.api.stream import EventHub
 from evse.lab.station import Lab
 from evse.lab.vloop import run_virtual
+from evse.runtime.service.station import RuntimeService
 from evse.sim.csms_security import Authority, CsmsSecurity, pem
 from evse.units import NS_PER_S
 from tests._support.lab_world import demo_config
@@ -87,8 +97,45 @@ def test_firmware_is_judged_by_the_installed_manufacturer_roots(tmp_path: Path) 
         assert lab.station.security is not None
         maker = Authority("Maker", now=csms.root.now)
         signing = pem(maker.issue(maker.key.public_key(), "Firmware"))
-        assert "no ManufacturerRootCertificate" in await lab.station.security.check_certificate(signing)
+        fault = await lab.station.security.check_certificate(signing)
+        assert fault is not None and "no ManufacturerRootCertificate" in fault.text
         assert await csms.install(pem(maker.certificate), "ManufacturerRootCertificate") == "Accepted"
-        assert await lab.station.security.check_certificate(signing) == ""
+        assert await lab.station.security.check_certificate(signing) is None
+
+    run(tmp_path, main)
+
+
+def test_only_who_could_edit_the_file_weakens_the_link_and_only_on_purpose(tmp_path: Path) -> None:
+    async def main(lab: Lab, csms: CsmsSecurity) -> None:
+        service = RuntimeService(lab.station, None, EventHub(seq=0))  # type: ignore[arg-type]
+        operator = Caller(role=Role.OPERATOR, user="op", uid=4711)
+        owner = Caller(role=Role.OPERATOR, user="root", uid=os.getuid())
+        maker = Caller(role=Role.MANUFACTURER, user="maker", uid=4712)
+
+        async def profile(caller: Caller, number: int, *, confirm: bool = False) -> str:
+            try:
+                return (await service.ocpp_set_profile(s.OcppSetProfile(profile=number, confirm=confirm), caller)).status
+            except ApiError as error:
+                return error.kind.value[0]
+
+        csms.passwords[lab.config.station.id] = {KEY.encode()}
+        await service.ocpp_set_password(s.OcppSetPassword(secret=KEY), operator)
+        assert await profile(operator, 1) == "Accepted", "raising needs no more than before"
+        await lab.forward(30)
+        assert lab.station.security is not None and lab.station.security.status().profile == 1
+        assert [await profile(operator, 0), await profile(operator, 0, confirm=True)] == ["forbidden", "forbidden"]
+        assert [await profile(owner, 0), await profile(maker, 0)] == ["conflict", "conflict"]
+        assert lab.station.security.status().staged is None
+        assert await profile(maker, 0, confirm=True) == "Accepted"
+
+        root = pem(csms.root.certificate)
+        await service.ocpp_cert_install(s.OcppCertInstall(type="CentralSystemRootCertificate", pem=root), operator)
+        (info,) = (await service.ocpp_certs(Empty(), operator)).items
+        for caller, confirm, code in ((operator, True, "forbidden"), (owner, False, "conflict")):
+            with pytest.raises(ApiError) as caught:
+                await service.ocpp_cert_delete(s.OcppCertDelete(fingerprint=info.fingerprint, confirm=confirm), caller)
+            assert caught.value.kind.value[0] == code
+        request = s.OcppCertDelete(fingerprint=info.fingerprint, confirm=True)
+        assert (await service.ocpp_cert_delete(request, owner)).status == "Accepted"
 
     run(tmp_path, main)

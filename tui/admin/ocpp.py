@@ -297,12 +297,17 @@ class OcppScreen(SectionScreen):
             if values is None:
                 return
             profile, url = int(values["profile"][0]), values["url"].strip()
-            request = s.OcppSetProfile(profile=profile, url="" if url == state.url else url)
+            naked = profile < 2 and state.url.lower().startswith("wss://") and url.lower().startswith("ws://")
+            request = s.OcppSetProfile(
+                profile=profile, url="" if url == state.url else url, confirm=profile < state.profile or naked
+            )
             lines = [
                 f"Profile {profile}: {pages.PROFILES[profile]}, at {url or state.url}",
                 "The link is dialled anew. When the CSMS does not accept, the station goes back by itself.",
             ]
-            severe = str(profile) if profile < state.profile else ""
+            if request.confirm:
+                lines.append("Everything that is said can then be read and changed on its way.")
+            severe = str(profile) if request.confirm else ""
             self._secure("Change", "Change the security profile", lines, "ocpp.set_profile", request, type_this=severe,
                          cli=f"evsectl ocpp security set-profile {profile}")  # fmt: skip
 
@@ -401,9 +406,12 @@ class OcppScreen(SectionScreen):
         if chosen is None:
             return
         lines = [f"{pages.PURPOSES.get(chosen.type, chosen.type)}: {chosen.subject}", "What it has signed is not trusted any more."]
-        request = s.OcppCertDelete(fingerprint=chosen.fingerprint)
+        last = chosen.type == pages.CSMS_ROOT and sum(c.type == pages.CSMS_ROOT for c in items) == 1
+        if last:
+            lines.append("It is the last root of the CSMS: TLS then works with the roots of the system only.")
+        request = s.OcppCertDelete(fingerprint=chosen.fingerprint, confirm=last)
         self._secure("Delete", f"Delete {chosen.fingerprint[:16]}", lines, "ocpp.cert_delete", request,
-                     cli=f"evsectl ocpp certs delete {chosen.fingerprint[:16]}")  # fmt: skip
+                     type_this=chosen.fingerprint[:4] if last else "", cli=f"evsectl ocpp certs delete {chosen.fingerprint[:16]}")  # fmt: skip
 
     def _give_up(self) -> None:
         files, table = self.data.files, self.tables["files"]

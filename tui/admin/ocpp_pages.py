@@ -63,8 +63,9 @@ STEPS = (
     Column(title="ms", width=5, right=True),
     Column(title="What", width=30, grow=True),
 )
+CSMS_ROOT: Final = "CentralSystemRootCertificate"
 PURPOSES: Final = {
-    "CentralSystemRootCertificate": "CSMS root", "ManufacturerRootCertificate": "firmware root", "ChargePointCertificate": "this station",
+    CSMS_ROOT: "CSMS root", "ManufacturerRootCertificate": "firmware root", "ChargePointCertificate": "this station",
 }  # fmt: skip
 PROFILES: Final = {0: "nothing", 1: "password, no TLS", 2: "TLS and password", 3: "TLS and certificate"}
 
@@ -229,9 +230,11 @@ def _secured(state: s.OcppSecurityState) -> list[tuple[str, str]]:
     return [
         ("Profile", f"{state.profile}: {PROFILES[state.profile]}" + ("" if state.proven else ", not accepted yet")),
         ("URL", state.url),
-        ("Password", f"set{age}" if state.key_set else "not set"),
+        ("Password", (f"set{age}" if state.key_set else "not set") + (f", user {state.user}" if state.user else "")),
         ("TLS", "none yet" if tls is None else f"{tls.version}, {tls.peer}, until {fmt.stamp(tls.valid_to)[:10]}"),
+        *([("Revoked?", state.revocation)] if state.revocation and not state.url.startswith("ws://") else []),
         ("Certificate", "none" if own is None else f"{own.subject}, until {fmt.stamp(own.valid_to)[:10]}"),
+        *([("Request", state.signing or "waits for its certificate")] if state.request_pending else []),
     ]
 
 

@@ -15,6 +15,11 @@ TEXT_MAX = 40
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}")
 _TEXT = re.compile(r"[\x20-\x7e]{16,40}")
 
+USER_MAX = 64
+
+_USER = re.compile(r"[\x21-\x39\x3b-\x7e](?:[\x20-\x39\x3b-\x7e]*[\x21-\x39\x3b-\x7e])?")
+"""No colon: it would end the name (RFC 7617)."""
+
 FORMATS = ("auto", "hex", "text")
 
 
@@ -24,6 +29,13 @@ def problem(value: str, form: str) -> str:
         return f"{len(value)} characters that are not an even number of 32 to 40 hexadecimal digits (16 to 20 bytes)"
     if form != "hex" and not _TEXT.fullmatch(value):
         return f"{len(value)} characters; a key has 16 to {TEXT_MAX} printable ASCII characters, or 32 to 40 hexadecimal digits"
+    return ""
+
+
+def user_problem(value: str) -> str:
+    """Return why a user name is not allowed, "" when it is; an empty one stands for the charge point id."""
+    if value and (len(value) > USER_MAX or not _USER.fullmatch(value)):
+        return f"a user name has at most {USER_MAX} printable ASCII characters, without a colon and without spaces around it"
     return ""
 
 

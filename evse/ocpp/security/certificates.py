@@ -60,6 +60,7 @@ class Requested(msgspec.Struct, frozen=True, kw_only=True):
 
     at: WallNs
     common_name: str
+    offline: bool = False  # a technician carries it to the authority: the station does not ask for another one by itself
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,7 +214,7 @@ class CertificateStore:
         """The request whose certificate has not come yet."""
         return self._requested
 
-    async def request(self, common_name: str, organization: str) -> str:
+    async def request(self, common_name: str, organization: str, *, offline: bool = False) -> str:
         """Make a new key pair and return the request (PEM) for it; a request before it is forgotten. Raises `DeviceError`."""
 
         def job() -> tuple[str, str]:
@@ -224,7 +225,7 @@ class CertificateStore:
         async with self._turn:
             key, made = await self._offload(job)
             await self._vault.write(REQUEST_SECRET, key)
-            requested = Requested(at=self._clock.wall(), common_name=common_name)
+            requested = Requested(at=self._clock.wall(), common_name=common_name, offline=offline)
             await self._store.put(NAMESPACE, "request:", msgspec.json.encode(requested).decode())
             self._requested = requested
             return made

@@ -30,8 +30,10 @@ from evse.ocpp.ports import DialTarget
 from evse.ocpp.security import auth_key, link_state
 from evse.ocpp.security.certificates import CertificateStore, Outcome
 from evse.ocpp.security.link_state import ACTIVE, STAGED, LinkSettings, LinkState
+from evse.ocpp.security.ocsp_http import post
 from evse.ocpp.security.ports import CENTRAL, Note, Offload, SettingsStore, Vault
-from evse.ocpp.security.tls import StationContext, TlsFacts, TlsPlan, make_context
+from evse.ocpp.security.revocation import ASK_S, Revocation
+from evse.ocpp.security.tls import Problem, StationContext, TlsFacts, TlsPlan, make_context
 from evse.transports.base import DialStep
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,8 @@ class SecureDialler:
     ) -> None:
         self.facts: TlsFacts | None = None  # of the last connection with TLS
         self.last_failure = ""  # "" since the CSMS has accepted the station
+        self.last_problem = ""  # of the certificate of the CSMS (`evse.ocpp.security.tls.Problem`), the same way
+        self.revocation = Revocation(clock, offload, self._post, lambda: self._config.tls.ocsp)
         self.reconnect: Callable[[str], None] = lambda reason: None
         self.dial_now: Callable[[], None] = lambda: None  # ends the pause before the next dial
         self.changed: Callable[[], None] = lambda: None
@@ -117,6 +121,7 @@ class SecureDialler:
 
     async def target(self) -> DialTarget:
         """Return the next target; `DeviceError` says what is missing and what to do, and counts as a failed try."""
+        await self.revocation.renew()
         which, settings = link_state.in_turn(self._state)
         try:
             return await self._target(which, settings)
@@ -129,7 +134,7 @@ class SecureDialler:
         """The CSMS has accepted the station: a staged change becomes active, one that has failed is given up."""
         tls = target.options.tls
         self.facts = tls.facts if isinstance(tls, StationContext) else None
-        self.last_failure = ""
+        self.last_failure = self.last_problem = ""
         async with self._turn:
             if self._current(target):
                 await self._registered(target)
@@ -153,6 +158,11 @@ class SecureDialler:
         """A connection came to nothing, or ended before the CSMS accepted the station."""
         tls = target.options.tls
         failure = tls.failure if isinstance(tls, StationContext) else None
+        if failure is not None and failure.reason is Problem.ASKING:  # no fault of anybody: ask, and dial again
+            await self.revocation.ask()
+            self.dial_now()
+            return
+        self.last_problem = failure.reason or "" if failure is not None else ""
         refused = bool(_REFUSED.search(error)) or (failure is not None and failure.step is DialStep.CREDENTIALS)
         async with self._turn:
             if self._current(target):
@@ -202,15 +212,19 @@ class SecureDialler:
         return "wss://" + settings.url.split("://", 1)[-1]
 
     async def _authorization(self, settings: LinkSettings) -> str:
-        if ":" in self._id:
-            raise DeviceError(f"ocpp.charge_point_id {self._id}: a name with a colon cannot be used with a password (RFC 7617)")
+        user = settings.user or self._id
+        if ":" in user:
+            raise DeviceError(
+                f"ocpp.charge_point_id {self._id}: a name with a colon cannot be used with a password (RFC 7617); choose "
+                "another one, or set AuthorizationUser"
+            )
         key = await self._vault.read(KEY_SECRET.format(settings.key)) if settings.key else None
         if key is None:
             raise DeviceError(
                 f"security profile {settings.profile} needs an AuthorizationKey and none is set; set the one that the CSMS "
                 "knows: evsectl ocpp security set-key"
             )
-        return auth_key.header(self._id, key, self._config.security.key_format)
+        return auth_key.header(user, key, self._config.security.key_format)
 
     async def _context(self, url: str, settings: LinkSettings) -> StationContext:
         tls = self._config.tls
@@ -221,7 +235,7 @@ class SecureDialler:
             if own is None or secret is None:
                 raise DeviceError(
                     "security profile 3 needs a certificate of the station and none is installed; let the CSMS sign one "
-                    "(ExtendedTriggerMessage SignChargePointCertificate, or evsectl ocpp certs request)"
+                    "(ExtendedTriggerMessage SignChargePointCertificate, or evsectl ocpp certs request), or an authority: --csr"
                 )
             certificate, key = own.pem, secret
         plan = TlsPlan(
@@ -231,7 +245,12 @@ class SecureDialler:
             min_version=tls.min_version, certificate=certificate, key=key, wall=self._clock.wall(),
             without_clock=tls.without_clock,
         )
-        return await self._offload(lambda: make_context(plan))
+        context = await self._offload(lambda: make_context(plan))
+        context.judge = self.revocation.judge
+        return context
+
+    async def _post(self, url: str, body: bytes) -> bytes:
+        return await post(url, body, dial_options(self._config, None), ASK_S)
 
     def verify_of(self, settings: LinkSettings) -> str:
         """Return how the certificate of the CSMS is checked: from profile 2 on fully, unless ``insecure`` says otherwise."""
@@ -266,6 +285,33 @@ class SecureDialler:
             await self._vault.remove(KEY_SECRET.format(state.active.key))
         self._note("ReconfigurationOfSecurityParameters", "AuthorizationKey")
         return Outcome(status=ACCEPTED, reason=f"kept for profiles 1 and 2; profile {state.active.profile} does not use it")
+
+    async def set_user(self, value: str, by: str) -> Outcome:
+        """Take another user name beside the key, "" = the charge point id; staged where it is in use. Raises `DeviceError`."""
+        problem = auth_key.user_problem(value)
+        if problem:
+            return Outcome(status=REJECTED, reason=f"AuthorizationUser: {problem}")
+        async with self._turn:
+            state = self._state
+            wanted = msgspec.structs.replace(link_state.newest(state), user=value)
+            if wanted.profile in (1, 2) or state.active.profile in (1, 2):
+                await self._stage(wanted, by)
+                return Outcome(status=ACCEPTED, reason="tried with the next connection")
+            active = msgspec.structs.replace(state.active, user=value)
+            await self._save(msgspec.structs.replace(state, active=active, staged=None if state.staged is None else wanted))
+            return Outcome(status=ACCEPTED, reason=f"kept for profiles 1 and 2; profile {state.active.profile} does not use it")
+
+    def weakens(self, profile: int, url: str) -> str:
+        """Return what another profile and URL ("" = as it is) take away from the security of the link, "" = nothing."""
+        active = self._state.active
+        wanted = msgspec.structs.replace(link_state.newest(self._state), profile=profile)
+        if url:
+            wanted = msgspec.structs.replace(wanted, url=url)
+        if profile < active.profile:
+            return f"the security profile is lowered from {active.profile} to {profile}"
+        if self.url_of(active).lower().startswith("wss://") and not self.url_of(wanted).lower().startswith("wss://"):
+            return "the link goes on without TLS"
+        return ""
 
     async def set_profile(self, profile: int, url: str, by: str) -> Outcome:
         """Stage another profile and URL ("" = as it is). The CSMS (``by`` "csms") can only raise the profile, and only

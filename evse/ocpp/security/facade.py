@@ -14,8 +14,9 @@ from typing import Final, Protocol
 import msgspec
 
 from evse.config.model_ocpp import OcppSection
+from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
-from evse.domain.security import SecurityEvent
+from evse.domain.security import CertificateFault, SecurityEvent
 from evse.ocpp.engine import Engine
 from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import Keys
@@ -37,7 +38,7 @@ from evse.ocpp.security.ports import (
     Vault,
 )
 from evse.ocpp.security.signing import DAY_NS, Signing
-from evse.ocpp.security.tls import StationContext, TlsFacts, TlsPlan, make_context
+from evse.ocpp.security.tls import StationContext, TlsFacts, TlsPlan, make_context, read_text
 from evse.ocpp.time_source import TimeSource
 from evse.transports.base import WsClosed
 from evse.units import NS_PER_S, DurationNs, WallNs
@@ -90,6 +91,7 @@ class SecurityStatus(msgspec.Struct, frozen=True, kw_only=True):
     url: str  # without the name of the station
     proven: bool  # a CSMS has accepted the station with these settings
     key_set: bool
+    user: str  # beside the password, "" = the station's name in the URL
     key_age_s: int | None  # None = not set, or since before ages were kept
     certificate: CertificateInfo | None
     request_pending: bool
@@ -100,7 +102,9 @@ class SecurityStatus(msgspec.Struct, frozen=True, kw_only=True):
     staged: StagedChange | None
     given_up: GivenUp | None
     tls: TlsFacts | None  # of the last connection that was accepted
+    revocation: str  # whether the certificate of the CSMS was revoked, "" = that is not checked
     last_failure: str
+    last_problem: str  # of the certificate of the CSMS, a word of `evse.ocpp.security.tls.Problem`
     events_waiting: int
     warnings: tuple[str, ...]
 
@@ -152,6 +156,7 @@ class Security:
             client.configuration.guard(key, guard)
         client.jobs.append(self._online)
         client.time.arrived.append(self._time_arrived)
+        self.dialler.revocation.revoked = lambda: client.link.reconnect("the certificate of the CSMS was revoked", afresh=True)
         self.dialler.dial_now = lambda: client.link.reconnect("the settings that have worked before are tried")
         self._tell_keys()
 
@@ -160,6 +165,7 @@ class Security:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.log.run())
             group.create_task(self.signing.run())
+            group.create_task(self.dialler.revocation.run())
 
     def change_config(self, config: OcppSection) -> None:
         """Take the live options of a changed file."""
@@ -177,12 +183,17 @@ class Security:
         key_age_s = max(0, wall - state.key_since) // NS_PER_S if state.active.key and state.key_since else None
         return SecurityStatus(
             profile=state.active.profile, url=self.dialler.url_of(state.active), proven=state.proven,
-            key_set=bool(state.active.key), key_age_s=key_age_s, certificate=None if own is None else own.info,
+            key_set=bool(state.active.key), user=state.active.user, key_age_s=key_age_s, certificate=None if own is None else own.info,
             request_pending=self.certificate_store.requested is not None, signing=self.signing.last,
             roots=len(self.certificate_store.roots(CENTRAL)), verify=verify, insecure=verify != "full",
             staged=self._staged(), given_up=state.given_up, tls=self.dialler.facts,
-            last_failure=self.dialler.last_failure, events_waiting=self.log.waiting, warnings=tuple(self._warnings()),
+            revocation=self._revocation(), last_failure=self.dialler.last_failure,
+            last_problem=self.dialler.last_problem, events_waiting=self.log.waiting, warnings=tuple(self._warnings()),
         )
+
+    def _revocation(self) -> str:
+        told = [self.dialler.revocation.told(), "revocation list" if self._config.tls.crl_file else ""]
+        return ", ".join(text for text in told if text)
 
     def _staged(self) -> StagedChange | None:
         state = self.dialler.state
@@ -243,11 +254,16 @@ class Security:
 
     async def delete(self, fingerprint: str) -> Outcome:
         """Delete the root certificate whose fingerprint begins so (at least 8 characters); status Accepted, Failed, NotFound."""
-        wanted = fingerprint.replace(":", "").lower()
-        found = [i for i in self.certificate_store.infos() if i.kind != STATION and i.fingerprint.startswith(wanted)]
-        if len(wanted) < 8 or len(found) != 1:
-            return Outcome(status="NotFound", reason=f"{len(found)} installed root certificates begin with {wanted!r}")
+        found = self._roots_named(fingerprint)
+        if len(found) != 1:
+            return Outcome(status="NotFound", reason=f"{len(found)} installed root certificates begin with {fingerprint!r}")
         return await self.handlers.delete(found[0])
+
+    def _roots_named(self, fingerprint: str) -> list[CertificateInfo]:
+        wanted = fingerprint.replace(":", "").lower()
+        if len(wanted) < 8:
+            return []
+        return [i for i in self.certificate_store.infos() if i.kind != STATION and i.fingerprint.startswith(wanted)]
 
     async def events(self, limit: int) -> list[SecurityEvent]:
         """The newest security events, oldest first."""
@@ -269,16 +285,40 @@ class Security:
         """Drop a change that waits, or the note of one that was given up; tell whether there was any. Raises `DeviceError`."""
         return await self.dialler.forget_staged()
 
+    def weakens(self, profile: int, url: str) -> str:
+        """Return what another profile and URL take away from the security of the link, "" = nothing."""
+        return self.dialler.weakens(profile, url)
+
+    def is_last_root(self, fingerprint: str) -> bool:
+        """Tell whether `delete` would take the last root of the CSMS."""
+        return any(self.handlers.last_root(info) for info in self._roots_named(fingerprint))
+
+    async def request_offline(self) -> str:
+        """Make a new key and return the request (PEM) for it, for an authority that a technician asks. Raises `DeviceError`."""
+        return await self.signing.request_offline()
+
+    async def install_own(self, chain: str) -> Outcome:
+        """Take a certificate of the station (PEM, leaf first) that belongs to the request that waits; staged with profile 3."""
+        return await self.signing.signed(chain, "local")
+
     async def request_certificate(self) -> Outcome:
         """Send SignCertificate now; status Accepted, Rejected, or Failed (offline, no answer)."""
         return await self.signing.request()
 
     # -- for transfers --------------------------------------------------------------------------------------------
 
-    async def check_certificate(self, pem: str) -> str:
-        """Return "" when a certificate for firmware leads to an installed ManufacturerRootCertificate, else why not."""
-        roots, wall = self.certificate_store.roots(MANUFACTURER), self._clock.wall()
-        return await self._offload(lambda: signature.verify_signing_certificate(pem, roots, wall))
+    async def check_certificate(self, pem: str) -> CertificateFault | None:
+        """Return None when a certificate for firmware leads to an installed ManufacturerRootCertificate, else why not."""
+        roots, wall, lists = self.certificate_store.roots(MANUFACTURER), self._clock.wall(), self._config.tls.crl_file
+
+        def job() -> CertificateFault | None:
+            try:
+                text = read_text(lists, "ocpp.tls.crl_file") if lists else ""
+            except DeviceError as error:
+                return CertificateFault(text=str(error))
+            return signature.verify_signing_certificate(pem, roots, wall, text)
+
+        return await self._offload(job)
 
     async def check_file(self, path: Path, signature_b64: str, pem: str) -> str:
         """Return "" when the signature of a file fits, else why not."""
@@ -337,6 +377,7 @@ class Security:
         keys, state = self._client.configuration, self.dialler.state
         keys.tell("SecurityProfile", str(state.active.profile))
         keys.tell("CentralSystemURI", self.dialler.url_of(state.active))
+        keys.tell("AuthorizationUser", state.active.user)
         keys.tell("CpoName", self._organization())
         keys.tell("AdditionalRootCertificateCheck", "true" if self.certificate_store.one_root else "false")
 

@@ -54,6 +54,7 @@ class SecurityHandlers:
         """Return key to guard."""
         return {
             "AuthorizationKey": self._authorization_key,
+            "AuthorizationUser": self._authorization_user,
             "CentralSystemURI": self._url,
             "CpoName": self._cpo_name,
             "SecurityProfile": self._profile,
@@ -108,6 +109,10 @@ class SecurityHandlers:
             self._note("ReconfigurationOfSecurityParameters", f"{info.kind} deleted: {info.subject}")
         return outcome
 
+    def last_root(self, info: CertificateInfo) -> bool:
+        """Tell whether without this root none of the CSMS is installed any more."""
+        return info.kind == CENTRAL and len(self._certificates.roots(CENTRAL)) == 1
+
     def keeps(self, info: CertificateInfo) -> str:
         """Return why a root must stay, "" = it may go."""
         state = self._dialler.state
@@ -116,7 +121,7 @@ class SecurityHandlers:
         )
         if info.kind != CENTRAL or not tls or self._system_roots_only():
             return ""
-        if len(self._certificates.roots(CENTRAL)) == 1:
+        if self.last_root(info):
             return "it is the last CentralSystemRootCertificate and the link uses TLS; install another one first"
         facts = self._dialler.facts
         if facts is not None and facts.root == info.fingerprint:
@@ -127,6 +132,9 @@ class SecurityHandlers:
 
     async def _authorization_key(self, value: str) -> str:
         return await self._guarded("AuthorizationKey", lambda: self._dialler.set_key(value, "csms"))
+
+    async def _authorization_user(self, value: str) -> str:
+        return await self._guarded("AuthorizationUser", lambda: self._dialler.set_user(value.strip(), "csms"))
 
     async def _profile(self, value: str) -> str:
         return await self._guarded("SecurityProfile", lambda: self._dialler.set_profile(int(value), "", "csms"))

@@ -24,6 +24,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     profile: int = 0
     key: str = ""
     certificate: str = ""
+    user: str = ""  # beside the key; "" = the charge point id
 
 
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,9 +100,8 @@ def failed(state: LinkState, which: str, error: str, *, refused: bool, limit: in
         return state
     if which == STAGED:
         tries = state.tries + 1
-        only_key = refused and msgspec.structs.replace(staged, key="", certificate="") == msgspec.structs.replace(
-            state.active, key="", certificate=""
-        )
+        bare, before = (msgspec.structs.replace(one, key="", certificate="", user="") for one in (staged, state.active))
+        only_key = refused and bare == before
         turn = ACTIVE if tries >= limit or only_key else STAGED
         return msgspec.structs.replace(state, tries=tries, turn=turn, last_error=error[:TEXT_MAX])
     if state.tries < limit:
@@ -124,6 +124,8 @@ def changed(state: LinkState) -> str:
         parts.append(f"profile {before.profile} to {after.profile}")
     if after.key != before.key:
         parts.append("AuthorizationKey")
+    if after.user != before.user:
+        parts.append("AuthorizationUser")
     if after.certificate != before.certificate:
         parts.append("certificate of the station")
     return ", ".join(parts)

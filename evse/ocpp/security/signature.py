@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from evse.domain.security import CertificateFault
 from evse.units import WallNs
 
 READ_BYTES: Final = 1 << 18
@@ -20,21 +21,23 @@ SIGNATURE_MAX: Final = 800
 """Characters of a signature in SignedUpdateFirmware."""
 
 
-def verify_signing_certificate(pem: str, roots: Sequence[str], now: WallNs) -> str:
-    """Return "" when a certificate (PEM, with intermediates after it if need be) leads to one of ``roots`` (PEM), else why not.
+def verify_signing_certificate(pem: str, roots: Sequence[str], now: WallNs, lists: str = "") -> CertificateFault | None:
+    """Return None when a certificate (PEM, with intermediates after it if need be) leads to one of ``roots`` (PEM), else why not.
 
-    ``roots`` are the installed ManufacturerRootCertificates, ``now`` is UTC ns.
+    ``roots`` are the installed ManufacturerRootCertificates, ``now`` is UTC ns, ``lists`` revocation lists (PEM).
     """
     from evse.ocpp.security import x509
 
     if not roots:
-        return "no ManufacturerRootCertificate is installed; install the one that belongs to the firmware first"
+        text = "no ManufacturerRootCertificate is installed; install the one that belongs to the firmware first"
+        return CertificateFault(text=text)
     try:
-        chain = x509.read_chain(pem)
-        x509.check_chain(chain, [x509.read_one(root) for root in roots], now)
+        chain, trusted = x509.read_chain(pem), [x509.read_one(root) for root in roots]
+        x509.check_chain(chain, trusted, now)
+        x509.check_revoked(chain, trusted, x509.read_lists(lists), now)
     except x509.CertificateError as error:
-        return str(error)
-    return ""
+        return CertificateFault(text=str(error), revoked=isinstance(error, x509.RevokedError))
+    return None
 
 
 def verify_file(path: Path, signature_b64: str, certificate_pem: str) -> str:

@@ -81,16 +81,24 @@ class Signing:
         self._pause_s = min(RETRY_MAX_S, self._pause_s * 2)
         return outcome
 
-    async def signed(self, chain: str) -> Outcome:
-        """Take the chain of a CertificateSigned; a wrong one is a security event and changes nothing."""
+    async def request_offline(self) -> str:
+        """Make a new key and return the request (PEM) for an authority that a technician asks. Raises `DeviceError`."""
+        async with self._turn:
+            csr = await self._certificates.request(self.common_name(), self._organization(), offline=True)
+        self.last = "a request was written for an authority; its certificate is waited for"
+        return csr
+
+    async def signed(self, chain: str, by: str = "csms") -> Outcome:
+        """Take the chain of a CertificateSigned, or of a technician; a wrong one is a security event and changes nothing."""
+        what = "CertificateSigned" if by == "csms" else "installed certificate"
         try:
-            outcome = await self._dialler.take_certificate(chain, "csms")
+            outcome = await self._dialler.take_certificate(chain, by)
         except DeviceError as error:
-            self.last = f"CertificateSigned: {error}"
+            self.last = f"{what}: {error}"
             return Outcome(status="Rejected", reason=str(error))
         if outcome.status != "Accepted":
             self._note("InvalidChargePointCertificate", outcome.reason)
-            self.last = f"CertificateSigned: {outcome.reason}"
+            self.last = f"{what}: {outcome.reason}"
             return outcome
         self._note("ReconfigurationOfSecurityParameters", f"certificate of the station: {_until(outcome.info)}")
         self.last, self._pause_s = "", RETRY_S
@@ -107,8 +115,9 @@ class Signing:
         state = self._dialler.state
         if state.staged is not None:
             return False  # a new one is being tried already
-        if self._certificates.requested is not None:
-            return True  # asked, but nothing has come
+        requested = self._certificates.requested
+        if requested is not None:
+            return not requested.offline  # asked, but nothing has come
         own = self._certificates.own(state.active.certificate)
         return own is not None and own.info.not_after - self._clock.wall() <= days * DAY_NS
 

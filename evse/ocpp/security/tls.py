@@ -8,6 +8,7 @@ about the peer for people, and every failure in words that say what to do.
 from __future__ import annotations
 
 import contextlib
+import enum
 import os
 import ssl
 import time
@@ -71,11 +72,43 @@ class TlsFacts(msgspec.Struct, frozen=True, kw_only=True):
     at: WallNs = 0
 
 
+class Problem(enum.StrEnum):
+    """What is wrong with a certificate of the CSMS."""
+
+    NOT_YET_VALID = "not-yet-valid"
+    EXPIRED = "expired"
+    WRONG_HOST = "wrong-host"
+    SELF_SIGNED = "self-signed"
+    UNTRUSTED_ROOT = "untrusted-root"
+    UNKNOWN_ISSUER = "unknown-issuer"
+    REVOKED = "revoked"
+    REVOCATION_UNKNOWN = "revocation-unknown"
+    WRONG_USE = "wrong-use"
+    TOO_WEAK = "too-weak"
+    OTHER = "other"
+    ASKING = "asking"  # nothing is wrong: the handshake was ended to ask whether it was revoked
+
+
+PROBLEMS: Final = {
+    9: Problem.NOT_YET_VALID, 10: Problem.EXPIRED, 62: Problem.WRONG_HOST, 63: Problem.WRONG_HOST, 64: Problem.WRONG_HOST,
+    18: Problem.SELF_SIGNED, 19: Problem.UNTRUSTED_ROOT, 2: Problem.UNKNOWN_ISSUER, 20: Problem.UNKNOWN_ISSUER,
+    21: Problem.UNKNOWN_ISSUER, 23: Problem.REVOKED, 3: Problem.REVOCATION_UNKNOWN, 11: Problem.REVOCATION_UNKNOWN,
+    12: Problem.REVOCATION_UNKNOWN, 33: Problem.REVOCATION_UNKNOWN, 24: Problem.WRONG_USE, 26: Problem.WRONG_USE,
+    79: Problem.WRONG_USE, 66: Problem.TOO_WEAK, 67: Problem.TOO_WEAK, 68: Problem.TOO_WEAK,
+}
+"""By X509_V_ERR number of OpenSSL."""
+
+
 class TlsFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no TLS. ``step`` decides which security event it makes (`evse.ocpp.link`)."""
 
     step: DialStep
     text: str
+    reason: Problem | None = None  # of a certificate
+
+
+Judge = Callable[[bytes, bytes], TlsFailure | None]
+"""(certificate of the peer, its issuer or b"", both DER) to why the handshake must end. Must not block."""
 
 
 class StationContext(ssl.SSLContext):
@@ -86,6 +119,7 @@ class StationContext(ssl.SSLContext):
     own_dates: bool
     begun: bool
     told: TlsFailure | None
+    judge: Judge | None
 
     @property
     def failure(self) -> TlsFailure | None:
@@ -146,6 +180,7 @@ def make_context(plan: TlsPlan, system_wall: Callable[[], int] = time.time_ns) -
     """
     context = StationContext(ssl.PROTOCOL_TLS_CLIENT)
     context.plan, context.facts, context.told, context.own_dates, context.begun = plan, None, None, False, False
+    context.judge = None
     context.sslobject_class, context.sslsocket_class = _Checked, _CheckedSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if plan.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
     context.set_ciphers(SUITES)
@@ -182,6 +217,16 @@ def _trust(context: StationContext, plan: TlsPlan) -> None:
             "no root certificate of the CSMS is installed; install one as CentralSystemRootCertificate, name a file in "
             'ocpp.tls.ca_file, or use ocpp.tls.roots = "both"'
         )
+
+
+def read_text(path: str, option: str) -> str:
+    """Return the text of a file that ``option`` names; raise `DeviceError`."""
+    try:
+        if Path(path).stat().st_size > ROOTS_MAX_BYTES:
+            raise DeviceError(f"{option} = {path}: larger than {ROOTS_MAX_BYTES} bytes")
+        return Path(path).read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise DeviceError(f"{option} = {path}: cannot be read: {error.strerror or error}") from error
 
 
 def _load(context: StationContext, path: str, option: str, what: str) -> None:
@@ -237,10 +282,15 @@ def _look_at_peer(tls: ssl.SSLObject | ssl.SSLSocket, context: StationContext) -
             error = ssl.SSLCertVerificationError("certificate dates")
             error.verify_code, error.verify_message = (9, "not yet valid") if early else (10, "expired")
             raise error
+    chain = _chain(tls)
+    if context.judge is not None and context.plan.verify != "none" and chain:
+        context.told = context.judge(chain[0], chain[1] if len(chain) > 1 else b"")
+        if context.told is not None:
+            raise ssl.SSLCertVerificationError("revocation")
     cipher = tls.cipher()
     context.facts = TlsFacts(
         version=str(tls.version()), cipher=cipher[0] if cipher else "", peer=_dn(known.get("subject")),
-        issuer=_dn(known.get("issuer")), peer_not_after=not_after, root=_root(tls), at=context.plan.wall,
+        issuer=_dn(known.get("issuer")), peer_not_after=not_after, root=sha256(chain[-1]).hexdigest() if chain else "", at=context.plan.wall,
         dates_checked=context.plan.verify != "none" and (context.plan.wall >= CLOCK_SET),
     )
 
@@ -255,17 +305,13 @@ def _dn(name: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in ",".join(reversed(parts)))[:200]
 
 
-def _root(tls: ssl.SSLObject | ssl.SSLSocket) -> str:
-    """Return the SHA-256 of the root that the peer's chain led to; the module ssl shows chains from Python 3.13 on only."""
+def _chain(tls: ssl.SSLObject | ssl.SSLSocket) -> list[bytes]:
+    """Return the peer's chain up to the root (DER); the module ssl shows it from Python 3.13 on only. [] = not known."""
     inner = getattr(tls, "_sslobj", None)
     chain: Sequence[Any] = ()
-    with contextlib.suppress(Exception):  # a fact for people; without it the root in use is not known
+    with contextlib.suppress(Exception):  # without it the root in use is not known
         chain = inner.get_verified_chain() if inner is not None else ()
-    if not chain:
-        return ""
-    last = chain[-1]
-    der = last if isinstance(last, bytes) else last.public_bytes(2)  # 2 = ENCODING_DER
-    return sha256(der).hexdigest()
+    return [one if isinstance(one, bytes) else one.public_bytes(2) for one in chain]  # 2 = ENCODING_DER
 
 
 # -- in plain words ---------------------------------------------------------------------------------------------------
@@ -295,19 +341,20 @@ _OURS_REFUSED: Final = {
 def explain(error: ssl.SSLError, plan: TlsPlan) -> TlsFailure:
     """Return what a TLS error means and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return TlsFailure(step=DialStep.CERTIFICATE, text=_about_certificate(error, plan))
-    reason = str(error.reason or "")
-    if reason in _TOO_OLD:
+        reason = PROBLEMS.get(error.verify_code, Problem.OTHER)
+        return TlsFailure(step=DialStep.CERTIFICATE, text=_about_certificate(error, plan), reason=reason)
+    told = str(error.reason or "")
+    if told in _TOO_OLD:
         text = f"the CSMS does not speak TLS {plan.min_version} or newer; its software must be updated"
         return TlsFailure(step=DialStep.TLS_VERSION, text=text)
-    if reason in _NO_SUITE:
+    if told in _NO_SUITE:
         text = "the CSMS and the station have no cipher suite in common, or it wants a certificate of the station (profile 3)"
         return TlsFailure(step=DialStep.TLS_CIPHER, text=text)
-    if reason in _OURS_REFUSED:
-        return TlsFailure(step=DialStep.CREDENTIALS, text=f"the CSMS refuses the station: {_OURS_REFUSED[reason]}")
-    if reason in _NO_TLS:
+    if told in _OURS_REFUSED:
+        return TlsFailure(step=DialStep.CREDENTIALS, text=f"the CSMS refuses the station: {_OURS_REFUSED[told]}")
+    if told in _NO_TLS:
         return TlsFailure(step=DialStep.TLS, text="no TLS is spoken at this port; check the port, or use ws:// where that is wanted")
-    return TlsFailure(step=DialStep.TLS, text=f"TLS failed ({reason or error})")
+    return TlsFailure(step=DialStep.TLS, text=f"TLS failed ({told or error})")
 
 
 def _about_certificate(error: ssl.SSLCertVerificationError, plan: TlsPlan) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,11 +28,17 @@ RSA_BITS_MIN, EC_BITS_MIN = 2048, 224
 
 HASHES: Final = {"SHA256": hashlib.sha256, "SHA384": hashlib.sha384, "SHA512": hashlib.sha512}
 
+_LISTS: Final = re.compile(r"-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----")
+
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 class CertificateError(Exception):
     """A certificate is not acceptable, and why. Never holds a key."""
+
+
+class RevokedError(CertificateError):
+    """A certificate was revoked by who has issued it."""
 
 
 def read_chain(pem: str) -> list[x509.Certificate]:
@@ -122,8 +129,13 @@ def describe(certificate: x509.Certificate, kind: str, issuer: x509.Certificate 
     )
 
 
+def seconds_of(moment: datetime.datetime) -> int:
+    """Return the Unix time of a moment with a time zone."""
+    return round((moment - _EPOCH).total_seconds())
+
+
 def _ns(moment: datetime.datetime) -> WallNs:
-    return round((moment - _EPOCH).total_seconds()) * NS_PER_S
+    return seconds_of(moment) * NS_PER_S
 
 
 def _day(moment: datetime.datetime) -> str:
@@ -235,6 +247,51 @@ def _name(certificate: x509.Certificate) -> str:
 
 def _issuer(certificate: x509.Certificate) -> str:
     return certificate.issuer.rfc4514_string()[:80] or "somebody without name"
+
+
+# -- revocation lists -------------------------------------------------------------------------------------------------
+
+
+def read_lists(pem: str) -> list[x509.CertificateRevocationList]:
+    """Return the revocation lists of a PEM text; raise `CertificateError`."""
+    texts = _LISTS.findall(pem)
+    try:
+        return [x509.load_pem_x509_crl(text.encode("ascii")) for text in texts]
+    except (ValueError, UnicodeError, UnsupportedAlgorithm) as error:
+        raise CertificateError(f"not a revocation list in PEM form: {str(error)[:120]}") from error
+
+
+def check_revoked(
+    chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], lists: Sequence[x509.CertificateRevocationList],
+    wall: WallNs,
+) -> None:
+    """Raise `RevokedError` when a list of its own issuer names a certificate of ``chain``.
+
+    A list that is out of date is a `CertificateError`; an issuer without a list is not asked.
+    """
+    for certificate in chain:
+        issuer = issuer_among(certificate, [*chain, *roots])
+        if issuer is None or issuer == certificate:
+            continue
+        for found in lists:
+            if found.issuer != certificate.issuer or not _list_of(found, issuer):
+                continue
+            entry = found.get_revoked_certificate_by_serial_number(certificate.serial_number)
+            if entry is not None:
+                raise RevokedError(f"{_name(certificate)} was revoked on {_day(entry.revocation_date_utc)} by {_name(issuer)}")
+            ends = found.next_update_utc
+            if ends is not None and _ns(ends) < wall:
+                raise CertificateError(f"the revocation list of {_name(issuer)} was valid until {_day(ends)} only")
+
+
+def _list_of(found: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    key = issuer.public_key()
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+        return False
+    try:
+        return found.is_signature_valid(key)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
 
 
 # -- the station's own key --------------------------------------------------------------------------------------------

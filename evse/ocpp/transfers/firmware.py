@@ -227,11 +227,11 @@ class FirmwareUpdates:
         except TransferError as error:
             log.warning("ocpp: SignedUpdateFirmware %s rejected: %s", wanted.request_id, error)
             return "Rejected"
-        reason = await self._signatures.check_certificate(wanted.certificate)
-        if reason:
-            log.warning("ocpp: SignedUpdateFirmware %s: signing certificate: %s", wanted.request_id, reason)
-            self._note("InvalidFirmwareSigningCertificate", reason)
-            return "RevokedCertificate" if "revoked" in reason else "InvalidCertificate"
+        fault = await self._signatures.check_certificate(wanted.certificate)
+        if fault is not None:
+            log.warning("ocpp: SignedUpdateFirmware %s: signing certificate: %s", wanted.request_id, fault.text)
+            self._note("InvalidFirmwareSigningCertificate", fault.text)
+            return "RevokedCertificate" if fault.revoked else "InvalidCertificate"
         return ""
 
     async def _replace(self, wanted: Update) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
+from evse.domain.security import CertificateFault
 from evse.ocpp.ports import StorePort
 from evse.ocpp.transfers.partial import PartFile
 from evse.ocpp.transfers.target import Target
@@ -91,8 +92,8 @@ class JobStore(StorePort, Protocol):
 class Signatures(Protocol):
     """The checks of signed firmware (OCPP 1.6 security whitepaper, L01)."""
 
-    async def check_certificate(self, pem: str) -> str:
-        """Return why a signing certificate is not trusted, "" = it is."""
+    async def check_certificate(self, pem: str) -> CertificateFault | None:
+        """Return why a signing certificate is not trusted, None = it is."""
         ...
 
     async def check_file(self, path: Path, signature_b64: str, pem: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from evse.access.roles import Role
 from evse.api import models as m
 from evse.api import models_ocpp_security as s
 from evse.api.errors import ApiError, ErrorCode
@@ -39,6 +42,8 @@ class SecurityOperations:
     async def ocpp_cert_delete(self, request: s.OcppCertDelete, caller: Caller) -> s.OcppSecurityResult:
         """Delete a root certificate."""
         caller.note.target = request.fingerprint
+        if self._security().is_last_root(request.fingerprint):
+            _may_weaken("the last root certificate of the CSMS is deleted", request.confirm, caller)
         outcome = await self._security().delete(request.fingerprint)
         if outcome.status == "NotFound":
             raise ApiError(ErrorCode.NOT_FOUND, outcome.reason, "the fingerprints: evsectl ocpp certs list -o wide")
@@ -47,6 +52,17 @@ class SecurityOperations:
     async def ocpp_cert_request(self, request: Empty, caller: Caller) -> s.OcppSecurityResult:
         """Make a key and send SignCertificate."""
         return _result(await self._security().request_certificate(), caller)
+
+    async def ocpp_cert_csr(self, request: Empty, caller: Caller) -> s.OcppCertRequestText:
+        """Make a key and a request for an authority that a technician asks."""
+        security = self._security()
+        csr = await security.request_offline()
+        caller.note.new = f"CN={security.signing.common_name()}"
+        return s.OcppCertRequestText(csr=csr, common_name=security.signing.common_name())
+
+    async def ocpp_cert_install_own(self, request: s.OcppCertInstallOwn, caller: Caller) -> s.OcppSecurityResult:
+        """Take what that authority has signed."""
+        return _result(await self._security().install_own(request.pem), caller)
 
     # -- profile and password -------------------------------------------------------------------------------------
 
@@ -64,6 +80,7 @@ class SecurityOperations:
         before = security.status()
         caller.note.old = f"profile {before.profile} {before.url}"
         caller.note.new = f"profile {request.profile} {request.url or before.url}"
+        _may_weaken(security.weakens(request.profile, request.url), request.confirm, caller)
         return _result(await security.set_profile(request.profile, request.url), caller)
 
     async def ocpp_set_password(self, request: s.OcppSetPassword, caller: Caller) -> s.OcppSecurityResult:
@@ -107,6 +124,19 @@ class SecurityOperations:
         return self._station.transfers
 
 
+def _may_weaken(what: str, confirmed: bool, caller: Caller) -> None:
+    """Who could edit the file may weaken the link, and manufacturers; a PIN or the group of the operators is not enough."""
+    if not what:
+        return
+    if caller.role < Role.MANUFACTURER and caller.uid not in (0, os.getuid()):
+        raise ApiError(
+            ErrorCode.FORBIDDEN, f"{what}: that is for root, the user of the daemon and manufacturers only",
+            "as root: sudo evsectl ...; or a member of the group access.manufacturer_group",
+        )
+    if not confirmed:
+        raise ApiError(ErrorCode.CONFLICT, f"{what}, and nobody has confirmed that", "say so with confirm = true")
+
+
 def certificate(info: CertificateInfo) -> s.OcppCertificate:
     """Return a certificate as the API has it."""
     return s.OcppCertificate(
@@ -121,7 +151,7 @@ def state(status: SecurityStatus) -> s.OcppSecurityState:
     """Return the security of the link as the API has it."""
     staged, gone, tls = status.staged, status.given_up, status.tls
     return s.OcppSecurityState(
-        profile=status.profile, url=status.url, proven=status.proven, key_set=status.key_set, key_age_s=status.key_age_s,
+        profile=status.profile, url=status.url, proven=status.proven, key_set=status.key_set, user=status.user, key_age_s=status.key_age_s,
         certificate=None if status.certificate is None else certificate(status.certificate),
         request_pending=status.request_pending, signing=status.signing, roots=status.roots, verify=status.verify,
         insecure=status.insecure,
@@ -136,7 +166,8 @@ def state(status: SecurityStatus) -> s.OcppSecurityState:
             version=tls.version, cipher=tls.cipher, peer=tls.peer, issuer=tls.issuer, valid_to=tls.peer_not_after or None,
             root=tls.root, dates_checked=tls.dates_checked, at=tls.at or None,
         ),
-        last_failure=status.last_failure, events_waiting=status.events_waiting, warnings=status.warnings,
+        revocation=status.revocation, last_failure=status.last_failure, last_problem=status.last_problem,
+        events_waiting=status.events_waiting, warnings=status.warnings,
     )  # fmt: skip
 
 
