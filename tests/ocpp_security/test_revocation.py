@@ -25,7 +25,7 @@ from evse.ocpp.security.x509 import CertificateError
 from evse.runtime.clock import RealClock
 from evse.sim.csms import SimCsms
 from evse.sim.csms_security import YEAR, Authority, CsmsSecurity, new_key, pem, server_context
-from evse.transports.base import DIRECT, DialError, DialStep
+from evse.transports.base import DIRECT, DialError, DialOptions, DialStep
 from evse.units import NS_PER_S
 from tests.ocpp_security.support import KEY_1, NAME, SecureStation, real_station, run_real, until
 
@@ -315,6 +315,25 @@ def test_what_a_responder_may_send_is_bounded(sent: bytes, words: str) -> None:
         with pytest.raises(DialError, match=words) as caught:
             await post(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/a?b", b"asked", DIRECT, 5.0)
         assert caught.value.step is DialStep.HTTP
+        server.close()
+
+    run_real(main)
+
+
+def test_an_http_proxy_gets_the_request_itself() -> None:
+    async def main(directory: Path) -> None:
+        heads: list[str] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        proxy = DialOptions(proxy=f"http://me:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert await post("http://responder.invalid/a?b", b"asked", proxy, 5.0) == b"ok"
+        assert heads[0].startswith("POST http://responder.invalid:80/a?b HTTP/1.0\r\n")
+        assert "Proxy-Authorization: Basic bWU6c2VjcmV0\r\n" in heads[0]
         server.close()
 
     run_real(main)

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from evse.transports.base import DialError, DialOptions, DialStep
-from evse.transports.dialling import open_socket
+from evse.transports.dialling import forwards_http, open_proxy, open_socket, proxy_authorization
 
 ANSWER_MAX: Final = 64 * 1024
 HEAD_MAX: Final = 16 * 1024
@@ -20,16 +20,19 @@ async def post(url: str, body: bytes, options: DialOptions, timeout_s: float) ->
     named = f"OCSP responder {host}"
     async with asyncio.timeout(timeout_s):
         try:
-            sock = await open_socket(host, port, options, timeout_s)
+            through = forwards_http(options)  # such a proxy takes the request itself, and many allow no tunnel to port 80
+            sock = await (open_proxy(options, timeout_s) if through else open_socket(host, port, options, timeout_s))
             reader, writer = await asyncio.open_connection(sock=sock, limit=HEAD_MAX)
         except DialError as error:
             raise DialError(error.step, f"{named}: {error}") from error
         try:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             where = f"[{host}]" if ":" in host else host
+            authorization = proxy_authorization(options) if through else ""
             head = (
-                f"POST {path} HTTP/1.0\r\nHost: {where}:{port}\r\nContent-Type: application/ocsp-request\r\n"
-                f"Accept: application/ocsp-response\r\nContent-Length: {len(body)}\r\n\r\n"
+                f"POST {f'http://{where}:{port}' if through else ''}{path} HTTP/1.0\r\nHost: {where}:{port}\r\nContent-Type: application/ocsp-request\r\n"
+                f"Accept: application/ocsp-response\r\nContent-Length: {len(body)}\r\n"
+                + (f"Proxy-Authorization: {authorization}\r\n" if authorization else "") + "\r\n"
             )
             writer.write(head.encode("ascii", "replace") + body)
             await writer.drain()
