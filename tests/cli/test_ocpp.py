@@ -85,6 +85,14 @@ def test_a_terminal_of_80_columns(station: FakeStation) -> None:
     check_golden("ocpp-terminal-80", text)
 
 
+def test_the_doctor_says_what_it_left_out_and_pause_asks_for_everything(station: FakeStation) -> None:
+    station.doctor = msgspec.structs.replace(station.doctor, note="the station is connected: HTTP was not tried anew")
+    assert "HTTP was not tried anew" in " ".join(run("ocpp", "doctor").text.split())
+    assert station.calls[-1][0] == "ocpp.doctor"
+    assert run("ocpp", "doctor", "--pause").code == exits.OK
+    assert station.calls[-1][0] == "ocpp.examine"
+
+
 def test_the_doctor_ends_with_10_when_a_step_fails(station: FakeStation) -> None:
     assert run("ocpp", "doctor").code == exits.OK
     station.doctor = DOCTOR_401
