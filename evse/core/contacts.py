@@ -238,14 +238,18 @@ def _bar_mv(t: Tick, conn: Conn) -> int | None:
     return highest
 
 
+def read_since(t: Tick, g: int, state: TieState) -> bool:
+    """Whether the reading of a group was taken since the PREPARE of ``state`` has had its effect."""
+    reading = t.inputs.groups[g]
+    return isinstance(reading, Sample) and reading.at >= state.deadline - PREPARE_LIMIT + PREPARE_LEAST
+
+
 def _matched(t: Tick, conn: Conn, g: int) -> bool:
     """Whether the contact may close. On a live bar only a reading counts that was taken since the group is brought to its
     voltage: an older one may be of the bar that the group has left."""
     group, bar_mv = t.groups[g], _bar_mv(t, conn)
-    if not conn.contactor_open:
-        reading, began = t.inputs.groups[g], t.ties[conn.row + g].deadline - PREPARE_LIMIT
-        if not isinstance(reading, Sample) or reading.at < began + PREPARE_LEAST:
-            return False
+    if not conn.contactor_open and not read_since(t, g, t.ties[conn.row + g]):
+        return False
     return group is not None and bar_mv is not None and not _flows(t, g) and abs(group.voltage_mv - bar_mv) <= TIE_BAND_MV
 
 

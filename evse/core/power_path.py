@@ -226,7 +226,7 @@ def _advance_tie(t: Tick, tie: int, want: list[int]) -> TieState:
         case TieStage.PREPARE:
             if not join:
                 return _to(t, tie, TieStage.OPEN, 0)
-            if quiet and _matched(t.groups[a], t.groups[b]):
+            if quiet and _matched(t.groups[a], t.groups[b]) and _read_since(t, a, b, state):
                 return _to(t, tie, TieStage.CLOSING, RELAY_LIMIT)
             if now >= state.deadline:
                 return _fail(t, tie, "voltages or currents of both groups did not match")
@@ -297,6 +297,14 @@ def _others_open(t: Tick, a: int, b: int, conn: Conn) -> bool:
 
 def _matched(a: GroupStatus | None, b: GroupStatus | None) -> bool:
     return a is not None and b is not None and abs(a.voltage_mv - b.voltage_mv) <= TIE_BAND_MV
+
+
+def _read_since(t: Tick, a: int, b: int, state: TieState) -> bool:
+    """On a live bus only readings count that were taken since the joining group is brought to its voltage: an older one may
+    be of the bus that the group has left."""
+    conn = t.dc.get(t.owners[a])
+    dead = conn is None or conn.contactor_open
+    return dead or all(contacts.read_since(t, i, state) for i in (a, b))
 
 
 def tie_close(t: Tick, conn: Conn) -> bool:

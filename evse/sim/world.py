@@ -25,7 +25,7 @@ from evse.domain.signals import ContactorFeedback, IsolationState, LockState
 from evse.sim.ev import NORMAL, Ev, EvSpec, Pace, Stage, unplug
 from evse.sim.ev_ac import AcEv, AcEvSpec
 from evse.sim.hw.board_plant import BoardPlant
-from evse.sim.matrix import ContactRow, harm, joined, short_ma
+from evse.sim.matrix import HARM_MV, ContactRow, harm, joined, short_ma
 from evse.sim.rails import AMBIENT_DC, ConnectorWorld, Island, Module
 from evse.sim.world_ac import AcConnectorWorld, Mains
 from evse.units import DurationNs, Instant, ms
@@ -223,7 +223,7 @@ class World:
 
     def _join(self, bits: int) -> None:
         """Build islands anew after a tie moved. The bar of an island takes the highest voltage of its parts."""
-        self._tie_bits = bits
+        before, self._tie_bits = max(0, self._tie_bits), bits
         count = len(self.banks)
         label = list(range(count))
         for index in range(len(self.tie_plants)):
@@ -231,6 +231,10 @@ class World:
                 a, b = label[index], label[(index + 1) % count]
                 label = [a if value == b else value for value in label]
         old = {id(module): island.voltage_mv for island in self._islands for module in island.modules}
+        for index in range(len(self.tie_plants)):
+            pair = [max((old.get(id(m), 0.0) for m in self.banks[i]), default=0.0) for i in (index, (index + 1) % count)]
+            if old and bits >> index & 1 and abs(pair[0] - pair[1]) > HARM_MV and not before >> index & 1:
+                self._violation(f"tie of banks {index + 1} and {(index + 1) % count + 1} closed over {abs(pair[0] - pair[1]) / 1000:.0f} V")
         self._islands = []
         for value in dict.fromkeys(label):
             members = [index for index in range(count) if label[index] == value]

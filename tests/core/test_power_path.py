@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from evse.core.inputs import Inputs
 from evse.core.state import TieStage
+from evse.domain.readings import Sample
 from evse.domain.station import Topology
 from tests.core.plant import Plant, spec_of
 
@@ -108,3 +112,27 @@ def test_a_board_that_is_dead_from_the_start_does_not_take_its_neighbour_out_of_
     p.run(70)
     p.charge(2)
     assert p.current(2) > 0
+
+
+def test_a_reading_from_before_the_joining_group_was_set_to_the_bus_voltage_does_not_count() -> None:
+    """It may be of the bus that the group has left, and equal by chance."""
+
+    class Late(Plant):
+        at = 0
+
+        def snapshot(self) -> Inputs:
+            given = super().snapshot()
+            last = given.groups[1]
+            assert isinstance(last, Sample)
+            row = Sample(replace(last.value, voltage_mv=380_000, current_ma=0), self.at or self.now)
+            return replace(given, groups=(given.groups[0], row))
+
+    p = Late(spec_of(2), assigned_w=100_000)
+    p.charge()
+    p.run(10)
+    p.at, p.owners = p.now, {1: 1, 2: 1}
+    for _ in range(40):
+        p.step()
+        assert p.state.ties[0].stage in (TieStage.OPEN, TieStage.PREPARE)
+    p.at = 0
+    p.until(lambda p: p.state.ties[0].stage is TieStage.CLOSED, 40)
