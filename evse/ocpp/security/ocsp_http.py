@@ -28,9 +28,10 @@ async def post(url: str, body: bytes, options: DialOptions, timeout_s: float) ->
         try:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             where = f"[{host}]" if ":" in host else host
+            path = f"http://{where}:{port}{path}" if through else path
             authorization = proxy_authorization(options) if through else ""
             head = (
-                f"POST {f'http://{where}:{port}' if through else ''}{path} HTTP/1.0\r\nHost: {where}:{port}\r\nContent-Type: application/ocsp-request\r\n"
+                f"POST {path} HTTP/1.0\r\nHost: {where}:{port}\r\nContent-Type: application/ocsp-request\r\n"
                 f"Accept: application/ocsp-response\r\nContent-Length: {len(body)}\r\n"
                 + (f"Proxy-Authorization: {authorization}\r\n" if authorization else "") + "\r\n"
             )
