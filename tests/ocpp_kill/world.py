@@ -34,7 +34,7 @@ from tests.ocpp_kill.fuse import Cut, Fuse
 from tests.ocpp_kill.mischief import Mischief
 from tests.ocpp_kill.network import FusedNetwork
 from tests.ocpp_kill.power_disk import PowerDisk
-from tests.ocpp_kill.truth import BookCsms, Visit, Witness, judge
+from tests.ocpp_kill.truth import BookCsms, Visit, Witness, judge, signed_of
 
 EVSES = (1, 2)
 LEASE_S = 0.3
@@ -369,7 +369,7 @@ class Life:
         session = SessionRecord(
             session_id=visit.session_id, evse_id=evse_id, connector_id=1, plugged_at=run.clock.wall(),
             started_at=run.clock.wall(), meter_start_wh=start_wh, soc_start_pct=20, id_token=visit.id_token,
-            auth_source=AuthSource.RFID,
+            auth_source=AuthSource.RFID, signed=signed_of(visit.session_id),
         )  # fmt: skip
         run.say(f"{visit.session_id}: plugged in at EVSE {evse_id}, {start_wh} Wh")
         durable = self.core.stored.setdefault(visit.session_id, asyncio.Event())
@@ -408,6 +408,7 @@ class Life:
         closed = msgspec.structs.replace(
             current, ended_at=run.clock.wall(), meter_stop_wh=visit.now_wh, energy_wh=visit.now_wh - visit.start_wh,
             soc_end_pct=60, stop_reason=rng.choice((StopReason.LOCAL, StopReason.REMOTE, StopReason.EV_DISCONNECTED)),
+            signed=signed_of(visit.session_id, end=True),
         )  # fmt: skip
         run.say(f"{visit.session_id}: ends at {visit.now_wh} Wh")
         self.effects.put(CloseTransaction(evse_id=visit.evse_id, session=closed))
