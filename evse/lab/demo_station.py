@@ -21,7 +21,7 @@ from evse.lab.demo_config import DEMO_DC, demo_text
 from evse.lab.demo_csms import at_csms
 from evse.runtime.main import EXIT_RESET
 
-START_S = 15.0
+START_S = 40.0
 STOP_S = 5.0
 
 

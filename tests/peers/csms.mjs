@@ -28,7 +28,7 @@ const answers = {
   SignCertificate: () => ({ status: 'Accepted' }),
 };
 
-const server = new RPCServer({ protocols: ['ocpp1.6'], strictMode: true, pingIntervalMs: 1000 });
+const server = new RPCServer({ protocols: ['ocpp1.6'], strictMode: true, pingIntervalMs: 5000 });
 server.auth((accept, reject, handshake) => accept({ identity: handshake.identity }));
 server.on('client', (client) => {
   station = client;

@@ -19,7 +19,7 @@ const answers = {
   SignCertificate: () => ({ status: 'Accepted' }),
 };
 
-const server = new RPCServer({ protocols: ['ocpp1.6'], strictMode: true, pingIntervalMs: 1000 });
+const server = new RPCServer({ protocols: ['ocpp1.6'], strictMode: true, pingIntervalMs: 5000 });
 server.auth((accept, reject, handshake) => {
   if (config.profile <= 2 && handshake.password?.toString('hex') !== config.password) {
     say({ refused: handshake.identity });

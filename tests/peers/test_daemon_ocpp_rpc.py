@@ -21,7 +21,7 @@ async def _until(station: DemoStation, good: Callable[[dict[str, Any]], bool]) -
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_daemon_charges_a_car_and_the_strict_csms_has_nothing_to_complain_about(tmp_path: Path) -> None:
     async def main() -> None:
         async with strict_csms() as csms:

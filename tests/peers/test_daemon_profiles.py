@@ -37,7 +37,7 @@ NOTIFICATIONS = (
 )  # fmt: skip
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_transfers_and_security_messages_pass_a_strict_csms(tmp_path: Path) -> None:
     async def main() -> None:
         async with strict_csms() as csms:

@@ -26,7 +26,7 @@ from evse.transports.real import RealOpeners
 from tests.ocpp.support import FakeStation
 
 HERE = Path(__file__).parent
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 pytestmark = [
     pytest.mark.peer,

@@ -23,7 +23,7 @@ async def csms(connection: ServerConnection) -> None:
             await watched.send(json.dumps([3, unique_id, answers.get(action, {})]))
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_the_doctor_names_the_step_and_dials_when_nothing_is_wrong(tmp_path: Path) -> None:
     async def main() -> None:
         port = free_port()
@@ -36,7 +36,7 @@ def test_the_doctor_names_the_step_and_dials_when_nothing_is_wrong(tmp_path: Pat
             async with serve(csms, "127.0.0.1", port, subprotocols=["ocpp1.6"]):  # type: ignore[list-item]
                 good = await station.api("ocpp.doctor")
                 assert good["failed"] == "" and good["url"].endswith("/ocpp/CP-7"), good
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     while not (await station.api("ocpp.status"))["connected"]:
                         await asyncio.sleep(0.05)
                 live = await station.api("ocpp.doctor")

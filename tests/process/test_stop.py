@@ -18,7 +18,7 @@ async def _transaction(station: DemoStation) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_sigterm_while_charging_ends_the_transaction_at_once_and_loses_no_energy(
     tmp_path: Path, official_frames: FramesOfProcesses
 ) -> None:
@@ -28,7 +28,7 @@ def test_sigterm_while_charging_ends_the_transaction_at_once_and_loses_no_energy
             await station.start()
             assert (await station.sim({"cmd": "plug_in", "connector": 1, "soc_pct": 20}))["ok"]
             assert (await station.sim({"cmd": "swipe", "token": "04A1B2C3", "reader": "reader1"}))["ok"]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while True:
                     session = (await station.api("connector.list"))["items"][0]["session"]
                     if session is not None and session["energy_wh"] > 60:
@@ -36,9 +36,9 @@ def test_sigterm_while_charging_ends_the_transaction_at_once_and_loses_no_energy
                     await asyncio.sleep(0.05)
             assert station.daemon is not None
             station.daemon.terminate()
-            assert await asyncio.wait_for(station.daemon.wait(), 10) == 0
+            assert await asyncio.wait_for(station.daemon.wait(), 30) == 0
             await station.start_daemon()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (await _transaction(station))["stopped"] is None or (await station.api("ocpp.status"))["queued"]:
                     await asyncio.sleep(0.1)
             row = await _transaction(station)

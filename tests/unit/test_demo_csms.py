@@ -44,7 +44,7 @@ def test_the_station_connects_there(station: str, tmp_path: Path) -> None:
     assert (config.ocpp.url, config.ocpp.charge_point_id, config.ocpp.enabled) == ("ws://127.0.0.1:9999/a", "DE*1", True)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_somebody_elses_back_end_gets_the_boot_notification(tmp_path: Path) -> None:
     async def main() -> None:
         booted: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
@@ -65,7 +65,7 @@ def test_somebody_elses_back_end_gets_the_boot_notification(tmp_path: Path) -> N
             station = DemoStation(tmp_path, csms=f"ws://127.0.0.1:{port}/mine/CP-7")
             try:
                 await station.start()
-                assert await asyncio.wait_for(booted, 30) == ("/mine/CP-7", "BootNotification")
+                assert await asyncio.wait_for(booted, 60) == ("/mine/CP-7", "BootNotification")
             finally:
                 await station.stop()
 
