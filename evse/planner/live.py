@@ -10,7 +10,7 @@ When module groups move is for `evse.planner.regroup` to say, who waits when the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -319,7 +319,7 @@ _CAP_NAMES = {
     LimitSource.SITE: "site limit",
     LimitSource.OCPP_STATIC: "static OCPP limit",
     LimitSource.CSMS: "CSMS limit",
-    LimitSource.GRID: "share of the site beside AC vehicles",
+    LimitSource.GRID: "share of the grid connection",
 }
 
 
@@ -328,31 +328,26 @@ def cap_name(source: LimitSource, power_w: int) -> str:
     return f"{_CAP_NAMES[source]} of {_kw(power_w)}"
 
 
-def truncate(plan: Plan, site_limit_w: int, efficiency_permille: int) -> Plan:
-    """Lower the assignments of ``plan`` to one common level so that their sum fits ``site_limit_w`` (AC side; 0 =
-    stop).
+def truncate_power(plan: Plan, limit_w: int, efficiency_permille: int, evses: Collection[int] = ()) -> Plan:
+    """Lower the assignments of ``plan`` to one common level so that their sum fits ``limit_w`` (AC side; 0 = stop). ``evses`` = the
+    EVSEs behind that limit, none = all.
 
-    For the tick in which a limit falls, before anybody plans again: nothing ever rises, groups stay where they are. A
-    level
-    below the minimum power is left to the next plan, which pauses connectors.
+    For the tick in which a limit of the grid connection falls, before anybody plans again: nothing ever rises, groups stay where
+    they are. A level below the minimum power is left to the next plan, which pauses connectors. Limits in W are cut by the core.
     """
-    cap = max(0, site_limit_w) * efficiency_permille // 1000
-    level = water_level((row.assigned_w for row in plan.allocations), cap)
+    cap = max(0, limit_w) * efficiency_permille // 1000
+    level = water_level((row.assigned_w for row in plan.allocations if not evses or row.evse_id in evses), cap)
     if level is None:
         return plan
     rows = tuple(
         msgspec.structs.replace(
-            row,
-            assigned_w=min(row.assigned_w, level),
-            allowed_w=min(row.allowed_w, level),
-            offered_w=min(row.offered_w, level),
-            binding=LimitSource.SITE if row.assigned_w > level else row.binding,
-            detail=f"cut to the {cap_name(LimitSource.SITE, site_limit_w)}" if row.assigned_w > level else row.detail,
+            row, assigned_w=level, allowed_w=min(row.allowed_w, level), offered_w=min(row.offered_w, level),
+            binding=LimitSource.GRID, detail="cut at once, a limit of the site has fallen",
         )
+        if row.assigned_w > level and (not evses or row.evse_id in evses) else row
         for row in plan.allocations
-    )
-    limit = site_limit_w if plan.site_limit_w == 0 else min(plan.site_limit_w, site_limit_w)
-    return msgspec.structs.replace(plan, allocations=rows, site_limit_w=limit, reason="truncated at a lower site limit")
+    )  # fmt: skip
+    return msgspec.structs.replace(plan, allocations=rows, reason="cut at a lower limit of the site")
 
 
 def plan_changed(a: Plan | None, b: Plan | None) -> bool:

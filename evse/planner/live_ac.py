@@ -251,7 +251,7 @@ class _Planner:
 
     def _dc_connector(self, ask: DcAsk) -> AcConnector:
         unit = PHASES * self.site.voltage_mv
-        wanted = -(-ask.wanted_w * 1_000_000 // unit)
+        wanted = -(-ask.wanted_w * 1_000_000 // (unit * STEP_MA)) * STEP_MA  # on the grid, or it would seem to be limited
         least = min(-(-ask.min_w * 1_000_000 // unit), wanted) if wanted else 0
         return AcConnector(
             id=str(ask.evse_id),

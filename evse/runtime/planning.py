@@ -23,7 +23,7 @@ from evse.domain.station import GridSpec, StationSpec
 from evse.domain.view import EvseView
 from evse.planner.ac_problem import UNLIMITED_MA, AcProblem
 from evse.planner.allowance import Allowance, Cap, allowance, truncate
-from evse.planner.live import PlannerSettingsW, build_problem, look, plan_changed
+from evse.planner.live import PlannerSettingsW, build_problem, look, plan_changed, truncate_power
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.planner.questions import Answer, Replan, Replanned
 from evse.planner.transition import Follower
@@ -118,15 +118,24 @@ class PlannerShell:
             if allowed != self.allowed:
                 self.allowed, self._force = allowed, True
         plan = self.plan
-        if plan is None or not plan.currents:
-            return plan
+        if plan is None:
+            return None
         caps = _caps(grid, self.allowed, self._house_ma)
         if len(caps) != len(self._caps) or any(_fell(a, b) for a, b in zip(self._caps, caps, strict=True)):
             order = sorted(self._ac.points, key=lambda p: -p.charged_ns)
-            shares = truncate(plan.currents, caps, self._dc_ma(plan), [p.evse_id for p in order])
+            cut = self._dc_cut(plan, caps)
+            shares = truncate(plan.currents, caps, self._dc_ma(cut), [p.evse_id for p in order])
             self._caps, self._force = caps, True
-            if shares is not plan.currents:
-                self.plan = plan = replace(plan, version=plan.version + 1, currents=shares, reason="cut at a lower limit of the site")
+            if shares is not plan.currents or cut is not plan:
+                self.plan = plan = replace(cut, version=plan.version + 1, currents=shares, reason="cut at a lower limit of the site")
+        return plan
+
+    def _dc_cut(self, plan: Plan, caps: Sequence[Cap]) -> Plan:
+        """Lower what DC EVSEs alone would take beyond ``caps``; the AC EVSEs beside them get the rest."""
+        nominal_mv = 230_000 if self._spec.grid is None else self._spec.grid.nominal_mv
+        for cap in caps:
+            limit_w = max(0, min(cap.limit_ma)) * 3 * nominal_mv // 1_000_000
+            plan = truncate_power(plan, limit_w, self.in_force.efficiency_permille, cap.evses)
         return plan
 
     def _dc_ma(self, plan: Plan) -> dict[int, int]:
@@ -232,8 +241,8 @@ class PlannerShell:
         return lambda: more_dc(view, asked, settings)
 
     def _grid(self, currents: Sequence[CurrentRequest]) -> GridSpec | None:
-        """The connection that AC EVSEs share; None = there are none, or they share no limit."""
-        if not currents or (self._spec.grid is None and not self.in_force.site_caps()):
+        """The connection that EVSEs share; None = they share no limit, or only DC EVSEs share one of power."""
+        if self._spec.grid is None and not (currents and self.in_force.site_caps()):
             self._ac, self._pending = AcMemory(), False
             return None
         return self._spec.grid or GridSpec()

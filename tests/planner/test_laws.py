@@ -268,3 +268,28 @@ def test_nobody_starves_where_ac_and_dc_vehicles_share_a_fuse(ac: int, dc: int, 
             longest_s[i], on_s[i] = max(longest_s[i], waits_s[i]), on_s[i] + step_s * (share > 0)
     assert max(longest_s.values()) <= n * (dwell_s + 20), (longest_s, on_s)
     assert min(on_s.values()) >= 60 * 60 // (2 * n), on_s
+
+
+def test_a_limit_of_the_grid_connection_that_falls_cuts_dc_vehicles_in_the_same_tick() -> None:
+    """Without a plan in between, and without AC vehicles beside them; the next plan shares what is left."""
+    spec = replace(station(2), grid=GridSpec(fuse_ma=200_000, own_ma=(200_000,) * 3))
+    shell = PlannerShell(spec, PlannerSettingsW(), NS_PER_S)
+    power = [request(i, 60_000) for i in (1, 2)]
+    silent = Inputs(wall=0, evses=tuple(EvseInputs(evse_id=i, board=NEVER, meter=NEVER) for i in (1, 2)), groups=tuple(healthy(2)), site_meter=NEVER)
+
+    def total(second: int, *, plan: bool = True) -> int:
+        now = shell.plan_now(0, wall_valid=False)
+        if plan:
+            shell.consider(power, silent, second * NS_PER_S)
+            now = shell.plan
+        assert now is not None
+        return sum(row.assigned_w for row in now.allocations)
+
+    shell.consider(power, silent, NS_PER_S)
+    assert total(3) == 120_000
+    shell.change(replace(shell.settings, operator_ma=(100_000, 50_000, 200_000)), 4 * NS_PER_S, "operator")
+    assert total(4, plan=False) <= 3 * 50 * 230 * 95 // 100
+    assert 30_000 < total(5) <= 3 * 50 * 230 * 95 // 100
+    shell.change(replace(shell.settings, operator_ma=None), 20 * NS_PER_S, "operator")
+    assert total(20, plan=False) <= 33_000, "nothing rises without a plan"
+    assert total(21) == 120_000

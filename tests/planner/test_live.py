@@ -17,7 +17,7 @@ from evse.planner.live import (
     build_problem,
     make_plan,
     plan_changed,
-    truncate,
+    truncate_power,
 )
 from evse.planner.problem import DcSolution
 from evse.planner.regroup import GAIN_MIN_W
@@ -203,11 +203,12 @@ def test_a_connector_limit_is_named() -> None:
 
 def test_truncation_is_monotonic_and_fits() -> None:
     plan = plan_of([request(1, 60_000), request(2, 20_000)], site_w=100_000)
-    lower = truncate(plan, 50_000, 950)
+    lower = truncate_power(plan, 50_000, 950)
     assert assigned(lower) == {1: 27_500, 2: 20_000}
     assert owners(lower) == owners(plan)
-    assert truncate(plan, 1_000_000, 950) is plan
-    assert assigned(truncate(plan, 0, 950)) == {1: 0, 2: 0}
+    assert truncate_power(plan, 1_000_000, 950) is plan
+    assert assigned(truncate_power(plan, 0, 950)) == {1: 0, 2: 0}
+    assert assigned(truncate_power(plan, 20_000, 950, (2,))) == {1: 60_000, 2: 19_000}
 
 
 def test_plan_changed_ignores_noise_but_not_a_fall() -> None:

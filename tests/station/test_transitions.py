@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from evse.config.load import parse_config
+from evse.lab.demo_config import TEMPLATE
 from evse.lab.station import Lab
 from tests._support.lab_world import Api, demo_config, run_lab
 from tests._support.laws import check_laws
@@ -116,6 +118,28 @@ def test_a_mute_module_group_leaves_the_site_under_its_limit(tmp_path: Path) -> 
         await lab.until(lambda: (lab.evse(1).power_w or 0) > 50_000, "the other gets it", 120)
 
     run_lab(tmp_path, scenario, check=watch.check)
+
+
+def test_dc_vehicles_alone_keep_the_fuse_of_the_grid_connection(tmp_path: Path) -> None:
+    """A fuse of 100 A less what the house takes is 69 kW less that, whether or not there are AC vehicles."""
+    watch = Watch()
+    text = TEMPLATE.format(folder=tmp_path, channel="239.0.0.1", port=9000)
+    (tmp_path / "data").mkdir()
+    changed = text.replace("[site]\nlimit_w = 120000\n", "[site]\n[site.grid]\nfuse_a = 100\n")
+    assert changed != text
+
+    async def scenario(lab: Lab) -> None:
+        watch.lab = lab
+        watch.limit_w = 3 * 100 * 230
+        for evse_id in (1, 2):
+            await charging(lab, evse_id)
+        await lab.forward(20)
+        powers = [lab.evse(i).power_w or 0 for i in (1, 2)]
+        assert min(powers) > 28_000 and max(powers) - min(powers) < 2_000, powers
+        text = (await Api(lab)("planner.explain", {"evse_id": 1}))["items"][0]["text"]
+        assert "the share of the grid connection of 68.9 kW binds" in text, text
+
+    run_lab(tmp_path, scenario, config=parse_config(changed, "demo.toml"), check=watch.check)
 
 
 def test_vehicles_for_whose_minimum_there_is_no_room_take_turns(tmp_path: Path) -> None:
