@@ -12,6 +12,7 @@ from evse.domain.base import ConfigError
 from evse.planner.ac_problem import (
     MAX_CONNECTORS,
     MAX_NODES,
+    PHASES,
     PPM,
     ROTATIONS,
     AcConnector,
@@ -25,6 +26,7 @@ from evse.planner.reader import Reader, doubles
 AMPS_MAX = 100_000.0
 WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
 PRIORITY_MAX = 1_000_000
+SWITCH_MIN_S, SWITCH_MAX_S = 10, 300
 STEPS_A = (1.0, 0.1, 0.001)
 EPSILON = 1e-6  # mA; swallows what binary fractions add to a decimal number
 
@@ -95,6 +97,11 @@ def _connector(raw: object, path: str, problems: list[str]) -> AcConnector:
     if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > PRIORITY_MAX:
         r.complain("priority", priority, f"must be a whole number between -{PRIORITY_MAX} and {PRIORITY_MAX}")
         priority = 0
+    switch_s = r.take("switch_s", 0)
+    may = isinstance(switch_s, int) and SWITCH_MIN_S <= switch_s <= SWITCH_MAX_S and lines == PHASES
+    if isinstance(switch_s, bool) or not (may or switch_s == 0):
+        r.complain("switch_s", switch_s, f"must be 0, or {SWITCH_MIN_S} to {SWITCH_MAX_S} whole seconds at a connector of 3 lines")
+        switch_s = 0
     connector = AcConnector(
         id=r.text("id"),
         node=r.text("node"),
@@ -106,6 +113,7 @@ def _connector(raw: object, path: str, problems: list[str]) -> AcConnector:
         weight_ppm=round(weight * PPM),
         priority=priority,
         charging_s=int(r.number("charging_s", 0, high=1e9)),
+        switch_s=switch_s,
     )
     r.done()
     return connector
@@ -203,6 +211,7 @@ def ac_problem_document(problem: AcProblem) -> Mapping[str, object]:
             "weight": c.weight_ppm / PPM,
             "priority": c.priority,
             "charging_s": c.charging_s,
+            **({"switch_s": c.switch_s} if c.switch_s else {}),
         }
         for c in problem.connectors
     ]

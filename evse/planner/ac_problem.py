@@ -54,7 +54,8 @@ class AcNode(Frozen, frozen=True, kw_only=True):
 class AcConnector(Frozen, frozen=True, kw_only=True):
     """A connector that may ask. ``demand_ma`` 0 = asks for nothing; a demand below ``min_ma`` counts as ``min_ma``.
 
-    ``lines`` 1..3; ``weight_ppm`` > 0, one million = weight 1; a larger ``priority`` goes first.
+    ``lines`` 1..3; ``weight_ppm`` > 0, one million = weight 1; a larger ``priority`` goes first. ``switch_s`` = pause of a switch
+    between one and three phases, 0 = it cannot switch; only a simulated day looks at it.
     """
 
     id: str
@@ -67,6 +68,7 @@ class AcConnector(Frozen, frozen=True, kw_only=True):
     weight_ppm: int = PPM
     priority: int = 0
     charging_s: int = 0
+    switch_s: int = 0
 
 
 class AcProblem(Frozen, frozen=True, kw_only=True):

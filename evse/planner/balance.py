@@ -69,9 +69,11 @@ def solve_by_draw(
         solution = ask(asked)
         found = {name: max(0, solution.current_ma[name] - draws[name]) for name in missing}
         if found == missing:
-            break
+            return asked, solution
         missing = found
-    return asked, solution
+    capped = (msgspec.structs.replace(c, demand_ma=min(c.demand_ma, draws.get(c.id, c.demand_ma))) if c.demand_ma else c for c in problem.connectors)
+    asked = _shifted(msgspec.structs.replace(problem, connectors=tuple(capped)), {}, unsure or {})
+    return asked, ask(asked)  # they stand on the heavy side: nobody gets more than it draws
 
 
 def solve_with_starts(

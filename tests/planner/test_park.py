@@ -278,3 +278,51 @@ def test_a_station_file_is_a_site(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_mixed_station_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generic/mixed-2dc-2ac"]) == 9
     assert "AC and DC in one site" in capsys.readouterr().err
+
+
+# -- imbalance and switching ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("day", "turning"), [("work", True), ("city", True), ("city", False)])
+def test_an_imbalance_limit_is_exceeded_only_by_vehicles_that_stop_by_themselves(day: str, turning: bool) -> None:
+    """Newcomers of unknown lines, all wired alike or not, and vehicles that follow 1 to 5 s late."""
+    result = ac.run_day(park(12, 50, imbalance_ma=20_000, turning=turning), made_up_ac(day, 24, 3), PLANNER)
+    assert result.unbalanced_s == result.by_itself_s <= 60
+    assert result.energy_wh > 0.6 * result.alone_wh and not result.broken
+
+
+def switching(points: int, amps: int) -> AcProblem:
+    site = park(points, amps, turning=False)
+    return msgspec.structs.replace(site, connectors=tuple(msgspec.structs.replace(c, switch_s=60) for c in site.connectors))
+
+
+def test_a_point_switches_to_one_phase_where_three_times_6_a_do_not_fit() -> None:
+    """L2 and L3 are nearly full with the house: a three-phase car waits for ever, on L1 it gets 7.4 kW."""
+    site = msgspec.structs.replace(
+        switching(1, 40), nodes=(AcNode(id="root", parent=None, limit_ma=(40_000,) * 3, background_ma=(0, 36_000, 36_000)),)
+    )
+    cars = [visit(8, 4, 60_000, amps=32)]
+    none, auto = ac.run_day(site, cars, PLANNER, switching=False), ac.run_day(site, cars, PLANNER)
+    assert (none.energy_wh, none.switches) == (0, None)
+    assert auto.switches == 1 and not auto.broken
+    assert auto.energy_wh == pytest.approx(32 * 230 * (4 - (30 + 60) / 3600), rel=0.01)  # half a minute of waiting, the pause
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_switching_never_loops_and_keeps_every_limit(seed: int) -> None:
+    cars = made_up_ac("work", 12, seed)
+    result = ac.run_day(switching(10, 30), cars, PLANNER, seed=seed)
+    assert not result.broken
+    assert result.switches is not None and 0 < result.switches <= 6 * len(cars)
+
+
+def test_the_report_says_what_switching_gains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "site.json"
+    file.write_text(json.dumps(ac_problem_document(switching(4, 20))))
+    assert main([str(file), "--cars", "4"]) == 0
+    text = capsys.readouterr().out
+    assert "no-switching" in text and "switches between one and three phases gave" in text
+    point = {"id": "1", "node": "root", "lines": 1, "max_a": 32, "demand_a": 0, "switch_s": 5}
+    file.write_text(json.dumps({**ac_problem_document(switching(1, 20)), "connectors": [point]}))
+    assert main([str(file)]) == 9
+    assert "connectors[0].switch_s = 5: must be 0, or 10 to 300 whole seconds" in capsys.readouterr().err

@@ -11,12 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from evse.config.load import load_config, parse_config
 from evse.config.profiles import list_stations
 from evse.domain.base import ConfigError
 from evse.lab.park import ac, dc
-from evse.lab.park.policies import AC_POLICIES
-from evse.lab.park.result import Report, document, table
+from evse.lab.park.policies import AC_POLICIES, PLANNER
+from evse.lab.park.result import NO_SWITCHING, Report, document, table
 from evse.lab.park.sites import Site, site_from_config
 from evse.lab.park.visits import AC_DAYS, DC_DAYS, made_up_ac, made_up_dc, measured_ac, measured_dc
 from evse.planner.ac_document import ac_problem_from
@@ -69,6 +71,9 @@ def simulate(site: Site, options: argparse.Namespace) -> Report:
             cars = made_up_ac(day, count, options.seed)
         base = [ac.alone_wh(site, visit) for visit in cars]
         results = [ac.run_day(site, cars, policy, seed=options.seed, alone=base) for policy in AC_POLICIES]
+        if any(c.switch_s for c in site.connectors):
+            none = ac.run_day(site, cars, PLANNER, seed=options.seed, alone=base, switching=False)
+            results.insert(1, replace(none, policy=NO_SWITCHING))
     else:
         if options.sessions:
             date, fast = measured_dc(options.sessions, options.date, site.efficiency_ppm / 1_000_000)

@@ -9,6 +9,9 @@ import msgspec
 
 from evse.domain.base import Frozen
 
+NO_SWITCHING: Final = "no-switching"
+"""The planner with everybody on the phases that the point has."""
+
 SLOT_S: Final = 900.0
 """The profile counts quarter hours."""
 
@@ -32,8 +35,8 @@ class DayResult(Frozen, frozen=True, kw_only=True):
     ``fairness`` = Jain's index of energy over what each would have got alone (1 = all the same share), ``worst`` = the
     smallest such share. ``peak`` = largest use over its limit among all limits. ``broken`` = limits that were exceeded, in
     words. ``longest_wait_s`` = the longest that anybody wanted and got nothing in one go (None = nobody looked).
-    ``unbalanced_s``, ``unbalanced_ma``: how long and how far an imbalance limit was exceeded, because vehicles draw
-    less than their share for a moment, or because the policy knows no imbalance.
+    ``unbalanced_s``, ``unbalanced_ma``: how long and how far an imbalance limit was exceeded; ``by_itself_s`` of it since a vehicle
+    stopped or drew less by itself, until the others had followed. ``switches`` between one and three phases (None = nobody may).
     """
 
     policy: str
@@ -55,12 +58,14 @@ class DayResult(Frozen, frozen=True, kw_only=True):
     unbalanced_ma: int
     profile_w: tuple[int, ...]
     longest_wait_s: int | None = None
+    by_itself_s: float = 0.0
+    switches: int | None = None
 
 
 def judged(
     policy: str, served: Sequence[Served], *, turned_away: int, asked_wh: float, peak: tuple[float, float, str],
     profile_wh: Sequence[float], plans: int, broken: Sequence[str], relay_operations: int = 0, unbalanced_s: float = 0.0,
-    unbalanced_ma: int = 0,
+    unbalanced_ma: int = 0, by_itself_s: float = 0.0, switches: int | None = None,
 ) -> DayResult:
     """Sum a day up. ``peak`` = (W, share of the limit, its name); ``profile_wh`` per quarter of an hour."""
     shares = [min(1.0, s.energy_wh / s.alone_wh) for s in served if s.alone_wh > 0]
@@ -85,6 +90,8 @@ def judged(
         broken=tuple(broken[:20]),
         unbalanced_s=round(unbalanced_s, 1),
         unbalanced_ma=unbalanced_ma,
+        by_itself_s=round(by_itself_s, 1),
+        switches=switches,
         profile_w=tuple(round(wh * 4) for wh in profile_wh[:used]),
         longest_wait_s=round(max(longest)) if longest else None,
     )
@@ -140,6 +147,11 @@ def table(report: Report, *, ascii_only: bool = False) -> str:
         if r.longest_wait_s:
             lines.append(f"{r.policy}: nobody waited for more than {r.longest_wait_s / 60:.1f} min at a time")
         if r.unbalanced_s:
-            lines.append(f"{r.policy}: {r.unbalanced_s / 60:.1f} min beyond an imbalance limit, by {r.unbalanced_ma / 1000:.1f} A at most")
+            text = f"{r.policy}: {r.unbalanced_s / 60:.1f} min beyond an imbalance limit, by {r.unbalanced_ma / 1000:.1f} A at most"
+            lines.append(text + f"; {r.by_itself_s / 60:.1f} min of it since a vehicle stopped or left by itself")
+    none = next((r for r in report.results if r.policy == NO_SWITCHING), None)
+    if none is not None and first.switches is not None:
+        gain = (first.energy_wh - none.energy_wh) / 1000
+        lines.append(f"{first.policy}: {first.switches} switches between one and three phases gave {gain:+.1f} kWh against none")
     lines += ["", f"{first.policy}: nearest limit {first.peak_of}; {first.plans} plans; {report.wall_seconds:.1f} s in all"]
     return "\n".join(lines) + "\n"

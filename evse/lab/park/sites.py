@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from evse.config.model import StationConfig
 from evse.config.spec import station_spec
+from evse.domain.ac import AcSpec
 from evse.domain.base import ConfigError
 from evse.domain.station import EvseKind, StationSpec
-from evse.planner.ac_problem import ROTATIONS, UNLIMITED_MA, AcConnector, AcNode, AcProblem, PausePolicy
+from evse.planner.ac_problem import PHASES, ROTATIONS, UNLIMITED_MA, AcConnector, AcNode, AcProblem, PausePolicy
 from evse.planner.live import ASSUMED_MV
 from evse.planner.live_ac import STEP_MA
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
@@ -47,6 +48,7 @@ def _ac(spec: StationSpec) -> AcProblem:
             AcConnector(
                 id=str(evse.evse_id), node=at.get(evse.evse_id, "grid"), lines=evse.ac.phases,
                 rotation=rotation if rotation in ROTATIONS else ROTATIONS[0], min_ma=6_000, max_ma=most, demand_ma=0,
+                switch_s=_switch_s(evse.ac),
             )
         )
     served = grid is not None and grid.max_served
@@ -55,6 +57,12 @@ def _ac(spec: StationSpec) -> AcProblem:
         voltage_mv=230_000 if grid is None else grid.nominal_mv,
         pause_policy=PausePolicy.MAX_SERVED if served else PausePolicy.LONGEST_FIRST,
     )
+
+
+def _switch_s(ac: AcSpec) -> int:
+    """Pause of a switch between one and three phases by the planner, s; 0 = it does not switch. As in the station."""
+    switch = ac.phase_switch
+    return switch.delay_s if switch.enabled and switch.auto and not ac.ventilation.enabled and ac.phases == PHASES else 0
 
 
 def _dc(spec: StationSpec) -> DcProblem:
