@@ -62,7 +62,7 @@ def demo(
     ] = False,
     station: Annotated[
         str,
-        typer.Option("--station", help="dc-quick, ac-quick, or a station profile such as generic/mixed-2dc-2ac", metavar="NAME"),
+        typer.Option("--station", help="dc-quick, dc-matrix, ac-quick, or a station profile such as generic/mixed-2dc-2ac", metavar="NAME"),
     ] = "dc-quick",
     scenario: Annotated[str, typer.Option("--scenario", help="quick, site-limit, faults, offline, firmware, or a file", metavar="NAME")] = "quick",
     output: Output = "table",
