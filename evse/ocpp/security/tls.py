@@ -310,7 +310,7 @@ def _chain(tls: ssl.SSLObject | ssl.SSLSocket) -> list[bytes]:
     inner = getattr(tls, "_sslobj", None)
     chain: Sequence[Any] = ()
     with contextlib.suppress(Exception):  # without it the root in use is not known
-        chain = inner.get_verified_chain() if inner is not None else ()
+        chain = (inner.get_verified_chain() or ()) if inner is not None else ()  # None: a resumed session (data of FTPS)
     return [one if isinstance(one, bytes) else one.public_bytes(2) for one in chain]  # 2 = ENCODING_DER
 
 
