@@ -17,9 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from evse.ocpp.transfers.errors import TransferError
+from evse.ocpp.transfers.errors import TransferError, Why
+from evse.ocpp.transfers.fetch import fetch
 from evse.ocpp.transfers.partial import PartFile, Saved
 from evse.ocpp.transfers.ports import Limits, Net
+from evse.ocpp.transfers.target import parse_target
 
 T = TypeVar("T")
 
@@ -121,6 +123,17 @@ class Saves:
 
     def again(self) -> PartFile:
         return PartFile(self.path, self.saved, size_max=self.size_max, offload=in_thread, save=self.save)
+
+
+def telling(part: PartFile, tls: Callable[[], ssl.SSLContext]) -> Callable[..., Awaitable[tuple[Why, str]]]:
+    """Return what fetches an address into ``part`` and tells how that failed; the password is "secret" where it is wrong."""
+
+    async def told(url: str, tls: Callable[[], ssl.SSLContext] = tls, **changes: object) -> tuple[Why, str]:
+        error = await refusal(fetch(net(tls, **changes), parse_target(url), part, quiet))
+        assert "secret" not in str(error)
+        return error.why, str(error)
+
+    return told
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

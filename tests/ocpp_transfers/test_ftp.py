@@ -23,7 +23,7 @@ from evse.sim.file_servers import FtpServer
 from evse.sim.files import FileStore, ServedAt
 from evse.transports.base import DialOptions
 from tests._support.proxy import Proxy
-from tests.ocpp_transfers.support import BIG, Pki, Saves, net, quiet, refusal, run
+from tests.ocpp_transfers.support import BIG, Pki, Saves, net, quiet, refusal, run, telling
 
 PEER = Path(__file__).with_name("ftp_peer.py")
 
@@ -93,11 +93,7 @@ def test_errors_say_who_where_and_what_to_do(tmp_path: Path) -> None:
         at, safe = await server.start(), await secure.start()
         part = Saves(tmp_path / "part", size_max=500_000).again()
 
-        async def told(url: str, tls: object = pki.client, **changes: object) -> tuple[Why, str]:
-            error = await refusal(fetch(net(tls, **changes), parse_target(url), part, quiet))  # type: ignore[arg-type]
-            assert "secret" not in str(error)
-            return error.why, str(error)
-
+        told = telling(part, pki.client)
         why, text = await told(at.url("/f", "u", "secret"))
         assert why is Why.CREDENTIALS
         assert "refuses user u" in text

@@ -17,7 +17,7 @@ from evse.ocpp.transfers.send import send
 from evse.ocpp.transfers.target import parse_target
 from evse.sim.file_servers import FtpServer, HttpServer
 from evse.sim.files import FileStore
-from tests.ocpp_transfers.support import BIG, Pki, Saves, blob, net, quiet, refusal, run
+from tests.ocpp_transfers.support import BIG, Pki, Saves, blob, net, quiet, refusal, run, telling
 
 
 class Mischief(HttpServer):
@@ -88,11 +88,7 @@ def test_errors_say_who_where_and_what_to_do(tmp_path: Path) -> None:
         at, safe, stale = await plain.start(), await secure.start(), await old.start()
         part = Saves(tmp_path / "part", size_max=500_000).again()
 
-        async def told(url: str, tls: object = pki.client, **changes: object) -> tuple[Why, str]:
-            error = await refusal(fetch(net(tls, **changes), parse_target(url), part, quiet))  # type: ignore[arg-type]
-            assert "secret" not in str(error)
-            return error.why, str(error)
-
+        told = telling(part, pki.client)
         why, text = await told(at.url("/f", "u", "secret"))
         assert why is Why.CREDENTIALS
         assert "user u" in text
