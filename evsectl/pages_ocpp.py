@@ -102,6 +102,26 @@ def doctor(body: Row, where: Screen) -> str:
     return text
 
 
+def key(row: Row, where: Screen) -> str:
+    """One configuration key with what it takes and what it does."""
+    value = "(never told)" if row["writeonly"] else f"{row['value']} {row['unit']}".strip() or "-"
+    rows = [
+        ("Key", row["key"]), ("Value", value), ("Access", {"R": "read only", "W": "write only"}.get(t.access(row), "read and write")),
+        *([] if row["readonly"] else [("Takes", takes(row))]),
+        *([("Counts", row["applies"])] if row["applies"] else []),
+        ("Profile", row["profile"]),
+        *([("Does", row["help"])] if row["help"] else []),
+    ]
+    return pairs(rows, where)
+
+
+def takes(row: Row) -> str:
+    """What a key can be set to."""
+    kind = {"bool": "true or false", "text": "text", "secret": "text"}.get(row["type"], "")
+    text = row["range"].replace(",", ", ") if row["range"] else kind or row["type"]
+    return f"{text} {row['unit']}".strip()
+
+
 def _password(s: Row) -> str:
     text = "not set" if not s["key_set"] else "set" if s["key_age_s"] is None else f"set {s['key_age_s'] // 86_400} days ago"
     return text + (f", user {s['user']}" if s["user"] else "")

@@ -49,10 +49,15 @@ EVENT = [
     Column("WHY", lambda r: plain(r["text"]), flex=True),
 ]
 
+def access(row: Row) -> str:
+    """What the back end and people may do with a key, in the letters of OCPP."""
+    return "R" if row["readonly"] else "W" if row["writeonly"] else "R/W"
+
+
 KEY = [
     Column("KEY", "key"),
     Column("VALUE", lambda r: "(never told)" if r["writeonly"] else plain(r["value"]), flex=True),
-    Column("ACCESS", lambda r: "read-only" if r["readonly"] else "write-only" if r["writeonly"] else "read/write"),
+    Column("ACCESS", access),
     Column("UNIT", lambda r: plain(r["unit"]), wide=True),
     Column("RANGE", lambda r: plain(r["range"]), wide=True),
     Column("PROFILE", "profile", wide=True),

@@ -133,14 +133,14 @@ def config_get(
             hint = nearest(key, [item["key"] for item in items]) or "all keys: evsectl ocpp config get"
             raise Abort(exits.NOT_FOUND, f"there is no key {key!r}", hint, "not_found")
         items = found
+        if call.human and not call.options.wide:
+            write(pages_ocpp.key(items[0], call.screen), call.options)
+            return exits.OK
     emit("OcppKey", items, tables.KEY, call.options, name="key", single=bool(key), empty="No keys.")
     return exits.OK
 
 
-REFUSED = {
-    "Rejected": "the key is read-only, or the value does not fit; evsectl ocpp config get -o wide",
-    "NotSupported": "the keys: evsectl ocpp config get",
-}
+REFUSED = ("Rejected", "NotSupported")
 LATER = {"RebootRequired": "it holds after a restart: systemctl restart evsed"}
 
 
@@ -159,7 +159,7 @@ def config_set(
         value = sys.stdin.readline().rstrip("\n")
     body = call.ask("ocpp.set", key=key, value=value)
     if body["status"] in REFUSED:
-        raise Abort(exits.CONFLICT, f"{key}: {body['status']}", REFUSED[body["status"]], "conflict")
+        raise Abort(exits.CONFLICT, f"{key}: {body['status']}", _why_refused(call, key), "conflict")
     if call.human:
         write(f"{key}: {body['status']}\n", call.options)
     else:
@@ -167,6 +167,19 @@ def config_set(
     if body["status"] in LATER:
         note(LATER[body["status"]])
     return exits.OK
+
+
+def _why_refused(call: Call, key: str) -> str:
+    """What a refused change can be about: the station tells the status alone, as to a back end."""
+    items = call.ask("ocpp.config")["items"]
+    row = next((item for item in items if item["key"].lower() == key.lower()), None)
+    if row is None:
+        return nearest(key, [item["key"] for item in items]) or "all keys: evsectl ocpp config get"
+    if row["readonly"]:
+        return f"{row['key']} is read-only"
+    if row["key"] in ("SecurityProfile", "CentralSystemURI", "NewBackendURL"):
+        return f"it takes {pages_ocpp.takes(row)}; evsectl ocpp security set-profile says what else is missing"
+    return f"it takes {pages_ocpp.takes(row)}; more: evsectl ocpp config get {row['key']}"
 
 
 # -- the queue ------------------------------------------------------------------------------------------------------
@@ -258,7 +271,10 @@ def trigger(
     if message.lower() not in known:
         usage(f"{message!r} is not sent on request", nearest(message, list(MESSAGES)) or f"messages: {', '.join(MESSAGES)}")
     name = known[message.lower()]
-    return call.done(call.ask("ocpp.trigger", message=name, evse_id=connector), f"{name} sent")
+    body = call.ask("ocpp.trigger", message=name, evse_id=connector)
+    if name == "SignChargePointCertificate":
+        note("whether the CSMS signs: evsectl ocpp security status")
+    return call.done(body, f"{name} sent")
 
 
 @data(app, "Done")

@@ -49,10 +49,10 @@ def secret(what: str) -> str:
     return text
 
 
-def _result(call: Call, body: Row, done: str) -> int:
-    """Write what an action answered; anything but Accepted ends with 7."""
+def _result(call: Call, body: Row, done: str, hint: str = "nothing was changed") -> int:
+    """Write what an action answered; anything but Accepted ends with 7 and ``hint``."""
     if body["status"] not in ("Accepted", "RebootRequired"):
-        raise Abort(exits.CONFLICT, f"{body['status']}: {body['reason'] or 'no reason was told'}", "nothing was changed", "conflict")
+        raise Abort(exits.CONFLICT, f"{body['status']}: {body['reason'] or 'no reason was told'}", hint, "conflict")
     if call.human:
         write(f"{done}\n", call.options)
     else:
@@ -115,7 +115,10 @@ def certs_request(
     if csr:
         return _write_request(call, csr)
     call.session.timeout_s = max(call.session.timeout_s, SIGN_S)
-    return _result(call, call.ask("ocpp.cert_request"), "asked for; evsectl ocpp security status tells when it has come")
+    return _result(
+        call, call.ask("ocpp.cert_request"), "asked for; evsectl ocpp security status tells when it has come",
+        "an authority beside the CSMS: evsectl ocpp certs request --csr FILE",
+    )
 
 
 def _write_request(call: Call, path: str) -> int:

@@ -116,7 +116,9 @@ class FakeOcpp(FakeOcppSecurity):
         key = self.keys.get(request.key)
         if key is None:
             return o.OcppKeyResult(status="NotSupported")
-        if key.readonly:
+        low, _, high = key.range.partition("..")
+        fits = not high or (request.value.isdigit() and int(low) <= int(request.value) <= int(high))
+        if key.readonly or not fits:
             return o.OcppKeyResult(status="Rejected")
         shown = "" if key.writeonly else request.value
         self.keys[request.key] = msgspec.structs.replace(key, value=shown)

@@ -206,6 +206,15 @@ def test_a_lower_profile_is_named_and_asked_for(station: FakeStation) -> None:
     assert run("ocpp", "security", "cancel").text == "the change is dropped\n"
 
 
+def test_a_refused_key_says_what_it_takes(station: FakeStation) -> None:
+    shown = run("ocpp", "config", "get", "heartbeatinterval").text
+    assert "Takes    1..86400 s\n" in shown and "Access   read and write\n" in shown
+    low = run("ocpp", "config", "set", "HeartbeatInterval", "0")
+    assert low.code == exits.CONFLICT and "it takes 1..86400 s; more: evsectl ocpp config get HeartbeatInterval" in low.err
+    assert "NumberOfConnectors is read-only" in run("ocpp", "config", "set", "NumberOfConnectors", "3").err
+    assert '"LocalAuthListEnabled"' in run("ocpp", "config", "set", "LocalAuthListEnable", "true").err
+
+
 def test_a_request_goes_into_a_file_that_is_not_overwritten(station: FakeStation, tmp_path: Path) -> None:
     path = tmp_path / "station.csr"
     made = run("ocpp", "certs", "request", "--csr", str(path))

@@ -46,7 +46,10 @@ def read_chain(pem: str) -> list[x509.Certificate]:
     try:
         chain = x509.load_pem_x509_certificates(pem.encode("ascii"))
     except (ValueError, UnicodeError, UnsupportedAlgorithm) as error:
-        raise CertificateError(f"not a PEM certificate: {str(error)[:120]}") from error
+        why = "it is damaged" if "BEGIN CERTIFICATE-" in pem else "it has no line BEGIN CERTIFICATE"
+        if "BEGIN CERTIFICATE REQUEST" in pem:
+            why = "it is a request; the certificate comes from who signs it"
+        raise CertificateError(f"not a PEM certificate: {why}") from error
     if len(chain) > CHAIN_MAX:
         raise CertificateError(f"{len(chain)} certificates, at most {CHAIN_MAX} are read")
     for certificate in chain:
