@@ -11,6 +11,7 @@ from evse.planner.ac import solve
 from evse.planner.ac_problem import PHASES, AcConnector, AcNode, AcProblem, phases_of
 from evse.planner.balance import solve_by_draw
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 from tests.planner.test_live_ac import Car, Park
 
 ROTATIONS = ("RST", "STR", "TRS")
@@ -70,7 +71,7 @@ def test_a_vehicle_that_is_full_holds_nothing_up() -> None:
     assert beyond_s(park, 300) == 0
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(examples(3, 2)))
 def test_random_vehicles_stay_within_the_limit_but_for_newcomers(seed: int) -> None:
     rng = Random(seed)
     cars = {
@@ -148,7 +149,7 @@ def fleet(rng: Random, size: int, stuck: bool) -> dict[int, Car]:
     }
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(examples(6, 3)))
 def test_law_the_imbalance_limit_holds_at_every_instant_whoever_follows(seed: int) -> None:
     """Newcomers of unknown lines, dissimilar followers, house loads; only after a vehicle stopped by itself may it be exceeded."""
     rng = Random(f"law {seed}")

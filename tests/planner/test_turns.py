@@ -16,8 +16,10 @@ from evse.planner.dc import solve
 from evse.planner.live import PlannerSettingsW, build_problem, make_plan
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
 from evse.planner.turns import RETURN_NS, Turn, Turns, arranged, freed, observe
+from evse.planner.verify import check
 from evse.runtime.planning import PlannerShell
 from evse.units import NS_PER_S, Instant, s
+from tests._support.examples import examples
 from tests.planner.test_live import assigned, healthy, owners, request, station
 
 LOOK_S = 6
@@ -57,7 +59,7 @@ def day(problem: DcProblem, asks: dict[str, tuple[int, int]], dwell_s: int, unti
 def test_nobody_starves_and_nobody_flaps(kind: str) -> None:
     """Vehicles come and go by seed. Whoever asks has the minimum within ``ceil(n / k)`` dwells (module groups of different
     power: ``n + 2``), n = the most that ask at a time, k = the fewest that are on meanwhile. Whoever is on stays for a dwell."""
-    for seed in range({"mixed": 2, "matrix": 6}.get(kind, 10)):
+    for seed in range(examples({"mixed": 2, "matrix": 6}.get(kind, 10), 3)):
         rng = Random(f"{kind} {seed}")
         n, dwell_s = rng.randint(2, 7), 60
         room = rng.randint(1, n) if kind in ("chain", "ring") else None
@@ -196,6 +198,34 @@ def test_a_scarce_site_gives_the_one_whose_own_group_is_silent_its_turn_as_well(
     first = make_plan(station(), values, requests, groups, None, s(200), 1, None, turns)
     assert assigned(first) == {1: 3_800, 2: 0}, "the dwell"
     assert assigned(make_plan(station(), values, requests, groups, first, s(400), 2, None, turns)) == {1: 0, 2: 3_800}
+
+
+def test_whoever_can_live_on_the_own_group_is_served_whatever_the_others_lack() -> None:
+    """Random buses with silent, weak and shared groups, everybody asks; the site has room for all or for some."""
+    lacking = 0
+    for seed in range(80):
+        rng = Random(seed)
+        n = rng.randint(2, 6)
+        homes = [str(i) for i in range(1, n + 1)] + [None] * rng.randint(0, 2)
+        rng.shuffle(homes)
+        groups = tuple(
+            DcGroup(id=f"g{k}", home=home, modules=rng.choice((0, 1, 1, 2)), module_w=rng.choice((2_000, 20_000)), module_ma=100_000)
+            for k, home in enumerate(homes)
+        )
+        rows = tuple(DcConnector(id=str(i), cabinet="k", request_w=20_000, voltage_mv=400_000, current_ma=100_000) for i in range(1, n + 1))
+        room = rng.choice((n, n, rng.randint(1, n)))
+        problem = DcProblem(
+            cabinets=(DcCabinet(id="k", topology=rng.choice((Topology.CHAIN, Topology.RING)), groups=groups),), connectors=rows, min_w=MIN_W,
+            site_limit_w=room * MIN_W,
+        )
+        turns = Turns(rows=tuple(Turn(id=c.id, on=rng.random() < 0.5, since=s(rng.randrange(500))) for c in rows))
+        solution = solve(arranged(problem, turns, s(60), s(1_000)))
+        assert check(problem, solution) == []
+        strong = {g.home for g in groups if g.home and g.modules * g.module_w >= MIN_W}
+        on = {name for name, w in solution.power_w.items() if w}
+        assert len(strong & on) == len(strong) or len(on) == room, f"seed {seed}: {strong - on} of {room} wait for nothing"
+        lacking += len(on) < min(n, room)
+    assert lacking > 10
 
 
 # -- in the shell of the station --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from evse.core.inputs import SetPhases, StopSession
 from evse.core.state import Stage
 from evse.domain.ac import ROTARY_TABLE, HlcMode, PhaseSwitchSpec, PilotMode, VentilationSpec
 from evse.domain.session import ChargingState, StopReason
-from evse.units import NS_PER_S
+from evse.units import NS_PER_S, TICK_NS
 from tests.core.ac.plant_ac import AcPlant
 
 X1, PWM = PilotMode.X1, PilotMode.PWM
@@ -71,7 +71,7 @@ def test_the_guard_time_of_the_command(delay_s: int) -> None:
     p = AcPlant(phase_switch=SWITCH)
     p.charge()
     p.send(SetPhases, evse_id=1, phases=1, delay_s=delay_s)
-    p.run(delay_s - 0.5)
+    p.run(delay_s - 0.5, dt=5 * TICK_NS)
     assert p.pilot[0] is X1
     p.run(2)
     assert p.pilot[0] is PWM

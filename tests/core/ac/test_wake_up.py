@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evse.core.inputs import SetDynamicLimit
 from evse.domain.ac import PilotMode
+from evse.units import TICK_NS
 from tests.core.ac.plant_ac import AcPlant
 
 X1, PWM = PilotMode.X1, PilotMode.PWM
@@ -45,7 +46,7 @@ def test_a_vehicle_that_does_not_wake_up_is_left_alone_after_one_pulse() -> None
     p.car.full = True
     p.run(1)
     p.start()
-    p.run(200)
+    p.run(200, dt=5 * TICK_NS)
     assert p.kinds().count("pilot.wake_up") == 1 and p.pilot[0] is PWM
     p.send(SetDynamicLimit, evse_id=1, name="x", current_ma=0)
     p.run(5)
@@ -59,7 +60,7 @@ def test_a_vehicle_that_has_charged_is_not_woken_up() -> None:
     p.charge()
     p.run(5)
     p.car.full = True
-    p.run(120)
+    p.run(120, dt=5 * TICK_NS)
     assert "pilot.wake_up" not in p.kinds()
 
 
@@ -69,5 +70,5 @@ def test_nobody_is_woken_up_unless_configured() -> None:
     p.car.plug()
     p.run(1)
     p.start()
-    p.run(60)
+    p.run(60, dt=5 * TICK_NS)
     assert p.pilot[0] is PWM and "pilot.wake_up" not in p.kinds()
