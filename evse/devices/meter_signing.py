@@ -23,10 +23,13 @@ from evse.domain.readings import NoDataReason, Sample
 from evse.protocols import ocmf
 from evse.protocols.errors import ProtocolError
 from evse.protocols.modbus import ACKNOWLEDGE, BUSY, ModbusException
-from evse.units import NS_PER_MS, NS_PER_S, Instant
+from evse.units import NS_PER_MS, NS_PER_S, Instant, s
 
 LOOK_EVERY_S: Final = 0.2
 """Between two looks at the status."""
+
+STATUS_LAG: Final = s(1)
+"""So long a status may still tell of the data set before."""
 
 IDENTIFY_EVERY_S: Final = 10.0
 """Between two attempts to read a public key that is not known yet."""
@@ -64,7 +67,7 @@ class MeterSigner:
         self._signing = signing
         self._clock = clock
         self._one = asyncio.Lock()
-        self._last = ""
+        self._last: dict[str, str] = {}  # newest text by its quantity
 
     def health(self) -> Sequence[LinkHealth]:
         """None of its own: the link is the meter's."""
@@ -106,7 +109,6 @@ class MeterSigner:
                 self.problem = str(error)
                 raise
             self.problem = ""
-            self._last = text
             return text
 
     async def _sign(self, *, end: bool, id_token: str, deadline: Instant) -> str:
@@ -140,14 +142,20 @@ class MeterSigner:
             await self._until(lambda: self.meter.put(quantity, value, self._signing.write), deadline, quantity)
 
     async def _snapshot(self, shot: Snapshot, deadline: Instant) -> str:
+        before = await self._until(lambda: self.meter.fetch(shot.status), deadline, shot.status)
+        if shot.data not in self._last:  # the first since the start: what stands there is of a time before
+            self._last[shot.data] = await self._text(shot, deadline) if before in shot.done else ""
         await self._put(shot.command, shot.value, deadline)
+        heard = self._clock.now() + STATUS_LAG
         while True:
             status = await self._until(lambda: self.meter.fetch(shot.status), deadline, shot.status)
             if status in shot.done:
                 text = await self._text(shot, deadline)
-                if text and text != self._last:
+                if text and text != self._last[shot.data]:
+                    self._parse(text)
+                    self._last[shot.data] = text
                     return text
-            elif status not in shot.busy:
+            elif status not in shot.busy and (status != before or self._clock.now() >= heard):
                 raise self._failed(f"{shot.status} = {status!r}: the meter has not signed")
             await self._wait(deadline, f"{shot.status} = {status!r}, no new signed data")
 
@@ -156,12 +164,13 @@ class MeterSigner:
         signature = await self._until(lambda: self.meter.fetch(shot.signature), deadline, shot.signature) if shot.signature else None
         if not isinstance(data, str) or not data:
             return ""
-        text = ocmf.assemble(data, signature if isinstance(signature, bytes) else None)
+        return ocmf.assemble(data, signature if isinstance(signature, bytes) else None)
+
+    def _parse(self, text: str) -> None:
         try:
             ocmf.parse(text)
         except ProtocolError as error:
             raise self._failed(str(error)) from error
-        return text
 
     def _failed(self, what: str) -> SigningError:
         return SigningError(f"{self.meter.where}: {what}; compare with the display, exchange the meter", NoDataReason.ERROR)

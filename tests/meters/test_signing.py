@@ -104,6 +104,27 @@ def test_a_pulled_line_is_told_as_such_and_the_key_is_read_again() -> None:
     with_signer("laboratory/signing-ac", body)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_after_a_restart_a_text_of_before_is_not_taken_for_a_new_one(model: str) -> None:
+    """The status still says "ready" for a while: of the data set before."""
+
+    async def body(bench: Bench, signer: MeterSigner) -> None:
+        deadline = bench.clock.now() + s(120)
+        await signer.sign(end=False, id_token="A", deadline=deadline)
+        before = await signer.sign(end=True, id_token="A", deadline=deadline)
+        signing = bench.sims[1].profile.signing
+        assert signing is not None
+        bench.sims[1].set_values(MeterValues(energy_import_wh=50_000, power_w=0))
+        again = MeterSigner(bench.meters[1], signing, bench.clock)
+        begin = await again.sign(end=False, id_token="B", deadline=deadline)
+        end = await again.sign(end=True, id_token="B", deadline=deadline)
+        assert [(one["kind"], one["wh"]) for one in readings(begin)] == [("B", 50_000)]
+        assert [(one["kind"], one["wh"]) for one in readings(end)] == [("B", 50_000), ("E", 50_000)]
+        assert end != before
+
+    with_signer(model, body)
+
+
 @pytest.mark.parametrize("model", ["laboratory/signing-dc", "iskra/wm3m4c"])
 def test_a_begin_without_an_end_is_ended_before_the_next(model: str) -> None:
     async def body(bench: Bench, signer: MeterSigner) -> None:

@@ -25,6 +25,9 @@ from evse.units import NS_PER_S
 SIGNING_S: Final = 0.8
 """Thinking time of one signature."""
 
+LAG_S: Final = 0.25
+"""So long the status still tells of the data set before, as in a meter that looks at its commands now and then."""
+
 FAILED: Final = 3
 """Status of a data set that the meter could not sign, unless the profile gives this number another meaning."""
 
@@ -117,7 +120,8 @@ class SimSigner:
         end = shot == self.signing.end
         self._busy = (shot, self._now() + SIGNING_S)
         self._reading = self._measure("E" if end else "B")
-        self.meter.set(shot.status, shot.busy[-1] if shot.busy else 0)
+        if shot.command == shot.status:
+            self.meter.set(shot.status, shot.value)
         if self.signing.measuring:
             self.meter.set(self.signing.measuring, 0 if end else 1)
 
@@ -132,10 +136,15 @@ class SimSigner:
         }
 
     def refresh(self) -> None:
-        """Finish what is ready by now."""
-        if self._busy is None or "sign_stuck" in self.meter.faults or self._now() < self._busy[1]:
+        """Begin and finish what is to be by now."""
+        if self._busy is None:
             return
-        shot, self._busy = self._busy[0], None
+        shot, ready = self._busy
+        if shot.busy and self._now() >= ready - SIGNING_S + LAG_S:
+            self.meter.set(shot.status, shot.busy[-1])
+        if "sign_stuck" in self.meter.faults or self._now() < ready:
+            return
+        self._busy = None
         if "sign_failed" in self.meter.faults:
             known = {*shot.busy, *shot.done}
             self.meter.set(shot.status, FAILED if FAILED not in known else max(known) + 1)
