@@ -84,20 +84,25 @@ class LineEncoder:
 
 def _frame(head: bytes, fields: _Fields) -> bytes:
     crc = crc_hqx(fields.raw, crc_hqx(head, link.CRC_START)).to_bytes(2, "little")
-    return b"%b%b%b\0" % (cobs.encode(head + fields.first), fields.middle, cobs.encode(fields.last + crc))
+    return b"%b%b%b\0" % (cobs.encode(head + fields.first), fields.middle, _coded(fields.last + crc))
+
+
+def _coded(end: bytes) -> bytes:
+    """Return `cobs.encode`; the end of a frame seldom has a 0x00."""
+    return cobs.encode(end) if 0 in end else b"%c%b" % (len(end) + 1, end)
 
 
 class LineDecoder:
     """One direction of one line: remembers the last levels that came."""
 
-    __slots__ = ("_before", "_fields", "_from", "_kind", "_levels", "_size", "_to")
+    __slots__ = ("_before", "_fields", "_from", "_head", "_kind", "_levels", "_size", "_to")
 
     def __init__(self) -> None:
         self._before = b""  # fields of the last block that was decoded as a whole
         self._fields: _Fields | None = None
         self._kind = b""  # version and message of what is remembered
         self._levels: BoardStatus | BoardCommand | None = None
-        self._size = self._from = self._to = 0  # of the block, and where its middle lies
+        self._size = self._head = self._from = self._to = 0  # of block and head, and where the middle lies
 
     def decode(self, block: bytes) -> AnyMessage:
         """Return `decode_block`."""
@@ -120,7 +125,7 @@ class LineDecoder:
             self._size = 0
             return
         self._fields, self._kind, self._levels, self._size = fields, body[:2], levels, size
-        self._from = head + len(fields.first) + 1
+        self._head, self._from = head, head + len(fields.first) + 1
         self._to = self._from + len(fields.middle)
 
     def _again(self, block: bytes) -> Status | Command | None:
@@ -129,14 +134,15 @@ class LineDecoder:
         if fields is None or block[self._from : self._to] != fields.middle:
             return None
         try:
-            head, end = cobs.decode(block[: self._from]), cobs.decode(block[self._to :])
+            head = cobs.decode(block[: self._from])
         except ProtocolError:
             return None
-        first, last = fields.first, fields.last
-        if head[:2] != self._kind or not head.endswith(first) or end[: len(last)] != last:
+        size, first = self._head, fields.first
+        if head[:2] != self._kind or (first and head[size:] != first):
             return None
-        start = head[: len(head) - len(first)]
-        if crc_hqx(fields.raw, crc_hqx(start, link.CRC_START)).to_bytes(2, "little") != end[len(last) :]:
+        start = head[:size]
+        end = fields.last + crc_hqx(fields.raw, crc_hqx(start, link.CRC_START)).to_bytes(2, "little")
+        if block[self._to :] != _coded(end):
             return None
         if isinstance(self._levels, BoardStatus):
             _, _, seq, uptime_ms, counter = STATUS_HEAD.unpack(start)

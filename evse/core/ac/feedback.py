@@ -35,5 +35,6 @@ def is_open(t: Tick, conn: Conn) -> bool:
     w = conn.w
     if w.lease or conn.b is None:
         return False
-    unknown = closed(conn) is None or second_closed(conn) is None
-    return not closed(conn) and not second_closed(conn) and (not unknown or t.now - w.lease_since >= OPEN_LIMIT)
+    main, second = closed(conn), second_closed(conn)
+    unknown = main is None or second is None
+    return not main and not second and (not unknown or t.now - w.lease_since >= OPEN_LIMIT)

@@ -24,7 +24,7 @@ def wired(conn: Conn) -> int:
     count = spec.phases
     if spec.rotary and 0 <= position < len(spec.rotary_table):
         count = min(count, spec.rotary_table[position].phases)
-    return max(1, min(3, count))
+    return 1 if count < 1 else 3 if count > 3 else count
 
 
 def usable(conn: Conn) -> int:

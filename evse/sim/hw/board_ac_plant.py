@@ -143,7 +143,10 @@ class AcPlant(BoardPlant):
 
     def chain_closed(self) -> bool:
         """As on DC, and the residual current monitor in series."""
-        return super().chain_closed() and self.rcd.lets_close
+        if self.estop or not self.rcd.lets_close:
+            return False
+        cp = self.cp
+        return cp is CpState.C or cp is CpState.D
 
     def may_close(self) -> bool:
         """Only towards a vehicle that has an offer: with PWM."""
