@@ -15,7 +15,6 @@ import msgspec
 from evse.domain.records import OutboxRow
 from evse.domain.session import SessionRecord
 from evse.domain.signing import SignedValues
-from evse.domain.signing import SignedValues
 from evse.lab.sessions import compare_ledger
 from evse.ocpp.v16 import row_id_for
 from evse.sim.csms import Json, SimCsms
@@ -24,14 +23,6 @@ BEHIND_MAX_S = 30 + 10 + 2
 """A cut session may end this much before the cut: samples wait 30 s at most and are taken every 10 s (docs/storage.md)."""
 
 START, METER, STOP = "StartTransaction", "MeterValues", "StopTransaction"
-
-
-def signed_of(session_id: str, *, end: bool = False) -> SignedValues | None:
-    """What the meter signs for a visit: every second one has such a meter."""
-    if int(session_id[1:]) % 2:
-        return None
-    texts = [f'OCMF|{{"ID":"{session_id}","RD":[{{"TX":"{kind}"}}]}}|{{"SD":"30"}}' for kind in "BE"]
-    return SignedValues(begin=texts[0], end=texts[1] if end else "")
 
 
 def signed_of(session_id: str, *, end: bool = False) -> SignedValues | None:
@@ -134,7 +125,6 @@ def judge(
     found += _delivery(csms, promised, aside)
     found += _energy(csms.ledger()["transactions"], ended, visits, stored)
     found += _signed(csms, promised)
-    found += _signed(csms, promised)
     if csms.ledger()["open"]:
         found.append(f"transactions still open: {csms.ledger()['open']}")
     return found
@@ -166,22 +156,6 @@ def _delivery(csms: BookCsms, promised: Sequence[OutboxRow], aside: set[str]) ->
         if last.get(row.session_id, -1) > place[row.unique_id]:
             found.append(f"reordered: {action} of {row.session_id} ({row.unique_id})")
         last[row.session_id] = place[row.unique_id]
-    return found
-
-
-def _signed(csms: BookCsms, promised: Sequence[OutboxRow]) -> list[str]:
-    """The signed begin reaches the CSMS with each stop, the signed end with those that no cut has made."""
-    found = []
-    for row in promised:
-        if row.action != STOP or row.unique_id not in csms.book:
-            continue
-        payload = csms.book[row.unique_id][1]
-        values = [value for entry in payload.get("transactionData", []) for value in entry["sampledValue"]]
-        told = [value["value"] for value in values if value.get("format") == "SignedData"]
-        whole = signed_of(row.session_id, end=True)
-        wanted = [] if whole is None else [whole.begin] if payload.get("reason") == "PowerLoss" else [whole.begin, whole.end]
-        if told != wanted:
-            found.append(f"signed values of {row.session_id}, {payload.get('reason', 'Local')}: {told} instead of {wanted}")
     return found
 
 

@@ -409,7 +409,6 @@ class Life:
             current, ended_at=run.clock.wall(), meter_stop_wh=visit.now_wh, energy_wh=visit.now_wh - visit.start_wh,
             soc_end_pct=60, stop_reason=rng.choice((StopReason.LOCAL, StopReason.REMOTE, StopReason.EV_DISCONNECTED)),
             signed=signed_of(visit.session_id, end=True),
-            signed=signed_of(visit.session_id, end=True),
         )  # fmt: skip
         run.say(f"{visit.session_id}: ends at {visit.now_wh} Wh")
         self.effects.put(CloseTransaction(evse_id=visit.evse_id, session=closed))
