@@ -55,6 +55,12 @@ def feedback(t: Tick, conn: Conn, g: int) -> bool | None:
     return False if t.now - conn.w.board_at > BOARD_DROPS_TIE else None
 
 
+def _known(conn: Conn) -> tuple[int, int]:
+    """Return the contacts that are known to be closed, and those that are known to be open."""
+    contacts = conn.b.contacts if conn.b is not None else None
+    return (0, 0) if contacts is None else (contacts.closed & ~contacts.opened, contacts.opened & ~contacts.closed)
+
+
 def joining(t: Tick, g: int) -> bool:
     """Return True while the group is brought to the voltage of the bar that it will join."""
     holder = t.dc.get(t.owners[g])
@@ -111,13 +117,10 @@ def causes(t: Tick, conn: Conn) -> None:
     for other in t.dc.values():
         if other is conn or other.contactor_open:
             continue
-        shared = [
-            str(group.group_id)
-            for g, group in enumerate(t.spec.groups)
-            if feedback(t, conn, g) is True and feedback(t, other, g) is True
-        ]
-        if shared:
-            text = f"group {', '.join(shared)} connects it with EVSE {other.spec.evse_id}"
+        both = _known(conn)[0] & _known(other)[0]
+        if both:
+            shared = ", ".join(str(group.group_id) for g, group in enumerate(t.spec.groups) if both >> g & 1)
+            text = f"group {shared} connects it with EVSE {other.spec.evse_id}"
             conn.causes.append((FaultCode.MATRIX_BUS_SHARED, text[:TEXT_MAX]))
 
 
@@ -194,8 +197,11 @@ def step(t: Tick) -> None:
                 t.owners[g] = 0
         elif not rest or (rest == welded == [want[g]]):
             t.owners[g] = want[g]
-    for conn in t.dc.values():
-        for g in range(len(t.owners)):
+    for evse_id, conn in t.dc.items():
+        known_open = _known(conn)[1]
+        for g, owner in enumerate(t.owners):
+            if owner != evse_id and known_open >> g & 1 and t.ties[conn.row + g].stage is TieStage.OPEN:
+                continue  # open, known to be, and not asked for: nothing can move
             t.ties[conn.row + g] = _advance(t, conn, g, want)
             if t.ties[conn.row + g].stage is TieStage.RAMP_DOWN:
                 t.ramps[g] = t.ties[conn.row + g].ramp_ma

@@ -169,9 +169,13 @@ def _group(inputs: Inputs, index: int, now: Instant) -> GroupStatus | None:
 def _buses(spec: StationSpec, bars: int, joined: list[tuple[int, int]]) -> list[int]:
     """Number the buses that groups and ``bars`` of connectors form through relays: equal number = connected."""
     bus = list(range(len(spec.groups) + bars))
-    for _ in bus if joined else ():
+    moved = True
+    while moved:
+        moved = False
         for i, j in joined:
-            bus[i] = bus[j] = min(bus[i], bus[j])
+            if bus[i] != bus[j]:
+                bus[i] = bus[j] = min(bus[i], bus[j])
+                moved = True
     return bus
 
 

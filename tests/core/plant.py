@@ -107,7 +107,7 @@ class Car:
         """Matrix contacts after the command ``wanted``, as their auxiliary contacts report it."""
         closed = (wanted | (self.welded_contacts & self.contacts)) & ~self.dead_contacts | self.forced_contacts
         self.contacts = closed
-        return MatrixContacts(closed=closed & ~self.blind_contacts, opened=~closed & ~self.blind_contacts & 0xFFFF)
+        return MatrixContacts(closed=closed & ~self.blind_contacts, opened=~closed & ~self.blind_contacts & 0xFFFF_FFFF)
 
     def follow(self, c: BoardCommand, voltage_mv: int) -> None:
         """The board and the vehicle answer the levels of the last tick."""
