@@ -103,6 +103,10 @@ def causes(t: Tick, conn: Conn) -> None:
     """Append the faults of the contacts of one EVSE."""
     if t.spec.topology is not Topology.MATRIX or not conn.on_bus:
         return
+    if conn.b is not None and conn.b.contacts is None:
+        text = "the board reports no matrix contacts: its firmware has not the capability MATRIX"
+        conn.causes.append((FaultCode.MATRIX_CONTACT_UNKNOWN, text))
+        return
     found: dict[ContactFault, list[str]] = {}
     for g, group in enumerate(t.spec.groups):
         state = t.ties[conn.row + g]
@@ -112,7 +116,7 @@ def causes(t: Tick, conn: Conn) -> None:
     for failed, names in found.items():
         code, text = _TEXTS[failed]
         conn.causes.append((code, f"contact of group {', '.join(names)}: {text}"[:TEXT_MAX]))
-    if conn.contactor_open or conn.b is None or conn.b.contacts is None:
+    if conn.contactor_open or conn.b is None:
         return
     for other in t.dc.values():
         if other is conn or other.contactor_open:
@@ -254,9 +258,9 @@ def _matched(t: Tick, conn: Conn, g: int) -> bool:
     """Whether the contact may close. On a live bar only a reading counts that was taken since the group is brought to its
     voltage: an older one may be of the bar that the group has left."""
     group, bar_mv = t.groups[g], _bar_mv(t, conn)
-    if not conn.contactor_open and not read_since(t, g, t.ties[conn.row + g]):
+    if group is None or bar_mv is None or _flows(t, g) or abs(group.voltage_mv - bar_mv) > TIE_BAND_MV:
         return False
-    return group is not None and bar_mv is not None and not _flows(t, g) and abs(group.voltage_mv - bar_mv) <= TIE_BAND_MV
+    return conn.contactor_open or read_since(t, g, t.ties[conn.row + g])
 
 
 def _advance(t: Tick, conn: Conn, g: int, want: Sequence[int]) -> TieState:

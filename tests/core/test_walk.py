@@ -39,6 +39,7 @@ from evse.domain.signals import (
     HlcStep,
     IsolationState,
     LockState,
+    MatrixContacts,
     SlacState,
 )
 from evse.domain.station import EvseKind, EvseSpec, GroupSpec, StationSpec, Topology
@@ -73,6 +74,7 @@ boards = st.builds(
     lease_active=st.booleans(),
     stop_button=st.booleans(),
     door_open=st.booleans(),
+    contacts=st.none() | st.builds(MatrixContacts, closed=st.integers(0, 15), opened=st.integers(0, 15)),
 )
 statuses = st.builds(
     GroupStatus,
@@ -128,6 +130,8 @@ SPEC = StationSpec(
     site_limit_w=50_000,
     has_site_meter=True,
 )
+
+MATRIX = replace(SPEC, topology=Topology.MATRIX)
 
 
 def samples(value: st.SearchStrategy, now: int) -> st.SearchStrategy:
@@ -186,15 +190,15 @@ def wild_inputs(now: int) -> st.SearchStrategy[Inputs]:
 @given(st.data())
 def test_tick_and_gate_are_total_for_any_inputs(data: st.DataObject) -> None:
     """L13..L21 for inputs nobody would send, in sequences of three ticks; no exception, also not from the view."""
-    now, book = NS_PER_S, LawBook(deep_every=1)
-    state = initial_state(SPEC, now)
+    now, book, spec = NS_PER_S, LawBook(deep_every=1), data.draw(st.sampled_from([SPEC, MATRIX]))
+    state = initial_state(spec, now)
     for _ in range(3):
         now += data.draw(st.sampled_from([0, TICK_NS, 30 * NS_PER_S]))
         inputs = data.draw(wild_inputs(now))
-        after, outputs = tick(SPEC, state, inputs, now)
-        gated = gate(SPEC, outputs, inputs, now)
-        book.check(SPEC, state, inputs, outputs, gated, after, now)
-        view(SPEC, after, inputs, now)
+        after, outputs = tick(spec, state, inputs, now)
+        gated = gate(spec, outputs, inputs, now)
+        book.check(spec, state, inputs, outputs, gated, after, now)
+        view(spec, after, inputs, now)
         state = after
 
 
