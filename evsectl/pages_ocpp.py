@@ -19,7 +19,7 @@ def state(s: Row, where: Screen) -> str:
     held = [f"{s['queued']} waiting for an answer"]
     held += [f"{s['parked']} PARKED after refusals: evsectl ocpp queue list"] if s["parked"] else []
     held += [f"{s['foreign']} FOR ANOTHER BACK END: evsectl ocpp queue list"] if s["foreign"] else []
-    dial = f"{s['failures']} without success in a row" if s["failures"] else "none has failed since the last link"
+    dial = f"{s['failures']} without success in a row" if s["failures"] and not s["connected"] else "none has failed since the last link"
     if s["next_dial_s"] is not None and not s["connected"]:
         dial += f"; the next in {s['next_dial_s']} s"
     rows = [

@@ -123,7 +123,8 @@ def paint_state(frame: Frame, state: o.OcppState, log: o.OcppLog, glyphs: Glyphs
 
 
 def _facts(state: o.OcppState) -> list[tuple[str, str]]:
-    dial = "none failed since the last link" if not state.failures else f"{state.failures} in a row without success"
+    failed = state.failures and not state.connected  # a link that stands has ended the row, however young it is
+    dial = f"{state.failures} in a row without success" if failed else "none failed since the last link"
     if state.next_dial_s is not None and not state.connected:
         dial += f", the next in {state.next_dial_s} s"
     offset = "" if state.clock_offset_ms is None else f", CSMS {round(state.clock_offset_ms / 1000, 1) + 0.0:+.1f} s"

@@ -15,9 +15,9 @@ from tui.widgets.table import Column, TableState, put_table
 
 RESULTS: Final = {"ok": ("[OK]", "ok"), "warning": ("[!]", "warn"), "failed": ("[X]", "fault"), "skipped": ("", "dim")}
 KEYS = (
-    Column(title="Key", width=34),
+    Column(title="Key", width=39),
     Column(title="Value", width=16, grow=True),
-    Column(title="Access", width=10),
+    Column(title="Access", width=6),
     Column(title="Profile", width=12, priority=1),
 )
 QUEUE = (
@@ -63,6 +63,10 @@ STEPS = (
     Column(title="ms", width=5, right=True),
     Column(title="What", width=30, grow=True),
 )
+WITHOUT_CSMS: Final = (
+    "S lets the CSMS sign a certificate of the station. Another authority: evsectl ocpp certs request --csr FILE, then "
+    "evsectl ocpp certs install-client FILE."
+)
 CSMS_ROOT: Final = "CentralSystemRootCertificate"
 PURPOSES: Final = {
     CSMS_ROOT: "CSMS root", "ManufacturerRootCertificate": "firmware root", "ChargePointCertificate": "this station",
@@ -78,8 +82,8 @@ def strip(frame: Frame, page: str) -> None:
 
 
 def access(key: o.OcppKey) -> str:
-    """Who may do what with a key."""
-    return "read-only" if key.readonly else "write-only" if key.writeonly else "read/write"
+    """What may be done with a key, in the letters of OCPP."""
+    return "R" if key.readonly else "W" if key.writeonly else "R/W"
 
 
 def paint_keys(frame: Frame, keys: tuple[o.OcppKey, ...], table: TableState, text: str, glyphs: Glyphs) -> None:
@@ -98,7 +102,10 @@ def paint_keys(frame: Frame, keys: tuple[o.OcppKey, ...], table: TableState, tex
     frame.put(1, y, f" {chosen.key} ", "title")
     y = frame.wrap(1, y + 1, f"{chosen.value} {chosen.unit}".strip() or "no value", frame.width - 2, "value", rows=2)
     y = frame.wrap(1, y, chosen.help or "no help", frame.width - 2, rows=1)
-    facts = [chosen.type, chosen.range and f"range {chosen.range}", chosen.applies and f"a change counts {chosen.applies}"]
+    facts = [
+        "read-only" if chosen.readonly else "", chosen.type, chosen.range and f"range {chosen.range}",
+        chosen.applies and f"a change counts {chosen.applies}",
+    ]
     frame.put(1, y, ", ".join(fact for fact in facts if fact), "dim", limit=frame.width - 2)
 
 
@@ -193,6 +200,7 @@ def paint_certs(frame: Frame, certs: s.OcppCertificates, table: TableState, glyp
     put_table(frame, 0, 2, frame.width, frame.height - 8, CERTS, data, table, glyphs, empty="No certificate is installed.", marks=marks)
     chosen = next((c for c in certs.items if c.fingerprint == table.key), None)
     if chosen is None:
+        frame.wrap(1, 5, WITHOUT_CSMS, frame.width - 2, "dim", rows=3)
         return
     y = frame.height - 6
     rule(frame, y, glyphs)
@@ -209,6 +217,8 @@ def paint_security(frame: Frame, state: s.OcppSecurityState, events: s.OcppSecur
     for text in state.warnings:
         y = frame.wrap(1, y, f"[!] {text}", frame.width - 2, "warn", rows=2)
     y = values(frame, 1, y, min(frame.width - 2, FACTS_WIDTH), _secured(state))
+    if state.request_pending or state.signing:
+        y = frame.wrap(1, y, f"Signing: {state.signing or 'a request waits for its certificate'}", frame.width - 2, "dim", rows=2)
     if state.staged is not None:
         change, turn = state.staged, "next" if state.staged.next else "later"
         text = f"Change waits: {change.changed} by {change.by}, try {change.tries + 1} of {change.limit} {turn}, "
@@ -234,7 +244,6 @@ def _secured(state: s.OcppSecurityState) -> list[tuple[str, str]]:
         ("TLS", "none yet" if tls is None else f"{tls.version}, {tls.peer}, until {fmt.stamp(tls.valid_to)[:10]}"),
         *([("Revoked?", state.revocation)] if state.revocation and not state.url.startswith("ws://") else []),
         ("Certificate", "none" if own is None else f"{own.subject}, until {fmt.stamp(own.valid_to)[:10]}"),
-        *([("Request", state.signing or "waits for its certificate")] if state.request_pending else []),
     ]
 
 
@@ -274,7 +283,7 @@ def paint_doctor(frame: Frame, report: o.OcppDoctor | None, table: TableState, g
         return
     verdict, role = (f"{report.failed} fails", "fault") if report.failed else ("nothing is wrong", "ok")
     x = frame.put(1, 1, verdict, role)
-    how = "beside the link that stands" if report.live else "on a connection of its own"
+    how = "while connected" if report.live else "on a link of its own"
     frame.put(x, 1, f"  {report.url}, {how}", "", limit=frame.width - x - 1)
     data = [
         (step.name, (step.name, RESULTS[step.result][0], fmt.NONE if step.took_ms is None else str(step.took_ms), step.detail))
