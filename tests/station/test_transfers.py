@@ -86,6 +86,29 @@ def test_an_update_waits_for_the_session_keeps_others_out_and_restarts_into_the_
     run(tmp_path, main)
 
 
+def test_a_forced_update_installs_beside_a_session_and_ends_it_for_the_restart(tmp_path: Path) -> None:
+    async def main(lab: Lab) -> None:
+        csms = lab.sim.csms
+        assert csms is not None
+        for key, value in (("ForceUpdate", "true"), ("PreUnavailabilityForUpdate", "30")):
+            assert await csms.call("ChangeConfiguration", {"key": key, "value": value}) == {"status": "Accepted"}
+        await charge(lab)
+        await lab.do(cmd="update_firmware", version="0.2.0", size_kib=64)
+        await lab.until(lambda: "Downloaded" in said(lab, "FirmwareStatusNotification"), "downloaded")
+        await lab.forward(20)
+        assert lab.evse(2).phase is SessionPhase.UNAVAILABLE and lab.evse(1).phase is SessionPhase.CHARGING
+        assert csms.statuses["DEMO-1", 2]["status"] == "Unavailable"
+        assert "Installing" not in said(lab, "FirmwareStatusNotification")
+        await lab.until(lambda: "Installing" in said(lab, "FirmwareStatusNotification"), "installing")
+        assert lab.evse(1).phase is SessionPhase.CHARGING
+        await lab.until(lambda: lab.station.reset_requested != "", "restart")
+        await lab.until(lambda: bool(csms.calls("StopTransaction")), "its transaction is told")
+        assert [stop["reason"] for stop in csms.calls("StopTransaction")] == ["Reboot"]
+        assert csms.violations == []
+
+    run(tmp_path, main)
+
+
 def test_after_the_restart_the_new_version_boots_and_is_said_once(tmp_path: Path) -> None:
     config, data = demo_config(tmp_path), tmp_path / "data"
 
