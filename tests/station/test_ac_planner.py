@@ -218,7 +218,7 @@ def test_vehicles_that_begin_to_charge_are_no_load_of_the_house_and_shares_come_
         await lab.until(lambda: min(offers(lab)[:3]) >= 12_500, "equal shares beside the station's own load", 60)
         await lab.forward(15)
         seen = set()
-        for _ in range(600):
+        for _ in range(400):
             await lab.forward(0.1)
             seen.add(tuple(offers(lab)))
         assert len(seen) <= 3 and all(max(row) - min(row[:3]) <= 200 for row in seen), seen
