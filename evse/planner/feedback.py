@@ -1,4 +1,4 @@
-"""What a vehicle really draws becomes what it asks for: redistribution by threshold, and no flapping.
+"""What a vehicle really draws becomes what it asks for: redistribution by threshold.
 
 Pure functions over one connector at a time; the planner is asked again with the demands that come out. All currents
 in mA, all times in monotonic ns.
@@ -14,9 +14,6 @@ CONFIRM_NS: DurationNs = 30 * NS_PER_S
 
 RAISE_EVERY_NS: DurationNs = 60 * NS_PER_S
 """A lowered vehicle that uses its whole share is offered one step more this often."""
-
-PAUSE_DWELL_NS: DurationNs = 300 * NS_PER_S
-"""On and off each last at least this long, unless a limit falls."""
 
 
 class DrawRule(Frozen, frozen=True, kw_only=True):
@@ -79,15 +76,3 @@ def demand_ma(state: Draw, wanted_ma: int, min_ma: int) -> int:
     if state.ceiling_ma is None:
         return wanted_ma
     return max(min_ma, min(wanted_ma, state.ceiling_ma))
-
-
-def may_switch(
-    on: bool, wanted: bool, since: Instant, now: Instant, forced: bool, dwell_ns: DurationNs = PAUSE_DWELL_NS
-) -> bool:
-    """Whether a connector that is ``on`` since ``since`` may now change to ``wanted``. ``forced`` = a limit fell and
-    the pause cannot wait; it never forces somebody on."""
-    if on == wanted:
-        return True
-    if forced and not wanted:
-        return True
-    return now - since >= dwell_ns

@@ -37,13 +37,11 @@ from evse.planner.feedback import demand_ma
 from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad, with_dc
 from evse.planner.live_ac_text import STARTS_LATER, Limits, binding, overdraws
 from evse.planner.transition import AC_PACE, Follower, Pairs, ac_rows, raised, set_share
+from evse.planner.turns import RETURN_NS
 from evse.units import NS_PER_S, DurationNs, Instant
 
 STEP_MA = 100
 MIN_MA = 6_000
-RETURN_NS: DurationNs = 60 * NS_PER_S
-"""A paused vehicle comes back after this time at the earliest, unless somebody has left."""
-
 DRAW_STEP_MA = 500
 """Draws count in differences in such steps, so that the noise of a meter does not move shares."""
 

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evse.domain.base import ConfigError
-from evse.planner.ac_document import ac_problem_document, ac_problem_from
+from evse.planner.ac_document import ac_problem_from
 from evse.planner.ac_problem import AcProblem, PausePolicy
 from evse.planner.ac_verify import check
 from evse.planner.document import solve_document
 from tests._support.examples import examples
+from tests.planner.ac_documents import ac_problem_document
 from tests.planner.ac_strategies import ac_problems
 
 CAR = {

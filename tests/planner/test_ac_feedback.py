@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evse.planner.feedback import PAUSE_DWELL_NS, Draw, DrawRule, demand_ma, may_switch, observe
+from evse.planner.feedback import Draw, DrawRule, demand_ma, observe
 from evse.units import NS_PER_S, s
 from tests._support.examples import examples
 
@@ -53,13 +53,6 @@ def test_a_lowered_car_keeps_its_minimum_and_no_demand_stays_none() -> None:
     assert demand_ma(Draw(ceiling_ma=14_000), 32_000, 6_000) == 14_000
     assert demand_ma(Draw(), 32_000, 6_000) == 32_000
     assert demand_ma(Draw(ceiling_ma=14_000), 0, 6_000) == 0
-
-
-def test_nobody_flaps_but_a_falling_limit_pauses_at_once() -> None:
-    assert not may_switch(True, False, 0, s(100), forced=False)
-    assert may_switch(True, False, 0, PAUSE_DWELL_NS, forced=False)
-    assert may_switch(True, False, 0, s(1), forced=True)
-    assert not may_switch(False, True, 0, s(1), forced=True)
 
 
 @settings(max_examples=examples(200), deadline=None, derandomize=True)

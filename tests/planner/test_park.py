@@ -18,10 +18,10 @@ from evse.lab.park import ac, dc
 from evse.lab.park.__main__ import main
 from evse.lab.park.policies import AC_POLICIES, FIRST_COME, OWN_GROUPS, PHASE_BLIND, PLANNER
 from evse.lab.park.visits import AC_DAYS, DC_DAYS, AcVisit, DcVisit, made_up_ac, made_up_dc, measured_ac, measured_dc
-from evse.planner.ac_document import ac_problem_document
 from evse.planner.ac_problem import AcConnector, AcNode, AcProblem
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
 from evse.planner.turns import DWELL_S
+from tests.planner.ac_documents import ac_problem_document
 
 HOUR = 3600
 

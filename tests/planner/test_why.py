@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from evse.domain.station import Topology
 from evse.planner.__main__ import main
 from evse.planner.ac import solve as solve_ac
-from evse.planner.ac_document import ac_problem_document
 from evse.planner.ac_problem import AcConnector, AcNode, AcProblem
 from evse.planner.dc import solve as solve_dc
 from evse.planner.document import problem_document
@@ -24,6 +23,7 @@ from evse.planner.why_dc import explain as explain_dc
 from evse.planner.why_live import named
 from tests._support.examples import examples
 from tests.planner import ac_strategies
+from tests.planner.ac_documents import ac_problem_document
 
 
 def car(name: str, node: str = "root", lines: int = 3, **other: int | str) -> AcConnector:

@@ -26,15 +26,14 @@ from evse.planner.ac_problem import PHASES, AcProblem
 from evse.planner.balance import solve_with_starts, unsure_pairs
 from evse.planner.feedback import DrawRule
 from evse.planner.live_ac import MIN_MA as BALANCE_MIN_MA
-from evse.planner.live_ac import STEP_MA
+from evse.planner.live_ac import STEP_MA, WAITS_S
 from evse.planner.transition import Follower, Pairs, ac_rows, raised
+from evse.planner.turns import DWELL_S, RETURN_NS
 from evse.units import NS_PER_S
 
 FOLLOW_S: Final = 5.0
 LINES_S: Final = 15.0
-DWELL_S: Final = 300.0
-RETURN_S: Final = 60.0
-WAITS_S: Final = 100_000_000
+RETURN_S: Final = RETURN_NS / NS_PER_S
 FLOWS_MAX: Final = 20
 """Shares rise no further than what flows elsewhere: so often in one moment, since vehicles follow upwards at once here."""
 
