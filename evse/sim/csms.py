@@ -23,7 +23,7 @@ import msgspec
 
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
-from evse.sim.csms_frames import FrameBook, LinkFrames
+from evse.sim.csms_frames import FrameBook, LinkFrames, StationEnd
 from evse.sim.csms_socket import RealSocket
 from evse.transports.base import DialError, DialStep, WebSocket, WsClosed
 from evse.transports.memory import MemoryWebSocket, websocket_pair
@@ -189,6 +189,8 @@ class SimCsms:
         if status:
             raise DialError(DialStep.CREDENTIALS, f"{url}: HTTP {status}: {HTTPStatus(status).phrase}", status)
         ours, theirs = websocket_pair(SUBPROTOCOL if SUBPROTOCOL in subprotocols else "")
+        if SimCsms.frames is not None:
+            ours = StationEnd(theirs, LinkFrames(SimCsms.frames))
         task = asyncio.get_running_loop().create_task(self.serve(theirs, _name_of(url)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -363,13 +365,15 @@ class _Link:
         self._name = charge_point
         self._calls: dict[str, asyncio.Future[Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._frames = LinkFrames(SimCsms.frames) if SimCsms.frames is not None else None
+        far = ws.peer if isinstance(ws, MemoryWebSocket) and isinstance(ws.peer, StationEnd) else None
+        self._heard = far is not None  # the station's end has looked already
+        self._frames = far.frames if far is not None else LinkFrames(SimCsms.frames) if SimCsms.frames is not None else None
 
     async def run(self) -> None:
         try:
             while True:
                 text = await self.ws.recv()
-                if self._frames is not None:
+                if self._frames is not None and not self._heard:
                     self._frames.heard(text)
                 try:
                     frame = json.loads(text)

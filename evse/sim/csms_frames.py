@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evse.domain.base import BugError
+from evse.transports.memory import MemoryWebSocket
 
 WRONG_MAX = 200
 """So many texts are kept; all are counted."""
@@ -131,6 +132,20 @@ class LinkFrames:
 
     def _wrong(self, by: str, problem: str, text: str) -> None:
         self._book.note(f"{by}: {problem}: {text[:200]}")
+
+
+class StationEnd(MemoryWebSocket):
+    """The station's end of a link in memory: what it sends is checked here, also what never arrives."""
+
+    def __init__(self, far: MemoryWebSocket, frames: LinkFrames) -> None:
+        super().__init__(far.subprotocol)
+        self.peer, far.peer = far, self
+        self.frames = frames
+
+    async def send(self, text: str) -> None:
+        """Check, then deliver."""
+        self.frames.heard(text)
+        await super().send(text)
 
 
 def _shape(frame: Any) -> str:

@@ -123,3 +123,17 @@ def test_an_answer_is_judged_by_what_was_asked_and_tenths_are_exact() -> None:
     link.said('[2,"c","Nonsense",{}]', on_purpose=True)
     link.heard('[4,"c","NotImplemented","",{}]')
     assert book.wrong == [] and book.checked == 8
+
+
+def test_what_is_lost_on_its_way_is_looked_at_too() -> None:
+    async def main() -> None:
+        bench = await Bench().start()
+        book = book_of_this_test()
+        near = bench.openers.sockets[-1]
+        bench.csms.half_open()
+        before = book.checked
+        await near.send('[2,"lost","Heartbeat",{"extra":1}]')
+        assert book.checked == before + 1 and len(book.take()) == 1
+        assert ("Heartbeat", {"extra": 1}) not in bench.csms.received
+
+    under_virtual_time(main)
