@@ -14,13 +14,13 @@ import pytest
 
 from evse.domain.base import DeviceError
 from evse.ocpp.security import x509
-from evse.ocpp.security.tls import SUITES, StationContext, TlsPlan, make_context
+from evse.ocpp.security.tls import SUITES, Problem, StationContext, TlsPlan, make_context
 from evse.runtime.clock import RealClock
 from evse.sim.csms import SimCsms
 from evse.sim.csms_security import DAY, YEAR, Authority, CsmsSecurity, key_pem, new_key, pem, server_context
 from evse.transports.base import DialError, DialOptions, DialStep
 from evse.transports.websocket import open_websocket
-from tests.ocpp_security.support import run_real
+from tests.ocpp_security.support import real_station, run_real, until
 
 ROOT = Authority("CSMS root")
 
@@ -249,6 +249,44 @@ def test_a_server_that_hangs_up_in_the_handshake_is_told() -> None:
         with pytest.raises(DialError, match="in the middle of the TLS handshake") as caught:
             await dial(await csms.listen("127.0.0.1", 0))
         assert caught.value.step is DialStep.TLS
+        await csms.close()
+
+    run_real(main)
+
+
+@pytest.mark.parametrize(
+    ("listen", "plan", "reason"),
+    [
+        ({"begins": -2 * YEAR, "lasts": YEAR}, {}, Problem.EXPIRED),
+        ({"begins": 2 * DAY}, {}, Problem.NOT_YET_VALID),
+        ({"names": ("csms.example",)}, {}, Problem.WRONG_HOST),
+        ({"root": Authority("Stranger")}, {}, Problem.UNKNOWN_ISSUER),
+        ({}, {"crl": ROOT}, Problem.REVOKED),
+        ({}, {"crl": Authority("Stranger")}, Problem.REVOCATION_UNKNOWN),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Problem) else "",
+)
+def test_what_is_wrong_with_a_certificate_is_one_word_too(
+    tmp_path: Path, listen: dict[str, Any], plan: dict[str, Any], reason: Problem
+) -> None:
+    """Also in the status for people, and as the first word of the security event."""
+
+    async def main(directory: Path) -> None:
+        csms = SimCsms(RealClock())
+        back_end = CsmsSecurity(csms, listen.pop("root", ROOT))
+        port = await back_end.listen(**listen)
+        root, crl = tmp_path / "root.pem", tmp_path / "crl.pem"
+        root.write_text(pem(ROOT.certificate))
+        if "crl" in plan:
+            crl.write_text(plan["crl"].revocation_list(back_end.certificate))
+        tls = {"ca_file": str(root), "roots": "installed", "crl_file": str(crl) if "crl" in plan else ""}
+        station = await real_station(directory, f"wss://127.0.0.1:{port}", tls=tls).start()
+        await until(lambda: station.security.status().last_problem != "", "refused")
+        assert station.security.status().last_problem == reason
+        await station.security.log.flush()
+        told = [e.tech_info for e in await station.security.events(10) if e.kind == "InvalidCentralSystemCertificate"]
+        assert len(told) == 1 and told[0].startswith(f"{reason}: wss://")
+        await station.kill()
         await csms.close()
 
     run_real(main)
