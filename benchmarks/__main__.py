@@ -22,6 +22,12 @@ from benchmarks.timing import Figure, reference_us
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
+MODULES = (
+    bench_core, bench_ac, bench_wire, bench_access, bench_queue, bench_planner_budget, bench_replan, bench_solvers,
+    bench_process, bench_screens,
+)  # fmt: skip
+"""Each has ``run() -> list[Figure]``; in the order of the table."""
+
 SOAK = "\n## Killed and without power\n"
 """The section that `make soak` writes stays."""
 
@@ -51,11 +57,7 @@ def main() -> int:
     """Run everything, print and write the table; exit 1 when a budget is missed."""
     reference = reference_us()
     figures: list[Figure] = []
-    modules = (
-        bench_core, bench_ac, bench_wire, bench_access, bench_queue, bench_planner_budget, bench_replan, bench_solvers,
-        bench_process, bench_screens,
-    )  # fmt: skip
-    for module in modules:
+    for module in MODULES:
         for figure in module.run():
             figures.append(figure)
             print(f"{figure.name:58} {figure.value:10.2f} {figure.unit:8} {_verdict(figure)}", flush=True)

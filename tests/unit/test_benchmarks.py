@@ -9,12 +9,10 @@ import pytest
 
 import benchmarks.__main__ as table
 from benchmarks import (
-    bench_ac,
     bench_access,
     bench_core,
     bench_planner_budget,
     bench_process,
-    bench_queue,
     bench_screens,
     bench_solvers,
     bench_wire,
@@ -90,11 +88,7 @@ def test_a_missed_budget_is_named_and_fails(tmp_path: Path, monkeypatch: pytest.
     good = Figure(name="fast thing", value=1.0, unit="ms", budget=2.0)
     bad = Figure(name="slow thing", value=3.0, unit="ms", budget=2.0, note="why")
     free = Figure(name="free thing", value=9.0, unit="ms", budget=None)
-    modules = (
-        bench_core, bench_ac, bench_wire, bench_access, bench_queue, bench_planner_budget, bench_solvers, bench_process,
-        bench_screens,
-    )  # fmt: skip
-    for module in modules:
+    for module in table.MODULES:
         monkeypatch.setattr(module, "run", list)
     monkeypatch.setattr(bench_core, "run", lambda: [good, free])
     monkeypatch.setattr(table, "OUT", tmp_path / "performance.md")
