@@ -11,6 +11,9 @@ from evse.units import WallNs
 ASIDE: Final = "set aside: "
 """How ``parked`` begins of a message that its session has gone on without: it is kept, and never sent any more."""
 
+NUMBERED: Final = "another back end has numbered this transaction; this one does not know it"
+"""``parked`` of messages that were moved to another back end and cannot be told to it: only a person sends them, one session at a time."""
+
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """One transaction-related message to the CSMS, durable before it is first sent.

@@ -244,8 +244,8 @@ class StorePort(Protocol):
         """Remove the messages of other back ends if there are ``expected`` of them; None = another number."""
         ...
 
-    async def outbox_counts(self) -> tuple[int, int]:
-        """(waiting, parked)."""
+    async def outbox_counts(self, backend: str = "") -> tuple[int, int]:
+        """(waiting, parked) for ``backend``, "" = for anybody."""
         ...
 
     async def outbox_done(self, row_id: int) -> None:

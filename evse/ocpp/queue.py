@@ -144,9 +144,8 @@ class Outbox:
 
     async def count(self) -> None:
         """Read how many rows there are."""
-        waiting, self.parked = await self._store.outbox_counts()
+        self.waiting, self.parked = await self._store.outbox_counts(self.backend)
         self.foreign = await self._store.outbox_foreign(self.backend)
-        self.waiting = max(0, waiting - self.foreign)
 
     # -- for people -----------------------------------------------------------------------------------------------
 

@@ -442,9 +442,9 @@ class Store:
         """Return the first messages in order, parked ones included."""
         return await self._read(lambda db: outbox.rows(db, limit))
 
-    async def outbox_counts(self) -> tuple[int, int]:
-        """Return (waiting, parked)."""
-        return await self._read(outbox.counts)
+    async def outbox_counts(self, backend: str = "") -> tuple[int, int]:
+        """Return (waiting, parked) for ``backend``, "" = for anybody."""
+        return await self._read(lambda db: outbox.counts(db, backend))
 
     async def outbox_start_waits(self, session_id: str) -> bool:
         """Tell whether StartTransaction of a session has not been answered yet."""

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from evse.domain.base import check
-from evse.domain.records import ASIDE, OutboxRow
+from evse.domain.records import ASIDE, NUMBERED, OutboxRow
 
 METER_ROWS_MAX = 10_000
 """MeterValues rows that may wait. Beyond it every second one is dropped, oldest half first; starts and stops never."""
@@ -99,10 +99,11 @@ def rows(db: sqlite3.Connection, limit: int) -> list[OutboxRow]:
     return [_row(found) for found in db.execute(f"SELECT {_COLUMNS} FROM outbox ORDER BY row_id LIMIT ?", (limit,))]
 
 
-def counts(db: sqlite3.Connection) -> tuple[int, int]:
-    """Return (waiting, parked); rows that were set aside are neither."""
+def counts(db: sqlite3.Connection, backend: str = "") -> tuple[int, int]:
+    """Return (waiting, parked) for ``backend``, "" = for anybody; rows that were set aside are neither."""
     waiting, parked = db.execute(
-        f"SELECT coalesce(sum(parked = ''), 0), coalesce(sum({_PARKED}), 0) FROM outbox"
+        f"SELECT coalesce(sum(parked = ''), 0), coalesce(sum({_PARKED}), 0) FROM outbox WHERE ? IN ('', backend) OR backend = ''",
+        (backend,),
     ).fetchone()
     return int(waiting), int(parked)
 
@@ -152,7 +153,7 @@ def unpark(db: sqlite3.Connection, row_id: int | None = None, *, below: int | No
     """Let all parked rows wait again, at their old places; return how many.
 
     ``row_id`` = only those of the session that this row belongs to. ``below`` = only sessions with a row that was refused,
-    but less often than that. Meter values whose stop was answered meanwhile (by a release before) stay parked: nothing
+    but less often than that. Without ``row_id`` those stay that carry the number of another back end. Meter values whose stop was answered meanwhile (by a release before) stay parked: nothing
     follows the stop of a transaction.
     """
     which = (
@@ -163,6 +164,9 @@ def unpark(db: sqlite3.Connection, row_id: int | None = None, *, below: int | No
     if row_id is not None:
         which += " AND session_id = (SELECT session_id FROM outbox WHERE row_id = ?)"
         values = (*values, row_id)
+    else:
+        which += " AND session_id NOT IN (SELECT session_id FROM outbox WHERE parked = ?)"
+        values = (*values, NUMBERED)
     if below is not None:
         which += f" AND session_id IN (SELECT session_id FROM outbox WHERE {_PARKED} AND attempts > 0 AND attempts < ?)"
         values = (*values, below)
@@ -190,7 +194,7 @@ def move(db: sqlite3.Connection, backend: str) -> tuple[int, int]:
         f"UPDATE outbox SET parked = CASE WHEN parked LIKE '{ASIDE}%' THEN parked ELSE ? END, backend = ? "
         "WHERE backend NOT IN ('', ?) AND NOT EXISTS "
         "(SELECT 1 FROM outbox AS other WHERE other.session_id = outbox.session_id AND other.action = ?)",
-        ("another back end has numbered this transaction; this one does not know it", backend, backend, START),
+        (NUMBERED, backend, backend, START),
     ).rowcount
     db.execute(
         "UPDATE session SET backend = ? WHERE session_id IN (SELECT session_id FROM outbox WHERE backend NOT IN ('', ?))",

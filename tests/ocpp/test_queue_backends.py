@@ -172,6 +172,41 @@ def test_moving_gives_it_what_it_can_know_and_parks_the_rest(tmp_path: Path) -> 
         assert (left.row.action, left.state) == ("StopTransaction", "parked")
         assert "another back end" in left.row.parked
 
+        await bench.restart()  # BootNotification gives what is parked another try, but not what has the number of another back end
+        await asyncio.sleep(2 * 3600)
+        assert await bench.client.queue.resend() == 0
+        await asyncio.sleep(5)
+        assert (len(bench.csms.calls("StopTransaction")), bench.client.summary().parked) == (1, 1)
+        assert await bench.client.queue.resend(left.row.row_id) == 1  # somebody has looked, and wants it
+        await asyncio.sleep(5)
+        assert len(bench.csms.calls("StopTransaction")) == 2
+
+    under_virtual_time(main)
+
+
+def test_parked_messages_of_another_back_end_do_not_hide_those_that_wait(tmp_path: Path) -> None:
+    async def main() -> None:
+        bench = await Bench(database=tmp_path / "a.db").start()
+        await bench.client.set_key("TransactionMessageAttempts", "1")
+        bench.csms.answer("StartTransaction", error="InternalError", count=1)
+        await bench.begin()
+        await bench.end()
+        await bench.leave()
+        await asyncio.sleep(5)
+        summary = bench.client.summary()
+        assert (summary.queued, summary.parked, summary.foreign) == (2, 2, 0)
+        await bench.kill()
+        other = Bench(database=tmp_path / "a.db", url="ws://other.test/ocpp")
+        other.sessions = 10
+        await other.start()
+        await asyncio.sleep(1)
+        other.csms.down()
+        await asyncio.sleep(1)
+        await other.begin()
+        await asyncio.sleep(1)
+        summary = other.client.summary()
+        assert (summary.queued, summary.parked, summary.foreign) == (2, 0, 2)
+
     under_virtual_time(main)
 
 

@@ -29,6 +29,7 @@ HEARTBEAT_S: Final = 10.0
 """Longest silence of a stream."""
 
 OFFLINE_HINT: Final = "see why: evsectl ocpp doctor"
+KEPT: Final = "what is parked has numbers of another back end; only a row that is named is sent: evsectl ocpp queue resend ROW"
 
 
 class BackendOperations:
@@ -131,11 +132,12 @@ class BackendOperations:
 
     async def ocpp_resend(self, request: o.OcppResend, caller: Caller) -> m.Done:
         """Let parked rows wait again: those of the session of one row, or all."""
-        count = await self._client().queue.resend(request.row_id)
+        queue = self._client().queue
+        count = await queue.resend(request.row_id)
         caller.note.new = f"{count} messages"
         if request.row_id is not None and not count:
             return m.Done(changed=False, detail=f"message {request.row_id} is not parked")
-        return m.Done(changed=count > 0, detail=f"{count} messages wait again" if count else "no message is parked")
+        return m.Done(changed=count > 0, detail=f"{count} messages wait again" if count else KEPT if queue.parked else "no message is parked")
 
     async def ocpp_queue_move(self, request: o.OcppForeign, caller: Caller) -> m.Done:
         """Give the messages of another back end to this one."""
@@ -143,7 +145,7 @@ class BackendOperations:
         moved = await queue.move()
         caller.note.new = f"{moved.moved} moved, {moved.parked} parked"
         parked = f"; {moved.parked} are parked, their transactions have numbers of the other one" if moved.parked else ""
-        return m.Done(changed=moved.moved > 0, detail=f"{moved.moved} messages go to {queue.backend}{parked}")
+        return m.Done(changed=moved.moved + moved.parked > 0, detail=f"{moved.moved} messages go to {queue.backend}{parked}")
 
     async def ocpp_queue_discard(self, request: o.OcppForeign, caller: Caller) -> m.Done:
         """Remove the messages of another back end; these transactions are billed by nobody then."""
