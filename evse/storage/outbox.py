@@ -152,9 +152,9 @@ def set_aside(db: sqlite3.Connection, row_id: int, reason: str) -> None:
 def unpark(db: sqlite3.Connection, row_id: int | None = None, *, below: int | None = None) -> int:
     """Let all parked rows wait again, at their old places; return how many.
 
-    ``row_id`` = only those of the session that this row belongs to. ``below`` = only sessions with a row that was refused,
-    but less often than that. Without ``row_id`` those stay that carry the number of another back end. Meter values whose stop was answered meanwhile (by a release before) stay parked: nothing
-    follows the stop of a transaction.
+    ``row_id`` = only those of the session that this row belongs to; without it those stay that carry the number of another
+    back end. ``below`` = only sessions with a row that was refused, but less often than that. Meter values whose stop was
+    answered meanwhile (by a release before) stay parked: nothing follows the stop of a transaction.
     """
     which = (
         " AND NOT (action = ? AND session_id IN (SELECT session_id FROM session WHERE stop_uid IS NOT NULL) AND NOT EXISTS "
