@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from evse.access.roles import Role
+from evse.api import models as m
 from evse.api import models_ocpp_security as s
 from evse.api.errors import ApiError
 from evse.api.operation import Empty
 from evse.api.service import Caller
 from evse.api.stream import EventHub
+from evse.lab.demo_config import TEMPLATE
 from evse.lab.station import Lab
 from evse.lab.vloop import run_virtual
 from evse.runtime.service.station import RuntimeService
@@ -137,5 +139,33 @@ def test_only_who_could_edit_the_file_weakens_the_link_and_only_on_purpose(tmp_p
             assert caught.value.kind.value[0] == code
         request = s.OcppCertDelete(fingerprint=info.fingerprint, confirm=True)
         assert (await service.ocpp_cert_delete(request, owner)).status == "Accepted"
+
+    run(tmp_path, main)
+
+
+def test_a_file_that_weakens_the_link_is_taken_from_its_owner_only(tmp_path: Path) -> None:
+    async def main(lab: Lab, csms: CsmsSecurity) -> None:
+        path = lab.station.config_path = tmp_path / "station.toml"
+        path.write_text("", encoding="utf-8")
+        service = RuntimeService(lab.station, None, EventHub(seq=0))  # type: ignore[arg-type]
+        text = TEMPLATE.format(folder=tmp_path, channel="239.0.0.1", port=9000)
+        operator, owner = (Caller(role=Role.OPERATOR, user="x", uid=uid) for uid in (4711, os.getuid()))
+
+        async def apply(caller: Caller, text: str) -> str:
+            try:
+                return str((await service.config_apply(m.ConfigCandidate(text=text), caller)).applied)
+            except ApiError as error:
+                return f"{error.kind.value[0]}: {error.message}"
+
+        strong = text + '\n[ocpp.tls]\nocsp = "hard"\nmin_version = "1.3"\n'
+        assert await apply(operator, strong) == "True", "stronger needs no more than before"
+        before = path.read_text()
+        refused = await apply(operator, text)
+        assert refused.startswith("forbidden: ocpp.tls.ocsp goes from hard to off, ocpp.tls.min_version goes from 1.3 to 1.2: ")
+        assert path.read_text() == before
+        insecure = await apply(operator, strong + 'verify = "none"\ninsecure = true\n')
+        assert "ocpp.tls.verify goes from full to none" in insecure and "insecure goes from false to true" in insecure
+        assert "api.manufacturer_group" in await apply(operator, strong.replace("[api]\n", '[api]\nmanufacturer_group = "users"\n'))
+        assert await apply(owner, text) == "True"
 
     run(tmp_path, main)

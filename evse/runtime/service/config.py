@@ -12,6 +12,7 @@ from evse.config.options import diff, redact
 from evse.config.save import save_config
 from evse.domain.base import ConfigError
 from evse.runtime.station import Station
+from evse.runtime.weakening import may_weaken, weakened
 
 
 class ConfigOperations:
@@ -45,6 +46,7 @@ class ConfigOperations:
         path = self._station.config_path
         if request.dry_run or not result.changes or path is None:
             return result
+        may_weaken(weakened(self._station.file_config, config), True, caller)
         save_config(path, request.text, self._station.clock.wall())
         self._config_version += 1
         await self._station.change_config(config, caller.user)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-from evse.access.roles import Role
 from evse.api import models as m
 from evse.api import models_ocpp_security as s
 from evse.api.errors import ApiError, ErrorCode
@@ -18,6 +15,7 @@ from evse.ocpp.transfers.transfers import Transfers
 from evse.ocpp.transfers.worker import Result, Running
 from evse.runtime.service.backend import client_of
 from evse.runtime.station import Station
+from evse.runtime.weakening import may_weaken
 
 FINGERPRINT_SHOWN = 16
 
@@ -43,7 +41,7 @@ class SecurityOperations:
         """Delete a root certificate."""
         caller.note.target = request.fingerprint
         if self._security().is_last_root(request.fingerprint):
-            _may_weaken("the last root certificate of the CSMS is deleted", request.confirm, caller)
+            may_weaken("the last root certificate of the CSMS is deleted", request.confirm, caller)
         outcome = await self._security().delete(request.fingerprint)
         if outcome.status == "NotFound":
             raise ApiError(ErrorCode.NOT_FOUND, outcome.reason, "the fingerprints: evsectl ocpp certs list -o wide")
@@ -80,7 +78,7 @@ class SecurityOperations:
         before = security.status()
         caller.note.old = f"profile {before.profile} {before.url}"
         caller.note.new = f"profile {request.profile} {request.url or before.url}"
-        _may_weaken(security.weakens(request.profile, request.url), request.confirm, caller)
+        may_weaken(security.weakens(request.profile, request.url), request.confirm, caller)
         return _result(await security.set_profile(request.profile, request.url), caller)
 
     async def ocpp_set_password(self, request: s.OcppSetPassword, caller: Caller) -> s.OcppSecurityResult:
@@ -122,19 +120,6 @@ class SecurityOperations:
         if self._station.transfers is None:
             raise ApiError(ErrorCode.CONFLICT, "this station has no transfers", "")
         return self._station.transfers
-
-
-def _may_weaken(what: str, confirmed: bool, caller: Caller) -> None:
-    """Who could edit the file may weaken the link, and manufacturers; a PIN or the group of the operators is not enough."""
-    if not what:
-        return
-    if caller.role < Role.MANUFACTURER and caller.uid not in (0, os.getuid()):
-        raise ApiError(
-            ErrorCode.FORBIDDEN, f"{what}: that is for root, the user of the daemon and manufacturers only",
-            "as root: sudo evsectl ...; or a member of the group access.manufacturer_group",
-        )
-    if not confirmed:
-        raise ApiError(ErrorCode.CONFLICT, f"{what}, and nobody has confirmed that", "say so with confirm = true")
 
 
 def certificate(info: CertificateInfo) -> s.OcppCertificate:
