@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import sys
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 from msgspec.structs import replace
 
-from benchmarks.plants import Trace, charging_lab, charging_trace
+from benchmarks.plants import Trace, charging_lab, charging_trace, demo_config
 from benchmarks.timing import Figure, median_us
 from evse.core.gate import gate
 from evse.core.inputs import Inputs
@@ -29,6 +31,7 @@ TRACE_TICKS = 60
 LAB_WARM_S = 660.0
 """Longer than the recorder's ten minutes: its ring is full, what grows now grows for ever."""
 LAB_S = 540.0
+IDLE_S = 180.0
 DAY_CAR_S = 28_000
 GROWTH_MAX = 0.05
 """Blocks per tick that may be a coincidence (an open query, a grown dict); the smallest leak is one per second."""
@@ -36,7 +39,7 @@ GROWTH_MAX = 0.05
 
 def run() -> list[Figure]:
     """All figures of the module."""
-    return [*tick_and_gate(), *recorder(), *lab_station(), *reactions()]
+    return [*tick_and_gate(), *recorder(), *lab_station(), idle_station(), *reactions()]
 
 
 def tick_and_gate(sizes: tuple[tuple[int, float], ...] = SIZES, repeat: int = 7) -> list[Figure]:
@@ -128,6 +131,24 @@ def lab_station(warm_s: float = LAB_WARM_S, seconds: float = LAB_S) -> list[Figu
         ]
 
     return run_virtual(main())
+
+
+def idle_station(seconds: float = IDLE_S) -> Figure:
+    """CPU of one tick of the whole station while nobody is there."""
+
+    async def main() -> float:
+        with tempfile.TemporaryDirectory(prefix="evse-bench-") as folder:
+            async with Lab(demo_config(folder), Path(folder), fast=True) as lab:
+                await lab.forward(20)
+                spent = []
+                for _ in range(9):
+                    began, first = time.process_time(), lab.station.loop.stats.count
+                    await lab.forward(seconds / 9)
+                    spent.append((time.process_time() - began) / (lab.station.loop.stats.count - first))
+        return median(spent) * 1000
+
+    name = "whole station in the laboratory, nobody there"
+    return Figure(name=name, value=run_virtual(main()), unit="ms/tick", budget=None)
 
 
 def _forget(lab: Lab) -> None:

@@ -22,6 +22,7 @@ from evse.ocpp.messages import check_call, timestamp
 from evse.protocols import board_link as link
 from evse.protocols import can_infypower as ip
 from evse.protocols import modbus
+from evse.protocols.board_link_line import LineDecoder, LineEncoder
 from evse.protocols.board_link_messages import Command, Status
 from evse.protocols.meter_map import MeterDecoder
 from evse.storage.db import Store
@@ -30,6 +31,7 @@ from tests._support.api_world import served
 from tests._support.fake_service import FakeStation
 
 ROUNDS = 2000
+REPEATS = 250
 CALLS = 200
 EVENTS = 5000
 HUB_READERS = 8
@@ -66,6 +68,32 @@ def board_link() -> list[Figure]:
         _cost("board link, decode COMMAND", lambda: link.decode_block(command[:-1])),
         _cost("board link, encode STATUS", lambda: link.encode_status(STATUS, seq=7), note=f"{len(status)} B"),
         _cost("board link, decode STATUS", lambda: link.decode_block(status[:-1])),
+        *_repeated(),
+    ]
+
+
+def _repeated() -> list[Figure]:
+    """The same levels again and again on one line, as they mostly are; each frame with another number and counter."""
+    encoder, decoder = LineEncoder(), LineDecoder()
+    frames = [link.encode_status(STATUS, seq=n & 0xFF, uptime_ms=50 * n, lease_counter=n)[:-1] for n in range(REPEATS)]
+
+    def encode() -> None:
+        for n in range(REPEATS):
+            encoder.status(STATUS, n & 0xFF, 50 * n, n)
+
+    def decode() -> None:
+        for frame in frames:
+            decoder.decode(frame)
+
+    def whole() -> None:
+        for frame in frames:
+            link.decode_block(frame)
+
+    took = {work: median_us(work, 1 + ROUNDS // REPEATS) / REPEATS for work in (encode, decode, whole)}
+    note = f"{took[whole] / took[decode]:.1f} x as fast as the codec in this run"
+    return [
+        Figure(name="board link, encode a STATUS that repeats", value=took[encode], unit="µs", budget=None),
+        Figure(name="board link, decode a STATUS that repeats", value=took[decode], unit="µs", budget=None, note=note),
     ]
 
 
