@@ -26,11 +26,12 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from evse.domain.base import DeviceError, Frozen
 from evse.domain.clock import Clock
-from evse.ocpp.doctor_words import BY_ROUTES, HTTP_REMEDY, REMEDY
+from evse.ocpp.doctor_words import BY_ROUTES, HTTP_REMEDY, REASON_REMEDY, REMEDY
 from evse.ocpp.link import SUBPROTOCOL
 from evse.ocpp.messages import CALL, CALLRESULT, Payload, parse_timestamp, timestamp
 from evse.ocpp.ports import DialTarget
 from evse.ocpp.probe_tls import Certificate, peer_certificate, unchecked_certificate
+from evse.ocpp.security.tls import Problem, StationContext, TlsFailure
 from evse.transports.base import DialError, DialStep
 from evse.transports.dialling import open_socket, parse_proxy, resolve
 from evse.transports.websocket import explain
@@ -227,21 +228,44 @@ class _Examination:
             self._reader, self._writer = await asyncio.open_connection(sock=sock)
             self._ok("tls", "not used: the URL begins with ws://", None)
             return
-        began = self._now()
+        await self._secure(place, sock)
+
+    async def _secure(self, place: WebSocketURI, sock: socket.socket) -> None:
+        """TLS on ``sock``; where revocation has to be asked for first, that is done, and TLS tried once more."""
+        began, context = self._now(), self._target.options.tls or ssl.create_default_context()
+        known = context if isinstance(context, StationContext) else None
+        before = None if known is None else known.told  # of the link that stands, which has this context too
+        try:
+            try:
+                await self._shake_hands(place, sock, context, began)
+            except ssl.SSLCertVerificationError:
+                if known is None or known.ask is None or known.told is None or known.told.reason is not Problem.ASKING:
+                    raise
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._left_s()):
+                        await known.ask()
+                sock = await open_socket(place.host, place.port, self._target.options, self._left_s())
+                await self._shake_hands(place, sock, context, began)
+        except (OSError, EOFError, DialError) as error:
+            raise await self._no_tls(place, error, began, None if known is None else known.told) from None
+        finally:
+            if known is not None:
+                known.told = before
+        tls: Any = self._writer.get_extra_info("ssl_object") if self._writer is not None else None
+        self._judge_tls(tls, peer_certificate(tls), began)
+
+    async def _shake_hands(self, place: WebSocketURI, sock: socket.socket, context: ssl.SSLContext, began: float) -> None:
+        if isinstance(context, StationContext):
+            context.told = None
         try:
             async with asyncio.timeout(self._left_s()):
-                context = options.tls or ssl.create_default_context()
-                self._reader, self._writer = await asyncio.open_connection(
-                    sock=sock, ssl=context, server_hostname=place.host
-                )
+                self._reader, self._writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=place.host)
         except TimeoutError:
             sock.close()
             raise self._fail("tls", "the handshake did not end in time; is there TLS at this port?", DialStep.TLS, began) from None
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError):
             sock.close()
-            raise await self._no_tls(place, error, began) from None
-        tls: Any = self._writer.get_extra_info("ssl_object")
-        self._judge_tls(tls, peer_certificate(tls), began)
+            raise
 
     async def _resolve(self, place: WebSocketURI) -> None:
         options, host, port = self._target.options, place.host, place.port
@@ -261,9 +285,9 @@ class _Examination:
         by = (("asked by", f"the routes of the system: {BY_ROUTES}"),) if options.interface else ()
         self._ok("dns", f"{whose}{host} is {addresses}", began, ("host", host), ("addresses", addresses), *by)
 
-    async def _no_tls(self, place: WebSocketURI, error: Exception, began: float) -> Stop:
+    async def _no_tls(self, place: WebSocketURI, error: Exception, began: float, known: TlsFailure | None) -> Stop:
         """The handshake failed: say why, and what certificate is there (read without sending anything else)."""
-        told = explain(self._target.url, error)
+        told = DialError(known.step, known.text) if known is not None else explain(self._target.url, error)
         text = str(told).removeprefix(f"{self._target.url}: ")
         facts: tuple[tuple[str, str], ...] = ()
         if told.step is DialStep.CERTIFICATE:
@@ -272,7 +296,8 @@ class _Examination:
                     sock = await open_socket(place.host, place.port, self._target.options, self._left_s())
                     facts = _shown(await unchecked_certificate(sock, place.host))
         step = told.step if _NAME_OF.get(told.step) == "tls" else DialStep.TLS
-        return self._fail("tls", text, step, began, facts)
+        remedy = REASON_REMEDY.get(known.reason or "", "") if known is not None else ""
+        return self._fail("tls", text, step, began, facts, remedy)
 
     def _judge_tls(self, tls: Any, certificate: Certificate | None, began: float) -> None:
         cipher = tls.cipher()

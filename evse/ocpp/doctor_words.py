@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from evse.ocpp.security.tls import Problem
 from evse.transports.base import DialStep
 
 LEFT_OUT = (
@@ -31,6 +32,17 @@ REMEDY: Mapping[DialStep, str] = {
     DialStep.SUBPROTOCOL: "the CSMS must speak ocpp1.6 for this charge point; its operator sets the version there",
     DialStep.TIMEOUT: "the address answers too late: check signal and load of the line",
 }
+
+REASON_REMEDY: Mapping[str, str] = {
+    Problem.REVOKED: "the CSMS needs a new certificate: tell whoever runs it; until then nobody may trust that address",
+    Problem.REVOCATION_UNKNOWN: "let the station reach the OCSP responder (firewall, ocpp.proxy) or renew ocpp.tls.crl_file; "
+    'or ocpp.tls.ocsp = "soft"',
+    Problem.ASKING: "try again in ten seconds; if it stays so, let the station reach the OCSP responder (firewall, ocpp.proxy)",
+    Problem.EXPIRED: "check the date of this station; if it is right, the CSMS needs a new certificate",
+    Problem.NOT_YET_VALID: "check the date of this station; if it is right, the CSMS has a certificate that begins later",
+    Problem.WRONG_HOST: "correct the host name in ocpp.url, or name what the certificate is for in ocpp.tls.host_name",
+}
+"""What goes before `REMEDY` where more is known of a certificate."""
 
 HTTP_REMEDY: Mapping[int, str] = {
     3: "ask whoever runs the CSMS for the address that is right, and set it as ocpp.url",

@@ -126,7 +126,7 @@ GONE = answer("revoked")
 
 @pytest.mark.parametrize("url", ["", "https://h/x", "ldap://h/x", "http:///x", "http://h:99999/x", "http://h/ x"])
 def test_only_a_plain_http_responder_is_asked(url: str) -> None:
-    leaf = ROOT.issue(new_key().public_key(), "x", **({"ocsp": url} if url else {}))
+    leaf = ROOT.issue(new_key().public_key(), "x", ocsp=url)
     with pytest.raises(CertificateError, match="names no OCSP responder"):
         ocsp.responder(der(leaf))
 
@@ -284,6 +284,42 @@ def test_a_station_asks_before_it_says_anything_and_a_revoked_back_end_never_hea
         events_ = [e for e in await noted(station) if e[0] == "InvalidCentralSystemCertificate"]
         assert events_ and events_[0][1].startswith("revoked: ") and "was revoked on" in events_[0][1]
         responder.server.close()
+        await station.kill()
+        await csms.close()
+
+    run_real(main)
+
+
+def test_the_doctor_asks_the_responder_and_says_what_it_has_answered() -> None:
+    async def main(directory: Path) -> None:
+        responder = Responder()
+        port = await responder.listen()
+        key = new_key()
+        responder.leaf = leaf = ROOT.issue(
+            key.public_key(), "127.0.0.1", hosts=("127.0.0.1",), ocsp=f"http://127.0.0.1:{port}/"
+        )
+        csms = SimCsms(RealClock())
+        place = await csms.listen("127.0.0.1", 0, server_context(pem(leaf), key))
+        root = directory / "root.pem"
+        root.write_text(pem(ROOT.certificate))
+        tls = {"ca_file": str(root), "ocsp": "soft"}
+        station = await real_station(directory, f"wss://127.0.0.1:{place}", tls=tls).start()
+        for task in station.tasks:  # nobody dials, and so nobody has asked
+            task.cancel()
+        known = station.security.dialler.revocation._known
+        known.clear()
+        asked = responder.count
+        good = await station.client.examine()
+        assert (good.failed, responder.count) == ("", asked + 1)
+        responder.status = "revoked"
+        known.clear()
+        bad = await station.client.examine()
+        check = next(check for check in bad.checks if check.name == "tls")
+        assert bad.failed == "tls" and "was revoked on" in check.detail and "new certificate" in check.remedy
+        assert dict(check.facts)["issued by"]
+        responder.server.close()
+        known.clear()
+        assert (await station.client.examine()).failed == "", "soft: who cannot be asked does not stand in the way"
         await station.kill()
         await csms.close()
 

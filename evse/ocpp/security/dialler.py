@@ -246,7 +246,7 @@ class SecureDialler:
             without_clock=tls.without_clock,
         )
         context = await self._offload(lambda: make_context(plan))
-        context.judge = self.revocation.judge
+        context.judge, context.ask = self.revocation.judge, self.revocation.ask
         return context
 
     async def _post(self, url: str, body: bytes) -> bytes:

@@ -12,7 +12,7 @@ import enum
 import os
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -110,6 +110,9 @@ class TlsFailure(msgspec.Struct, frozen=True, kw_only=True):
 Judge = Callable[[bytes, bytes], TlsFailure | None]
 """(certificate of the peer, its issuer or b"", both DER) to why the handshake must end. Must not block."""
 
+Ask = Callable[[], Awaitable[None]]
+"""Asks what ``judge`` wants to know; afterwards a handshake is judged again."""
+
 
 class StationContext(ssl.SSLContext):
     """A context for one connection attempt; ``plan``, ``facts`` and ``failure`` tell of it."""
@@ -120,6 +123,7 @@ class StationContext(ssl.SSLContext):
     begun: bool
     told: TlsFailure | None
     judge: Judge | None
+    ask: Ask | None
 
     @property
     def failure(self) -> TlsFailure | None:
@@ -180,7 +184,7 @@ def make_context(plan: TlsPlan, system_wall: Callable[[], int] = time.time_ns) -
     """
     context = StationContext(ssl.PROTOCOL_TLS_CLIENT)
     context.plan, context.facts, context.told, context.own_dates, context.begun = plan, None, None, False, False
-    context.judge = None
+    context.judge = context.ask = None
     context.sslobject_class, context.sslsocket_class = _Checked, _CheckedSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if plan.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
     context.set_ciphers(SUITES)
