@@ -1,4 +1,4 @@
-"""How many random examples a law is tried on: a part of them in `make test`, all of them in `make test-day`."""
+"""How many random examples a law is tried on, and how long a random day is: a part of them in `make test`, all of them in `make test-day`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ PART = 4
 """`make test` tries one example in so many."""
 
 LEAST = 25
+
+
+def minutes(full: float, part: float) -> float:
+    """Length of a random day: ``full`` when EVSE_EXAMPLES=full, else ``part``."""
+    return full if os.environ.get("EVSE_EXAMPLES") == "full" else part
 
 
 def examples(full: int, least: int = LEAST) -> int:

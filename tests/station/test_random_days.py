@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests._support.examples import minutes
 from tests._support.random_day import RandomDay
 
-MINUTES = 0.7
+MINUTES, AC_MINUTES = minutes(0.7, 0.45), minutes(0.4, 0.3)
 
 
 @pytest.mark.parametrize("seed", [16, 25, 141])
@@ -27,7 +28,7 @@ def test_checkers_see_a_law_that_is_broken(tmp_path: Path, monkeypatch: pytest.M
     """The gate lets everything pass: on a day with emergency stops the checkers must say so."""
     monkeypatch.setattr("evse.runtime.loop.gate", lambda spec, outputs, inputs, now: outputs)
     monkeypatch.setattr("evse.core.faults.station_causes", lambda t: None)
-    day = RandomDay(tmp_path, 5, 0.5)
+    day = RandomDay(tmp_path, 5, 0.3)
     day.chaos, day.ways, day.ends, day.manners, day.busy_s = ["estop"], ["api"], ["wait"], [{}], 3.0
     assert any("law broken: L01" in text for text in day.run())
 
@@ -35,16 +36,16 @@ def test_checkers_see_a_law_that_is_broken(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("seed", [5, 18, 19])
 def test_random_day_of_an_ac_station_obeys_every_law_and_comes_to_rest(tmp_path: Path, seed: int) -> None:
     """5: mixed with a DC EVSE; 18: phases and ventilation; 19: sockets that demand ISO 15118."""
-    day = RandomDay(tmp_path, seed, 0.4, "ac")
+    day = RandomDay(tmp_path, seed, AC_MINUTES, "ac")
     problems = day.run()
     story = "\n".join(day.report().splitlines()[-60:])
-    assert not problems, f"seed {seed}: python -m tools.soak --seeds 1 --first {seed} --minutes 0.4 --kind ac\n{story}"
+    assert not problems, f"seed {seed}: python -m tools.soak --seeds 1 --first {seed} --minutes {AC_MINUTES:g} --kind ac\n{story}"
 
 
 def test_checkers_see_a_vehicle_that_takes_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the excuse for vehicles that do not obey, physics must say so."""
     monkeypatch.setattr(RandomDay, "_misbehaves", staticmethod(lambda point: False))
-    day = RandomDay(tmp_path, 18, 0.5, "ac")
+    day = RandomDay(tmp_path, 18, 0.3, "ac")
     day.chaos, day.ways, day.ends, day.ac_manners = ["dynamic_limit"], ["api"], ["wait"], [{"over_permille": 1_400}]
     day.busy_s = 4.0
     assert any("more current than the pilot says" in text for text in day.run())
