@@ -86,7 +86,10 @@ class Dialler(Protocol):
         ...
 
     async def registered(self, target: DialTarget) -> None:
-        """A BootNotification, or after a reconnect a Heartbeat, was accepted over a connection to ``target``."""
+        """A BootNotification, or after a reconnect a Heartbeat, was accepted over a connection to ``target``.
+
+        Raises `DeviceError` when that could not be stored, or ``target`` is not wanted any more.
+        """
         ...
 
     async def failed(self, target: DialTarget, error: str) -> None:

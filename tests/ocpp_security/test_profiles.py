@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from evse.domain.base import DeviceError
 from evse.sim.csms_security import pem
 from tests.ocpp_security.support import KEY_1, KEY_2, NAME, World, secured, with_key
 
@@ -227,6 +228,31 @@ def test_a_url_that_does_not_answer_gives_way_to_the_old_one_and_the_status_says
     secured(tmp_path, main)
 
 
+@pytest.mark.parametrize("how", ["cancelled", "taken back", "cancelled and accepted at once"])
+def test_a_change_that_is_dropped_while_it_is_tried_does_not_keep_the_link(tmp_path: Path, how: str) -> None:
+    async def main(world: World) -> None:
+        addresses = TwoAddresses(world, OLD, NEW)
+        await world.start()
+        world.csms.registration = "Pending"
+        assert await world.back_end.set_key("CentralSystemURI", NEW) == "Accepted"
+        await asyncio.sleep(5)
+        link = world.station.client.link
+        assert link.connected and not world.station.online and link.target.name == "staged"
+        if how == "taken back":
+            assert (await world.station.security.set_profile(0, OLD)).status == "Accepted"
+        else:
+            assert await world.station.security.cancel_change()
+        world.csms.registration = "Accepted"
+        if how == "cancelled and accepted at once":
+            await world.station.client.trigger("BootNotification", None)
+        await asyncio.sleep(5)
+        assert world.station.online and addresses.dialled[-2:] == [NEW, OLD]
+        status = world.station.security.status()
+        assert (status.url, status.staged, status.given_up, link.target.name) == (OLD, None, None, "active")
+
+    secured(tmp_path, main)
+
+
 def test_a_csms_that_never_accepts_the_station_at_the_new_url_gives_way_too(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         TwoAddresses(world, OLD, NEW)
@@ -320,7 +346,8 @@ def test_a_newer_change_is_not_charged_with_the_end_of_the_one_before(tmp_path: 
         await security.dialler.failed(stale, "HTTP 401")
         staged = security.status().staged
         assert staged is not None and staged.tries == 0
-        await security.dialler.registered(stale)
+        with pytest.raises(DeviceError, match="dropped"):
+            await security.dialler.registered(stale)
         assert security.status().staged is not None and world.station.profile == 1
 
     secured(tmp_path, main, security={"profile": 1, "staged_tries": 1})

@@ -46,6 +46,8 @@ URL_MAX: Final = 255
 TARGETS_MAX: Final = 8
 """Targets that were handed out and may still be told of."""
 
+DROPPED: Final = "the change of the link that was tried is dropped"
+
 _REFUSED: Final = re.compile(r"\bHTTP 40[13]\b")
 
 ACCEPTED, REJECTED = "Accepted", "Rejected"
@@ -131,13 +133,17 @@ class SecureDialler:
             raise
 
     async def registered(self, target: DialTarget) -> None:
-        """The CSMS has accepted the station: a staged change becomes active, one that has failed is given up."""
+        """The CSMS has accepted the station: a staged change becomes active, one that has failed is given up.
+
+        Raises `DeviceError` when that cannot be stored, or the change was dropped meanwhile.
+        """
         tls = target.options.tls
         self.facts = tls.facts if isinstance(tls, StationContext) else None
         self.last_failure = self.last_problem = ""
         async with self._turn:
-            if self._current(target):
-                await self._registered(target)
+            if not self._current(target):
+                raise DeviceError(DROPPED)
+            await self._registered(target)
 
     async def _registered(self, target: DialTarget) -> None:
         before = self._state
@@ -169,9 +175,10 @@ class SecureDialler:
                 await self._failed(target.name, error if failure is None else failure.text, refused=refused)
 
     def waits(self, target: DialTarget) -> bool:
-        """Tell whether a staged change has its turn and ``target``, the last that was dialled, is not it."""
-        staged = self._state.staged is not None and self._state.turn == STAGED
-        return staged and not (target.name == STAGED and self._current(target))
+        """Tell whether ``target``, the last that was dialled, is of a change that was dropped, or one is staged and has its turn."""
+        if target.name == STAGED:
+            return not self._current(target)
+        return self._state.staged is not None and self._state.turn == STAGED
 
     def _current(self, target: DialTarget) -> bool:
         """Tell whether a target is not one of a staged change that another one has replaced meanwhile."""
@@ -360,6 +367,7 @@ class SecureDialler:
                 return False
             self._generation += 1
             await self._save(link_state.stage(state, state.active, "local", self._clock.wall()))
+            self.reconnect(DROPPED)
             return True
 
     def _needs(self, wanted: LinkSettings) -> str:
@@ -393,8 +401,10 @@ class SecureDialler:
         return ""
 
     async def _stage(self, wanted: LinkSettings, by: str) -> None:
-        self._generation += 1
+        before, self._generation = self._state.staged, self._generation + 1
         await self._save(link_state.stage(self._state, wanted, by, self._clock.wall()))
+        if before is not None and self._state.staged is None:
+            self.reconnect(DROPPED)
         if self._state.staged is not None:
             self._note("ReconfigurationOfSecurityParameters", f"staged by {by}: {link_state.changed(self._state)}")
             self.reconnect(f"other settings of the link are tried: {link_state.changed(self._state)}")
