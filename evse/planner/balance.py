@@ -1,8 +1,8 @@
 """Imbalance limits counted with what vehicles really draw, and with what nobody knows about them.
 
 Shares that keep a difference between two phases keep it with currents only if everybody draws the whole share. A vehicle that
-is known to draw less leaves its phases emptier than its share says: what is missing counts as fed in where the difference is
-counted, and nowhere else. Fuses and power limits go on counting whole shares.
+is known to draw less leaves its phases emptier than its share says: that much less may flow on the others. Where its own phases are
+the fuller ones the whole share counts, because it may draw it at any time; so do fuses and power limits.
 
 A vehicle of which nobody knows the lines yet, or that draws nothing and may begin again, is *unsure*: its minimum may load its
 first line only, two, all, or none. It counts with the worst case in every difference, starts only where that leaves room, and
@@ -29,7 +29,7 @@ from evse.planner.ac_problem import (
 )
 from evse.planner.transition import Pairs, ac_rows
 
-PASSES_MAX = 4
+PASSES_MAX = 6
 STARTS_MAX = 4
 """Questions about who may start; after the last one nobody may."""
 
@@ -64,16 +64,15 @@ def solve_by_draw(
     if not (draws or unsure) or all(node.imbalance_ma is None for node in problem.nodes):
         return problem, ask(problem)
     missing = {c.id: max(0, ceiling_ma(c) - draws[c.id]) for c in problem.connectors if c.id in draws}
-    for _ in range(PASSES_MAX):
+    for turn in range(PASSES_MAX):
         asked = _shifted(problem, missing, unsure or {})
         solution = ask(asked)
         found = {name: max(0, solution.current_ma[name] - draws[name]) for name in missing}
         if found == missing:
-            return asked, solution
-        missing = found
-    capped = (msgspec.structs.replace(c, demand_ma=min(c.demand_ma, draws.get(c.id, c.demand_ma))) if c.demand_ma else c for c in problem.connectors)
-    asked = _shifted(msgspec.structs.replace(problem, connectors=tuple(capped)), {}, unsure or {})
-    return asked, ask(asked)  # they stand on the heavy side: nobody gets more than it draws
+            break
+        safe = turn >= PASSES_MAX // 2  # no fixed point in sight: at least as much is missing as was found before
+        missing = {name: max(ma, missing[name]) for name, ma in found.items()} if safe else found
+    return asked, solution
 
 
 def solve_with_starts(
@@ -110,29 +109,29 @@ def _holds(problem: AcProblem, given: Mapping[str, int], draws: Mapping[str, int
 
 
 def _shifted(problem: AcProblem, missing: Mapping[str, int], unsure: Mapping[str, Pairs]) -> AcProblem:
-    """Return the problem with nodes of their own for each imbalance limit, to which ``missing`` is fed in and in which the worst
-    case of ``unsure`` is another load: one node for each difference that it enlarges."""
+    """Return the problem with nodes of their own for each imbalance limit: one for each difference that is larger than shares
+    say, by what is ``missing`` on its lower side and by the worst case of ``unsure`` on its upper one, as another load."""
     parent = {node.id: node.parent for node in problem.nodes}
-    less: dict[str, list[int]] = {node.id: [0] * PHASES for node in problem.nodes if node.imbalance_ma is not None}
-    more: dict[str, dict[tuple[int, int], int]] = {name: {} for name in less}
+    more: dict[str, dict[tuple[int, int], int]] = {node.id: {} for node in problem.nodes if node.imbalance_ma is not None}
     for c in problem.connectors:
-        pairs = unsure.get(c.id, ()) if ceiling_ma(c) else ()
-        at: str | None = c.node if missing.get(c.id) or pairs else None
+        lacks, on = missing.get(c.id, 0), phases_of(c)
+        amounts = {(p, q): lacks for q in on for p in range(PHASES) if lacks and p not in on}
+        if ceiling_ma(c):
+            amounts |= dict.fromkeys(unsure.get(c.id, ()), c.min_ma)
+        at: str | None = c.node if amounts else None
         while at is not None:
-            if at in less:
-                for k in phases_of(c):
-                    less[at][k] += missing.get(c.id, 0)
-                for pair in pairs:
-                    more[at][pair] = more[at].get(pair, 0) + c.min_ma
+            if at in more:
+                for pair, ma in amounts.items():
+                    more[at][pair] = more[at].get(pair, 0) + ma
             at = parent[at]
     nodes: list[AcNode] = []
     for node in problem.nodes:
-        fed = less.get(node.id)
-        if fed is None or not (any(fed) or more[node.id]):
+        pairs = more.get(node.id)
+        if not pairs:
             nodes.append(node)
             continue
-        other, up, name = _minus(node.background_ma, fed), node.parent, node.id
-        for load in dict.fromkeys([(0, 0, 0), *(_worst(more[node.id], pair) for pair in sorted(more[node.id]))]):
+        other, up, name = node.background_ma, node.parent, node.id
+        for load in dict.fromkeys([(0, 0, 0), *(_worst(pairs, pair) for pair in sorted(pairs))]):
             name += SUFFIX
             nodes.append(
                 AcNode(
@@ -152,10 +151,6 @@ def _worst(more: Mapping[tuple[int, int], int], pair: tuple[int, int]) -> Phases
     load = [0] * PHASES
     load[p], load[r] = more[pair], max(0, more[pair] - more.get((p, r), 0))
     return load[0], load[1], load[2]
-
-
-def _minus(a: Phases, b: list[int]) -> Phases:
-    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
 
 
 __all__ = ["SUFFIX", "solve_by_draw", "solve_with_starts", "unsure_pairs"]

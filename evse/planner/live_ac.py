@@ -310,14 +310,15 @@ class _Planner:
         return asked, solution
 
     def _less(self) -> dict[str, int]:
-        """Return who draws less than a share that it had time to follow, and how much; who is unsure helps nobody anyway."""
+        """Return who draws less than a share that it had time to follow, by the threshold or as it has proven before, and how
+        much; who is unsure helps nobody anyway."""
         found = {}
         for r in self.requests:
             name, p = str(r.evse_id), self.points[r.evse_id]
             share = p.share_ma if self.now - p.changed_at >= AC_PACE.follow_ns else 0
             if share and r.measured_ma is not None and name not in self.unsure:
                 draws = (r.measured_ma + DRAW_STEP_MA // 2) // DRAW_STEP_MA * DRAW_STEP_MA
-                if draws < share:
+                if draws < share and (p.draw.ceiling_ma is not None or share - draws > self.grid.threshold_ma):
                     found[name] = draws
         return found
 

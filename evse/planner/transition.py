@@ -188,6 +188,8 @@ def raised(
         return dict(wanted)
     way = _Way(rows, wanted, followers, step, drawn)
     way.fall(least)
+    if drawn is not None:
+        way.give_way(least)
     way.rise(least)
     return way.given
 
@@ -253,6 +255,27 @@ class _Way:
                     moved = True
             if not moved:
                 break
+
+    def give_way(self, least: Mapping[str, int]) -> None:
+        """Lower the largest shares on the upper side of a difference that is exceeded: somebody on the lower one has stopped."""
+        for r, row in enumerate(self.rows):
+            if not row.against or self.left[r] >= 0:
+                continue
+            cap = row.most + sum(weight * self.low(name) for name, weight in row.against.items())
+            floor = {name: min(self.given[name], least[name]) for name in row.draws}
+            if sum(weight * self.given[name] for name, weight in row.draws.items()) <= cap:
+                continue  # they are told already, and have not followed yet
+            low, high = 0, max(self.given[name] for name in row.draws) // self.step
+            while low < high:  # the highest common level that fits
+                level = (low + high + 1) // 2
+                total = sum(weight * max(floor[n], min(self.given[n], level * self.step)) for n, weight in row.draws.items())
+                low, high = (level, high) if total <= cap else (low, level - 1)
+            for name in sorted(row.draws, key=_order):
+                to = max(floor[name], min(self.given[name], low * self.step))
+                room = min((max(0, self.left[k]) // weight for k, weight in self.helps[name]), default=self.low(name))
+                to = max(to, min(self.given[name], -(-(self.low(name) - room) // self.step) * self.step))
+                if to < self.given[name]:
+                    self._set(name, to)
 
     def rise(self, least: Mapping[str, int]) -> None:
         """Raise shares as far as there is room beside what may still flow."""
