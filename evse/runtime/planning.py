@@ -144,6 +144,11 @@ class PlannerShell:
         unit = 3 * (230_000 if grid is None else grid.nominal_mv) * max(1, self.in_force.efficiency_permille)
         return {a.evse_id: a.assigned_w * 1_000_000_000 // unit for a in plan.allocations if a.assigned_w}
 
+    @property
+    def pending(self) -> bool:
+        """Whether a plan is asked for that is not in force yet."""
+        return self._force or self._thinks
+
     def recompute(self) -> None:
         """Plan again in the next pass, without regard to the prior plan."""
         self._fresh = True

@@ -109,6 +109,21 @@ def test_the_last_plan_stays_until_the_next_is_there_and_only_one_is_asked_for_a
     assert min(b - a for a, b in itertools.pairwise(replans)) > 7 * TICK_NS
 
 
+def test_who_asks_for_a_new_plan_can_wait_for_it() -> None:
+    shell, site = ac_site(7)
+    later = Later(ticks=7)
+    drive(thought_of(shell, later), site, 200, later)
+    version = shell.plan.version if shell.plan is not None else 0
+    shell.recompute()
+    waited = 0
+    while shell.pending:
+        shell.consider(site.power, site.inputs, 20 * NS_PER_S + waited * TICK_NS, site.current)
+        later.pass_tick()
+        waited += 1
+    assert waited > 7 and shell.plan is not None
+    assert isinstance(later.asked[-1], Replan) and later.asked[-1].prior is None and later.asked[-1].version == version + 1
+
+
 def test_a_limit_that_falls_while_a_plan_is_made_cuts_that_plan_in_the_next_tick_and_asks_again() -> None:
     shell, site = ac_site(6)
     grid = shell._spec.grid

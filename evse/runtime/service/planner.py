@@ -27,6 +27,8 @@ PHASES = 3
 PLANNED_S = 0.12
 """Two ticks: the answer to a change shows the plan that follows from it."""
 
+PLANNED_MAX_S = 3.0
+"""Longest that an answer waits for a plan that is worked out beside the loop; then it shows the one in force."""
 
 NOMINAL_MV: Final = 230_000
 """Phase to neutral, where no ``[site.grid]`` says otherwise."""
@@ -94,7 +96,7 @@ class PlannerOperations:
             await save_planner_settings(self._station.store, settings, planner.file_settings)
             who = "configuration" if settings == planner.file_settings else caller.user
             planner.change(settings, self._station.clock.now(), who)
-            await asyncio.sleep(PLANNED_S)
+            await self._planned()
         return self._planner_state()
 
     def _operator(self, request: m.PlannerChange) -> dict[str, tuple[int, int, int] | None]:
@@ -117,8 +119,15 @@ class PlannerOperations:
     async def planner_recompute(self, request: Empty, caller: Caller) -> m.PlannerState:
         """Plan again."""
         self._station.planner.recompute()
-        await asyncio.sleep(PLANNED_S)
+        await self._planned()
         return self._planner_state()
+
+    async def _planned(self) -> None:
+        """Wait for the plan that follows from what was just asked for."""
+        for _ in range(int(PLANNED_MAX_S / PLANNED_S)):
+            await asyncio.sleep(PLANNED_S)
+            if not self._station.planner.pending:
+                return
 
     async def planner_explain(self, request: m.ExplainQuery, caller: Caller) -> m.Explanations:
         """One sentence and all caps per connector; of one that is named also what would give it more."""
