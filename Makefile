@@ -28,7 +28,7 @@ test: $(VENV)/.installed  ## all tests that need no other programs and no patien
 	$(PYTEST) $(WORKERS) -m 'not peer and not slow'
 
 test-day: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, all random examples (ten to fifteen minutes)
-	$(PYTEST) -n 2 --dist worksteal -rP -m slow
+	EVSE_EXAMPLES=full $(PYTEST) -n 2 --dist worksteal -rP -m slow
 	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) -m 'not slow' $$(grep -rl '_support.examples import' tests --include='test_*.py')
 
 soak: $(VENV)/.installed  ## a thousand stations killed or without power at any operation; figures into docs/performance.md

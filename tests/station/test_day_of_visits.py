@@ -18,7 +18,7 @@ from tests._support.lab_world import Api, run_lab
 from tests._support.visits import draw_fault, visit
 
 SESSIONS = 100
-A_FEW = 20
+A_FEW = 10
 """Of them in `make test`; all in `make test-day`."""
 DAY_S = 24 * 3600
 
