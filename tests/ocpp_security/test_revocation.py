@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,22 @@ def delegate(authority: Authority, *purposes: Any) -> tuple[lib.Certificate, Any
     if purposes:
         builder = builder.add_extension(lib.ExtendedKeyUsage(list(purposes)), critical=False)
     return builder.sign(authority.key, hashes.SHA256()), key
+
+
+TWICE = lib.ObjectIdentifier("1.2.3.4"), lib.ObjectIdentifier("1.2.3.5")
+
+
+def twice() -> bytes:
+    """An answer that anybody on the way can make: its signer has an extension twice, on which ``cryptography`` raises late."""
+    key = new_key()
+    builder = (
+        lib.CertificateBuilder().subject_name(lib.Name([])).issuer_name(ROOT.certificate.subject).public_key(key.public_key())
+        .serial_number(1).not_valid_before(ROOT.now - HOUR).not_valid_after(ROOT.now + YEAR)
+    )
+    for number in TWICE:
+        builder = builder.add_extension(lib.UnrecognizedExtension(number, b"\x05\x00"), critical=False)
+    text = answer(signer=(builder.sign(key, hashes.SHA256()), key))
+    return text.replace(b"\x2a\x03\x05", b"\x2a\x03\x04")
 
 
 def answer(
@@ -100,13 +117,24 @@ STRANGER = Authority("Stranger")
         (answer(signer=delegate(ROOT, ExtendedKeyUsageOID.SERVER_AUTH)), "nobody who may"),
         (answer(signer=delegate(STRANGER, ExtendedKeyUsageOID.OCSP_SIGNING)), "nobody who may"),
         (made.OCSPResponseBuilder.build_unsuccessful(made.OCSPResponseStatus.TRY_LATER).public_bytes(serialization.Encoding.DER), "try later"),
-        (b"", "cannot be read"), (b"<html>", "cannot be read"),
+        (b"", "cannot be read"), (b"<html>", "cannot be read"), (twice(), "cannot be read"),
     ],
-    ids=["stale", "future", "other", "other issuer", "forged", "no purpose", "wrong purpose", "stranger's", "later", "empty", "text"],
+    ids=["stale", "future", "other", "other issuer", "forged", "no purpose", "wrong purpose", "stranger's", "later", "empty", "text", "twice"],
 )
 def test_what_is_no_answer_is_not_believed(text: bytes, words: str) -> None:
     with pytest.raises(CertificateError, match=words):
         read(text)
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 255))
+def test_a_damaged_certificate_is_not_asked_about(at: int, byte: int) -> None:
+    text = bytearray(der(LEAF))
+    text[at % len(text)] = byte
+    with contextlib.suppress(CertificateError):
+        ocsp.responder(bytes(text))
+        ocsp.request(bytes(text), der(ROOT.certificate))
 
 
 @settings(max_examples=150, deadline=None)

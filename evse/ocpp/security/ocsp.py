@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cryptography import x509 as lib
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from evse.ocpp.security.x509 import CertificateError, check_dates, check_strength, issued_by, seconds_of
+from evse.ocpp.security.x509 import UNREADABLE, CertificateError, check_dates, check_strength, issued_by, seconds_of
 from evse.units import NS_PER_S, DurationNs, WallNs
 
 SKEW_NS: Final[DurationNs] = 300 * NS_PER_S
@@ -44,6 +44,8 @@ def responder(leaf: bytes) -> str:
         found = _load(leaf).extensions.get_extension_for_class(lib.AuthorityInformationAccess).value
     except lib.ExtensionNotFound:
         raise CertificateError("the certificate of the CSMS names no OCSP responder") from None
+    except UNREADABLE as error:
+        raise CertificateError(f"damaged certificate of the CSMS: {str(error)[:120]}") from error
     urls = [
         str(entry.access_location.value) for entry in found
         if entry.access_method == AuthorityInformationAccessOID.OCSP
@@ -61,9 +63,12 @@ def responder(leaf: bytes) -> str:
 
 
 def request(leaf: bytes, issuer: bytes) -> bytes:
-    """Return the request about ``leaf`` (DER both). SHA-1 names the issuer: RFC 5019 has nothing else."""
-    builder = ocsp.OCSPRequestBuilder().add_certificate(_load(leaf), _load(issuer), hashes.SHA1())
-    return builder.build().public_bytes(serialization.Encoding.DER)
+    """Return the request about ``leaf`` (DER both); raise `CertificateError`. SHA-1 names the issuer: RFC 5019 has nothing else."""
+    try:
+        builder = ocsp.OCSPRequestBuilder().add_certificate(_load(leaf), _load(issuer), hashes.SHA1())
+        return builder.build().public_bytes(serialization.Encoding.DER)
+    except UNREADABLE as error:
+        raise CertificateError(f"nothing can be asked about the certificate of the CSMS: {str(error)[:120]}") from error
 
 
 def read(answer: bytes, leaf: bytes, issuer: bytes, wall: WallNs) -> Answer:
@@ -77,7 +82,7 @@ def read(answer: bytes, leaf: bytes, issuer: bytes, wall: WallNs) -> Answer:
         _check_signature(told, above, wall)
         begins, ends = told.this_update_utc, told.next_update_utc
         status, revoked_at, reason = told.certificate_status, told.revocation_time_utc, told.revocation_reason
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise CertificateError(f"the responder's answer cannot be read: {str(error)[:120]}") from error
     if _ns(begins) > wall + SKEW_NS:
         raise CertificateError("the responder's answer is from the future; is the clock of the station right?")
@@ -132,7 +137,7 @@ def _signed_by(told: ocsp.OCSPResponse, signer: lib.Certificate) -> bool:
 def _load(der: bytes) -> lib.Certificate:
     try:
         return lib.load_der_x509_certificate(der)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise CertificateError(f"damaged certificate: {str(error)[:120]}") from error
 
 

@@ -28,6 +28,11 @@ RSA_BITS_MIN, EC_BITS_MIN = 2048, 224
 
 HASHES: Final = {"SHA256": hashlib.sha256, "SHA384": hashlib.sha384, "SHA512": hashlib.sha512}
 
+UNREADABLE: Final = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType,
+)
+"""What ``cryptography`` raises for what others have sent, at once or when a field is looked at for the first time."""
+
 _LISTS: Final = re.compile(r"-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----")
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -45,7 +50,7 @@ def read_chain(pem: str) -> list[x509.Certificate]:
     """Return the certificates of a PEM text in their order; raise `CertificateError`."""
     try:
         chain = x509.load_pem_x509_certificates(pem.encode("ascii"))
-    except (ValueError, UnicodeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         why = "it is damaged" if "BEGIN CERTIFICATE-" in pem else "it has no line BEGIN CERTIFICATE"
         if "BEGIN CERTIFICATE REQUEST" in pem:
             why = "it is a request; the certificate comes from who signs it"
@@ -71,7 +76,7 @@ def _touch(certificate: x509.Certificate) -> None:
         _ = (certificate.subject, certificate.issuer, certificate.extensions, certificate.signature_hash_algorithm)
         key_name(certificate)
         _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise CertificateError(f"damaged certificate: {str(error)[:120]}") from error
 
 
@@ -260,7 +265,7 @@ def read_lists(pem: str) -> list[x509.CertificateRevocationList]:
     texts = _LISTS.findall(pem)
     try:
         return [x509.load_pem_x509_crl(text.encode("ascii")) for text in texts]
-    except (ValueError, UnicodeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise CertificateError(f"not a revocation list in PEM form: {str(error)[:120]}") from error
 
 
