@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from evse.domain.security import CertificateFault
 from evse.ocpp.messages import timestamp
 from evse.sim.installer import make_bundle
 from evse.units import NS_PER_S
@@ -188,7 +189,7 @@ async def test_signed_installed(tmp_path: Path) -> None:
 async def test_signed_certificate(tmp_path: Path) -> None:
     """InvalidCertificate is the answer, and a security event; nothing is fetched."""
     async with rig_in(tmp_path) as rig:
-        rig.signer.certificate = "expired"
+        rig.signer.certificate = CertificateFault(text="expired")
         assert await rig.signed(7) == {"status": "InvalidCertificate"}
         await asyncio.sleep(60)
         assert rig.carrier.fetches == 0
