@@ -10,6 +10,10 @@ PART = 4
 LEAST = 25
 
 
+DEEP_EVERY = 7 if os.environ.get("EVSE_EXAMPLES") == "full" else 19
+"""On every so many ticks of a plant determinism and the round trip of the state are looked at as well."""
+
+
 def minutes(full: float, part: float) -> float:
     """Length of a random day: ``full`` when EVSE_EXAMPLES=full, else ``part``."""
     return full if os.environ.get("EVSE_EXAMPLES") == "full" else part

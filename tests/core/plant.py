@@ -33,6 +33,7 @@ from evse.domain.signals import (
 from evse.domain.station import EvseSpec, GroupSpec, StationSpec
 from evse.domain.view import Event, EvseView, StationView
 from evse.units import NS_PER_S, TICK_NS
+from tests._support.examples import DEEP_EVERY
 from tests._support.laws import LawBook
 
 WALL0 = 1_767_225_600 * NS_PER_S
@@ -213,7 +214,7 @@ class Plant:
         self.seq = 0
         self.outputs: Outputs | None = None
         self.inputs: Inputs | None = None
-        self.book = LawBook()
+        self.book = LawBook(DEEP_EVERY)
 
     def send(self, make: type[AnyCommand], **fields: Any) -> None:
         self.seq += 1

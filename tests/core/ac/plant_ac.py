@@ -25,6 +25,7 @@ from evse.domain.signals import BoardCommand, BoardStatus, CpState, LockState
 from evse.domain.station import EvseSpec, StationSpec
 from evse.domain.view import Event, EvseView
 from evse.units import NS_PER_S, TICK_NS
+from tests._support.examples import DEEP_EVERY
 from tests._support.laws import LawBook
 from tests._support.laws_ac import AcLawBook
 from tests.core.ac.bench import STATUS, WALL0, spec_of
@@ -168,7 +169,7 @@ class AcPlant:
         self.seq = 0
         self.outputs: Outputs | None = None
         self.inputs: Inputs | None = None
-        self.book = LawBook()
+        self.book = LawBook(DEEP_EVERY)
         self.laws = AcLawBook()
         self.step(0)
 
