@@ -223,8 +223,10 @@ class OcppClient:
         """Try the steps of a connection in order (`evse.ocpp.doctor`).
 
         A link that stands is not touched, and the report says what was left out; ``pause`` ends it, and the dialling, for
-        `PAUSE_S` at most, so that every step is tried with nothing beside it.
+        `PAUSE_S` at most, so that every step is tried with nothing beside it. Raises `DeviceError` during such a pause of another.
         """
+        if self.link.paused():
+            raise DeviceError("somebody else examines the link at this moment")
         if not pause:
             dials = self.link.dials
             report = await self._examined()

@@ -493,6 +493,6 @@ def _answer(event: object) -> Payload | str | None:
         return None
     if frame[0] == CALLRESULT and isinstance(frame[2], dict):
         return frame[2]
-    return "the CSMS answers BootNotification with an error: " + ", ".join(str(part)[:80] for part in frame[2:4])
+    return "the CSMS answers BootNotification with an error: " + ", ".join(str(part)[:80] for part in frame[2:4] if part)
 
 

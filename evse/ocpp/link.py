@@ -162,7 +162,8 @@ class Link:
             self._still.set()
             await wait_for(self._resumed, left / NS_PER_S)
 
-    def _paused(self) -> bool:
+    def paused(self) -> bool:
+        """Tell whether a pause holds."""
         return self.paused_until > self._clock.now()
 
     # -- one connection -------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class Link:
             self.note(str(error))
             self._event("failed", str(error))
             return
-        if self._paused():
+        if self.paused():
             return
         self._dial_kick.clear()
         self.dials += 1
@@ -198,7 +199,7 @@ class Link:
             ws = await self._dial
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not self._paused() or (task is not None and task.cancelling()):
+            if not self.paused() or (task is not None and task.cancelling()):
                 raise
             self._event("failed", "broken off for an examination")
         except DeviceError as error:
@@ -210,7 +211,7 @@ class Link:
             await self._use(ws)
         finally:
             self._dial = None
-        if not self._registered.is_set() and not self._paused():
+        if not self._registered.is_set() and not self.paused():
             await self._tell(self._dialler.failed(target, self.last_error))
 
     async def _tell(self, told: Awaitable[None]) -> bool:
@@ -247,7 +248,7 @@ class Link:
         engine = self._make_engine(ws)
         loop = asyncio.get_running_loop()
         self._drop = loop.create_future()
-        if self._paused():
+        if self.paused():
             self._drop.set_exception(WsClosed(clean=True, detail="ended for an examination"))
         self.engine, self.connected, self.since, self.peer = engine, True, self._clock.wall(), ws.remote
         self._event("connected", ws.remote)

@@ -75,7 +75,12 @@ def test_a_jealous_back_end_is_examined_whole_in_a_pause_and_never_has_two_links
                 beside = await client.examine()
                 assert beside.live and "HTTP, credentials, subprotocol and BootNotification were not tried anew" in beside.note
                 assert client.online and jealous.greeted == 1
-                alone = await client.examine(pause=True)
+                first = asyncio.get_running_loop().create_task(client.examine(pause=True))
+                await asyncio.sleep(0)
+                for pause in (False, True):  # a second one would make a second connection, or end the pause of the first
+                    with pytest.raises(DeviceError, match="somebody else"):
+                        await client.examine(pause=pause)
+                alone = await first
                 assert (alone.live, alone.failed, alone.note) == (False, "", "")
                 assert {check.name: check.result for check in alone.checks} == {
                     **dict.fromkeys(STEPS, "ok"), "clock": alone.checks[6].result,

@@ -11,6 +11,7 @@ from evse.api import models_ocpp as o
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import Empty
 from evse.api.service import Caller
+from evse.domain.base import DeviceError
 from evse.ocpp.client import OcppClient
 from evse.ocpp.doctor import Check, Report
 from evse.ocpp.engine import CallTimeout
@@ -195,14 +196,20 @@ class BackendOperations:
     async def ocpp_doctor(self, request: Empty, caller: Caller) -> o.OcppDoctor:
         """Try the steps of a connection; when nothing is wrong with one that is down, dial now."""
         client = self._client()
-        report = await client.examine()
+        report = await self._examined(pause=False)
         if not report.live and not report.failed:
             client.reconnect("the doctor found nothing wrong")
         return _doctor(report)
 
     async def ocpp_examine(self, request: Empty, caller: Caller) -> o.OcppDoctor:
         """The same with the link ended and nothing dialled meanwhile; the station dials again in any case."""
-        return _doctor(await self._client().examine(pause=True))
+        return _doctor(await self._examined(pause=True))
+
+    async def _examined(self, *, pause: bool) -> Report:
+        try:
+            return await self._client().examine(pause=pause)
+        except DeviceError as error:
+            raise ApiError(ErrorCode.CONFLICT, str(error), "try again in 15 s: a second connection would spoil both") from None
 
     def _client(self) -> OcppClient:
         return client_of(self._station)
