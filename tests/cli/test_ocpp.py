@@ -85,6 +85,16 @@ def test_a_terminal_of_80_columns(station: FakeStation) -> None:
     check_golden("ocpp-terminal-80", text)
 
 
+def test_real_session_ids_fit_80_columns(station: FakeStation) -> None:
+    os.environ["EVSECTL_FORCE_TTY"] = "80"
+    why = "waits behind the parked StartTransaction of its session"
+    station.queue = tuple(
+        msgspec.structs.replace(row, state="parked", action="StartTransaction", session_id="1a1fe32400301000", reason=why) for row in QUEUE
+    )
+    told = run("--color=never", "ocpp", "queue", "list")
+    assert max(map(len, told.text.splitlines())) <= 80 and "WHY" in told.text and "no room for SESSION" in told.err
+
+
 def test_the_doctor_says_what_it_left_out_and_pause_asks_for_everything(station: FakeStation) -> None:
     station.doctor = msgspec.structs.replace(station.doctor, note="the station is connected: HTTP was not tried anew")
     assert "HTTP was not tried anew" in " ".join(run("ocpp", "doctor").text.split())
