@@ -3,8 +3,8 @@
     python -m evse.planner [solve] [FILE] [--explain] [--connector ID] [-o json] < problem.json
     python -m evse.planner check PROBLEM ALLOCATION [-o json]
 
-``solve`` prints the allocation. ``check`` judges one. Exit 0 = fine, 1 = a limit is broken, 8 = a fairer allocation exists,
-9 = a document is not valid.
+``solve`` prints the allocation. ``check`` judges one. Exit 0 = fine, 1 = a limit is broken, 8 = a fairer allocation exists or
+somebody is passed over, 9 = a document is not valid.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def judgement(audit: Audit) -> str:
     """An audit as text."""
     lines = [f"broken: {line}" for line in audit.broken]
     lines += [f"could have more: {name}" for name in audit.could_rise]
+    lines += [f"paused, but comes before others by the pause policy: {name}" for name in audit.passed_over]
     lines += [f"a fairer plan gives {name} {best:.1f} {audit.unit} instead of {given:.1f}" for name, given, best in audit.fairer]
     if audit.best:
         lines.append("Every limit is kept, and no fairer allocation is known.")

@@ -49,18 +49,22 @@ class _Part(msgspec.Struct, kw_only=True):
     answer: Answer | None = None
 
 
-def _part(problem: DcProblem, cabinet: DcCabinet, ceilings: dict[str, int], min_w: int) -> _Part:
-    """Collect the connectors of ``cabinet`` that could be served at all."""
+def _parts(problem: DcProblem, ceilings: dict[str, int], min_w: int) -> list[_Part]:
+    """Every cabinet with those of its connectors that could be served at all."""
+    members: dict[str, list[DcConnector]] = {cabinet.id: [] for cabinet in problem.cabinets}
+    for connector in problem.connectors:
+        members[connector.cabinet].append(connector)
+    return [_part(problem, cabinet, members[cabinet.id], ceilings, min_w) for cabinet in problem.cabinets]
+
+
+def _part(problem: DcProblem, cabinet: DcCabinet, members: list[DcConnector], ceilings: dict[str, int], min_w: int) -> _Part:
+    """Collect those of ``members``, the connectors of ``cabinet``, that could be served at all."""
     home: dict[str, int] = {}
     for position, group in enumerate(cabinet.groups):
         if group.home is not None:
             home.setdefault(group.home, position)
     matrix = cabinet.topology is Topology.MATRIX
-    candidates = [
-        connector
-        for connector in problem.connectors
-        if connector.cabinet == cabinet.id and ceilings[connector.id] >= min_w and (matrix or connector.id in home)
-    ]
+    candidates = [connector for connector in members if ceilings[connector.id] >= min_w and (matrix or connector.id in home)]
     power = {c.id: [group_power_w(group, c.voltage_mv) for group in cabinet.groups] for c in candidates}
     return _Part(
         cabinet=cabinet, cap_w=cabinet_cap_w(problem, cabinet), candidates=candidates, power_w=power, home=home
@@ -143,7 +147,7 @@ def fits(problem: DcProblem, names: Collection[str]) -> bool:
     if cap is not None and len(names) * min_w > cap:
         return False
     ceilings = {connector.id: ceiling_w(problem, connector) for connector in problem.connectors}
-    parts = [_part(problem, cabinet, ceilings, min_w) for cabinet in problem.cabinets]
+    parts = _parts(problem, ceilings, min_w)
     chosen = [(part, [c for c in part.candidates if c.id in names]) for part in parts]
     return sum(len(here) for _, here in chosen) == len(names) and all(
         _fits(problem, part, here, min_w) for part, here in chosen
@@ -155,7 +159,7 @@ def solve(problem: DcProblem) -> DcSolution:
     ms."""
     min_w = max(1, problem.min_w)
     ceilings = {connector.id: ceiling_w(problem, connector) for connector in problem.connectors}
-    parts = [_part(problem, cabinet, ceilings, min_w) for cabinet in problem.cabinets]
+    parts = _parts(problem, ceilings, min_w)
     _admit(problem, parts, min_w)
     for part in parts:
         part.answer = _solve_part(problem, part, part.served, [ceilings[c.id] for c in part.served], min_w)
@@ -268,9 +272,7 @@ def headroom(problem: DcProblem, solution: DcSolution, name: str) -> tuple[int, 
     powers = [group_power_w(group, connector.voltage_mv) for group in cabinet.groups]
     ceiling = min([*room, sum(powers)])
     eager = msgspec.structs.replace(connector, request_w=ceiling)
-    part = _part(
-        problem, cabinet, {c.id: ceiling if c.id == name else -1 for c in problem.connectors}, max(1, problem.min_w)
-    )
+    part = _part(problem, cabinet, [connector], {name: ceiling}, max(1, problem.min_w))
     if eager.id not in {c.id for c in part.candidates}:
         return 0, ()
     task = _task(problem, part, [eager], [ceiling], max(1, problem.min_w))

@@ -1,11 +1,14 @@
 """Problem and allocation documents (JSON) at the edge: kilowatts as numbers outside, whole watts inside.
 
+Limits, requests and what modules can do are rounded down, the minimum up, so that rounding never breaks a limit.
+
 `parse_problem` collects every mistake before it raises, each with the path of the key, the value and what is expected.
 The fields are those of docs/planner.md; a limit of ``null`` means that there is none.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -16,6 +19,7 @@ from evse.planner.ac import solve as solve_ac
 from evse.planner.ac_document import ac_allocation_document, ac_problem_from
 from evse.planner.dc import solve as solve_dc
 from evse.planner.problem import (
+    MAX_CABINETS,
     MAX_CONNECTORS,
     MAX_GROUPS,
     PPM,
@@ -28,10 +32,15 @@ from evse.planner.problem import (
 from evse.planner.reader import Reader, doubles, short
 
 DOCUMENT_BYTES_MAX = 4_000_000
+EPSILON = 1e-6  # of a watt; swallows what binary fractions add to a decimal number
+
+
+def _down(value: float, factor: int = 1000) -> int:
+    return math.floor(value * factor + EPSILON)
 
 
 def _w(kw: float | None) -> int | None:
-    return None if kw is None else round(kw * 1000)
+    return None if kw is None else _down(kw)
 
 
 def _group(raw: object, path: str, problems: list[str]) -> DcGroup:
@@ -40,9 +49,9 @@ def _group(raw: object, path: str, problems: list[str]) -> DcGroup:
         id=r.text("id"),
         home=r.optional_text("home"),
         modules=r.count("modules", high=1000),
-        module_w=round(r.number("module_kw") * 1000),
-        module_ma=round(r.number("module_a") * 1000),
-        derate_ppm=round(r.number("derate", 1.0, high=1.0) * PPM),
+        module_w=_down(r.number("module_kw")),
+        module_ma=_down(r.number("module_a")),
+        derate_ppm=_down(r.number("derate", 1.0, high=1.0), PPM),
     )
     r.done()
     return group
@@ -82,9 +91,9 @@ def _connector(raw: object, path: str, problems: list[str]) -> DcConnector:
     connector = DcConnector(
         id=r.text("id"),
         cabinet=r.text("cabinet"),
-        request_w=round(r.number("request_kw") * 1000),
-        voltage_mv=round(r.number("voltage", high=10_000) * 1000),
-        current_ma=round(r.number("current_a", high=100_000) * 1000),
+        request_w=_down(r.number("request_kw")),
+        voltage_mv=_down(r.number("voltage", high=10_000)),
+        current_ma=_down(r.number("current_a", high=100_000)),
         limit_w=_w(r.optional("limit_kw")),
         charging_s=int(r.number("charging_s", 0, high=1e9)),
     )
@@ -117,7 +126,7 @@ def problem_from(raw: object) -> DcProblem:
     kind = r.text("kind", "dc")
     if kind != "dc":
         r.complain("kind", kind, 'must be "dc" here')
-    cabinets = tuple(_cabinet(c, f"cabinets[{i}]", problems) for i, c in enumerate(r.items("cabinets", 64)))
+    cabinets = tuple(_cabinet(c, f"cabinets[{i}]", problems) for i, c in enumerate(r.items("cabinets", MAX_CABINETS)))
     connectors = tuple(
         _connector(c, f"connectors[{i}]", problems) for i, c in enumerate(r.items("connectors", MAX_CONNECTORS))
     )
@@ -130,9 +139,9 @@ def problem_from(raw: object) -> DcProblem:
         connectors=connectors,
         site_limit_w=_w(r.optional("site_limit_kw")),
         csms_limit_w=_w(r.optional("csms_limit_kw")),
-        efficiency_ppm=round(efficiency * PPM),
-        min_w=round(r.number("min_kw", 0) * 1000),
-        group_power_w=round((r.optional("group_power_kw") or 0) * 1000),
+        efficiency_ppm=_down(efficiency, PPM),
+        min_w=math.ceil(r.number("min_kw", 0) * 1000 - EPSILON),
+        group_power_w=_down(r.optional("group_power_kw") or 0),
         max_groups=r.count("max_groups", 0),
         allow_cross=r.flag("allow_cross", True),
     )

@@ -14,9 +14,10 @@ from evse.domain.station import Topology
 
 PPM = 1_000_000
 
-MAX_CONNECTORS = 256
+MAX_CONNECTORS = 20_000
+MAX_CABINETS = 20_000
 MAX_GROUPS = 256
-"""Bounds of a problem document; a larger site is not one cabinet row any more."""
+"""Bounds of a problem document; groups are those of one cabinet."""
 
 
 class DcGroup(Frozen, frozen=True, kw_only=True):

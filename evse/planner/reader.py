@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 VALUE_MAX = 1e6
@@ -51,7 +50,7 @@ class Reader:
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.complain(key, value, "must be a number")
             return 0.0
-        if not math.isfinite(value) or value < 0 or value > high:
+        if not 0 <= value <= high:
             self.complain(key, value, f"must be between 0 and {high:g}")
             return 0.0
         return float(value)

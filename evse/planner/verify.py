@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import product
 
+import msgspec
+
 from evse.domain.station import Topology
 from evse.planner.problem import PPM, DcCabinet, DcConnector, DcGroup, DcProblem, DcSolution, relay_operations, strain
 
@@ -54,13 +56,13 @@ def structure(problem: DcProblem, cabinet: DcCabinet, owner: Owners, delivering:
         held.setdefault(name, set()).add(position)
         if not problem.allow_cross and group.home != name:
             broken.append(f"{group.id} belongs to {group.home}, {name} must not borrow it")
-    here = {c.id for c in problem.connectors if c.cabinet == cabinet.id}
+    here = {c.id: c for c in problem.connectors if c.cabinet == cabinet.id}
     for name, positions in held.items():
         if name not in here:
             broken.append(f"{name} is not a connector of {cabinet.id}")
         if name not in delivering:
             broken.append(f"{name} delivers nothing but owns {len(positions)} groups")
-        barred = next((c.barred for c in problem.connectors if c.id == name), frozenset())
+        barred = here[name].barred if name in here else frozenset()
         broken += [f"{g.id} cannot feed {name} now" for i, g in enumerate(cabinet.groups) if i in positions and g.id in barred]
         if problem.max_groups and len(positions) > problem.max_groups:
             broken.append(f"{name} owns {len(positions)} groups, at most {problem.max_groups}")
@@ -79,14 +81,18 @@ def check(problem: DcProblem, solution: DcSolution) -> list[str]:
     efficiency = Fraction(problem.efficiency_ppm, PPM)
     delivering = {name for name, w in solution.power_w.items() if w > 0}
     supply: dict[str, Fraction] = {}
+    connectors = {c.id: c for c in problem.connectors}
+    members: dict[str, list[DcConnector]] = {cabinet.id: [] for cabinet in problem.cabinets}
+    for connector in problem.connectors:
+        members[connector.cabinet].append(connector)
     for cabinet in problem.cabinets:
-        broken += structure(problem, cabinet, solution.owner, delivering)
+        alone = msgspec.structs.replace(problem, connectors=tuple(members[cabinet.id]))
+        broken += structure(alone, cabinet, solution.owner, delivering)
         for group in cabinet.groups:
             name = solution.owner.get(group.id)
-            for connector in problem.connectors:
-                if connector.id == name:
-                    supply[name] = supply.get(name, Fraction(0)) + _supply(group, connector)
-        total = sum(solution.power_w.get(c.id, 0) for c in problem.connectors if c.cabinet == cabinet.id)
+            if name in connectors:
+                supply[name] = supply.get(name, Fraction(0)) + _supply(group, connectors[name])
+        total = sum(solution.power_w.get(c.id, 0) for c in members[cabinet.id])
         if cabinet.limit_w is not None and total > cabinet.limit_w * efficiency:
             broken.append(
                 f"cabinet {cabinet.id}: {total} W assigned, {float(cabinet.limit_w * efficiency):.1f} W allowed"

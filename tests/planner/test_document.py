@@ -110,3 +110,28 @@ def test_command_reads_stdin_and_prints_the_allocation() -> None:
     )
     assert failed.returncode == 9
     assert "is not an object" in failed.stderr
+
+
+def test_ten_thousand_connectors_are_planned_and_judged() -> None:
+    site = json.loads(json.dumps(SITE))
+    site["site_limit_kw"] = 119_500.0
+    site["cabinets"] = [
+        {**site["cabinets"][0], "id": f"k{i}", "groups": [{**GROUP, "id": f"g{i}", "home": f"c{i}"}], "prior": {}} for i in range(10_000)
+    ]
+    site["connectors"] = [{**CAR, "id": f"c{i}", "cabinet": f"k{i}"} for i in range(10_000)]
+    problem = parse_problem(json.dumps(site))
+    solution = solve(problem)
+    assert check(problem, solution) == []
+    assert set(solution.power_w.values()) == {119_500_000 * 95 // 100 // 10_000}
+
+
+def test_rounding_never_lifts_a_limit() -> None:
+    site = json.loads(json.dumps(SITE))
+    site["connectors"][0] |= {"request_kw": 12.3456789, "limit_kw": None}
+    for limit, w in ((None, 12_345), (10.000_9, 9_500)):
+        site["cabinets"][0]["limit_kw"] = limit
+        assert solve(parse_problem(json.dumps(site))).power_w == {"c": w}
+    site["connectors"][0]["request_kw"] = 10**400
+    with pytest.raises(ConfigError) as error:
+        parse_problem(json.dumps(site))
+    assert "connectors[0].request_kw" in error.value.problems[0] and "between 0 and" in error.value.problems[0]

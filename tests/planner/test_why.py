@@ -204,6 +204,12 @@ def test_a_judgement_of_an_allocation(tmp_path: Path, capsysbinary: pytest.Captu
     assert code == 8 and "a fairer plan gives b 20.0 A instead of 10.0" in text
     code, text = judge({"current_a": {"a": 30}})
     assert code == 8 and "a fairer plan gives b 20.0 A instead of 0.0" in text
+    mates = (car("a", charging_s=900), car("b", charging_s=5), car("c", demand_ma=0))
+    problem.write_text(json.dumps(ac_problem_document(AcProblem(nodes=(node("root", None, 10),), connectors=mates, step_ma=1000))))
+    assert judge({"current_a": {"b": 10}}) == (0, "Every limit is kept, and no fairer allocation is known.\n")
+    assert judge({"current_a": {"a": 10}}) == (
+        8, "paused, but comes before others by the pause policy: b\nEvery limit is kept.\n"
+    )
     code, text = judge({"current_a": {"z": 1, "a": -3}})
     assert code == 9 and "current_a.z: no such connector" in text and "current_a.a = -3" in text
     code, text = judge([])
