@@ -28,7 +28,7 @@ class OcppSummary(Model, frozen=True, kw_only=True):
 
 
 class OcppState(OcppSummary, frozen=True, kw_only=True):
-    """The link in full. ``target`` = active, or staged while a change is tried. ``time_source`` "" = the time is not known."""
+    """The link in full. ``target`` = active, or staged or keyed while a change is tried. ``time_source`` "" = the time is not known."""
 
     parked: int = 0  # of the queued, set aside after refusals
     foreign: int = 0  # messages for another back end, held until somebody decides
@@ -88,7 +88,7 @@ class OcppLogRow(Model, frozen=True, kw_only=True):
     seq: int
     wall: WallNs
     what: str
-    target: str  # active, staged
+    target: str  # active, staged, keyed
     url: str
     text: str
 

@@ -46,7 +46,7 @@ class LinkEvent(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     wall: WallNs
     kind: str
-    target: str  # "active", "staged"
+    target: str  # "active", "staged", "keyed"
     url: str
     text: str  # why, in plain words
 

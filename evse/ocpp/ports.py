@@ -70,7 +70,7 @@ ACTIVE = "active"
 
 
 class DialTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and how the next connection is made. ``name`` says which of several it is ("active", "staged")."""
+    """Where and how the next connection is made. ``name`` says which of several it is ("active", "staged", "keyed": active with the staged key)."""
 
     url: str
     headers: Mapping[str, str] = {}

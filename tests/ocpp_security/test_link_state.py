@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import msgspec
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evse.ocpp.security import link_state
@@ -77,6 +77,26 @@ def test_a_refused_key_for_another_url_is_an_ordinary_failure() -> None:
     assert link_state.in_turn(fail(state(), STAGED, refused=True))[0] == STAGED
 
 
+def test_a_key_that_was_staged_with_another_url_is_tried_at_the_old_one_where_the_old_key_is_refused() -> None:
+    both = msgspec.structs.replace(NEW, key="b")
+    present = link_state.stage(LinkState(active=OLD, proven=True), both, "csms", 7)
+    for _ in range(LIMIT):
+        present = fail(present, STAGED)
+    assert link_state.in_turn(fail(present, ACTIVE)) == (ACTIVE, OLD), "an outage says nothing about the key"
+    present = fail(present, ACTIVE, refused=True)
+    mixed = msgspec.structs.replace(OLD, key="b")
+    assert link_state.in_turn(present) == (link_state.KEYED, mixed)
+    done = link_state.registered(present, link_state.KEYED, LIMIT, 9)
+    assert done.active == mixed and done.staged is None and done.key_since == 9
+    assert done.given_up is not None and (done.given_up.url, done.given_up.changed) == ("ws://new", "URL")
+    seen = []
+    for _ in range(3 * LIMIT):
+        which = link_state.in_turn(present)[0]
+        seen.append(which)
+        present = fail(present, which, refused=True)
+    assert seen[: 2 * LIMIT] == [link_state.KEYED, ACTIVE, link_state.KEYED, ACTIVE, link_state.KEYED, STAGED]
+
+
 def test_going_back_to_the_active_settings_ends_the_change() -> None:
     assert link_state.stage(state(), OLD, "local", 8).staged is None
 
@@ -90,14 +110,16 @@ def test_a_change_says_what_it_changes() -> None:
 
 
 @given(
-    limit=st.integers(1, 6), works=st.sampled_from([ACTIVE, STAGED]), key_only=st.booleans(),
+    limit=st.integers(1, 6), works=st.sampled_from([ACTIVE, STAGED, link_state.KEYED]), what=st.sampled_from(["url", "key", "both"]),
     before=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40),
 )
 def test_whichever_settings_work_are_reached_within_bounded_dials(
-    limit: int, works: str, key_only: bool, before: list[tuple[bool, bool]]
+    limit: int, works: str, what: str, before: list[tuple[bool, bool]]
 ) -> None:
-    """Whatever has happened before: from when on one of the two works, few dials lead to it (never locked out)."""
-    wanted = msgspec.structs.replace(OLD, key="b") if key_only else NEW
+    """Whatever has happened before: from when on one of them works, few dials lead to it (never locked out)."""
+    keyed = msgspec.structs.replace(OLD, key="b")
+    wanted = {"url": NEW, "key": keyed, "both": msgspec.structs.replace(NEW, key="b")}[what]
+    assume(works != link_state.KEYED or what == "both")
     present = link_state.stage(LinkState(active=OLD, proven=True), wanted, "csms", 1)
     for succeeds, refused in before:
         which, _ = link_state.in_turn(present)
@@ -108,12 +130,13 @@ def test_whichever_settings_work_are_reached_within_bounded_dials(
         if present.staged is None:  # given up: the old settings work, and only they count
             assert present.active == OLD and link_state.in_turn(present)[0] == ACTIVE
             return
-    for _ in range(2 * limit + 2):
+    for _ in range(3 * limit + 2):
         which, settings = link_state.in_turn(present)
         if which == works:
-            assert settings == (OLD if works == ACTIVE else wanted)
+            assert settings == {ACTIVE: OLD, STAGED: wanted, link_state.KEYED: keyed}[works]
             return
-        present = link_state.failed(present, which, "x", refused=False, limit=limit)
+        refused = which == ACTIVE and works == link_state.KEYED
+        present = link_state.failed(present, which, "x", refused=refused, limit=limit)
     raise AssertionError(f"{works} settings had no turn: {present}")
 
 

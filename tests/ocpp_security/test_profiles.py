@@ -253,6 +253,28 @@ def test_a_change_that_is_dropped_while_it_is_tried_does_not_keep_the_link(tmp_p
     secured(tmp_path, main)
 
 
+@pytest.mark.parametrize("first", ["key", "URL"])
+def test_a_key_and_a_wrong_url_at_once_do_not_lock_the_station_out(tmp_path: Path, first: str) -> None:
+    async def main(world: World) -> None:
+        addresses = TwoAddresses(world, OLD)
+        await with_key(world)
+        for what in ("key", "URL") if first == "key" else ("URL", "key"):
+            if what == "key":
+                assert await world.back_end.change_password(KEY_2) == "Accepted"
+            else:
+                assert await world.back_end.set_key("CentralSystemURI", NEW) == "Accepted"
+        world.back_end.passwords[NAME] = {KEY_2.encode()}  # from now on nothing else
+        await asyncio.sleep(120)
+        assert world.station.online and addresses.dialled[-1] == OLD
+        status = world.station.security.status()
+        assert status.staged is None and status.given_up is not None and (status.given_up.url, status.given_up.changed) == (NEW, "URL")
+        await world.station.restart()
+        await asyncio.sleep(10)
+        assert world.station.online
+
+    secured(tmp_path, main, security={"profile": 1})
+
+
 def test_a_csms_that_never_accepts_the_station_at_the_new_url_gives_way_too(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         TwoAddresses(world, OLD, NEW)

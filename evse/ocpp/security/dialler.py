@@ -152,12 +152,12 @@ class SecureDialler:
             return
         await self._save(after)
         if after.active != before.active:
-            what = link_state.changed(before)
+            what = link_state.changed(msgspec.structs.replace(before, staged=after.active))
             log.info("ocpp security: changed: %s", what)
             self._note("ReconfigurationOfSecurityParameters", what)
             if after.active.key != before.active.key and before.active.key:
                 await self._vault.remove(KEY_SECRET.format(before.active.key))
-        elif after.given_up is not None and before.given_up is None:
+        if after.given_up is not None and before.given_up is None:
             log.warning("ocpp security: given up: %s: %s", after.given_up.changed, after.given_up.error)
 
     async def failed(self, target: DialTarget, error: str) -> None:
@@ -176,7 +176,7 @@ class SecureDialler:
 
     def waits(self, target: DialTarget) -> bool:
         """Tell whether ``target``, the last that was dialled, is of a change that was dropped, or one is staged and has its turn."""
-        if target.name == STAGED:
+        if target.name != ACTIVE:
             return not self._current(target)
         return self._state.staged is not None and self._state.turn == STAGED
 
@@ -194,7 +194,7 @@ class SecureDialler:
         await self._save(after)
         if after.turn != before.turn:
             log.warning("ocpp security: %s settings failed (%s); the %s ones have their turn", which, error, after.turn)
-            if after.turn == ACTIVE:  # they have worked before: nobody should wait for them
+            if after.turn != STAGED:  # they have worked before: nobody should wait for them
                 self.dial_now()
 
     async def _target(self, which: str, settings: LinkSettings) -> DialTarget:

@@ -4,7 +4,9 @@ A change is *staged*: the next connections try it. It becomes active when a Boot
 ``limit`` failed tries the active settings have their turn again; when the CSMS accepts the station there, the change is
 given up and stays visible as such. When the active ones fail as often too, the fault is probably neither's (no network),
 and the staged ones are tried again, and so on for ever: whichever works first is used. So no change locks a station out.
-A new AuthorizationKey that the CSMS refuses (401) takes turns with the old one at once.
+A new AuthorizationKey that the CSMS refuses (401) takes turns with the old one at once. One that is staged together with
+something else (another URL) may be what the CSMS of the active settings wants already: where it refuses the old key, the
+active settings are tried with the new one.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import msgspec
 from evse.units import WallNs
 
 ACTIVE, STAGED = "active", "staged"
+KEYED = "keyed"
+"""The active settings with the key and user of the staged ones."""
 TEXT_MAX = 300
 
 
@@ -61,10 +65,21 @@ def newest(state: LinkState) -> LinkSettings:
 
 
 def in_turn(state: LinkState) -> tuple[str, LinkSettings]:
-    """Return which settings the next connection uses: (``active`` or ``staged``, settings)."""
+    """Return which settings the next connection uses: (``active``, ``staged`` or ``keyed``, settings)."""
     if state.staged is not None and state.turn == STAGED:
         return STAGED, state.staged
+    mixed = keyed(state)
+    if mixed is not None and state.turn == KEYED:
+        return KEYED, mixed
     return ACTIVE, state.active
+
+
+def keyed(state: LinkState) -> LinkSettings | None:
+    """Return the active settings with the key and user of the staged ones; None = that is nothing of its own."""
+    if state.staged is None:
+        return None
+    mixed = msgspec.structs.replace(state.active, key=state.staged.key, user=state.staged.user)
+    return None if mixed in (state.active, state.staged) else mixed
 
 
 def stage(state: LinkState, settings: LinkSettings, by: str, wall: WallNs) -> LinkState:
@@ -86,6 +101,11 @@ def registered(state: LinkState, which: str, limit: int, wall: WallNs) -> LinkSt
         key_since = wall if staged.key != state.active.key else state.key_since
         done = msgspec.structs.replace(state, active=staged, key_since=key_since, proven=True)
         return _unstaged(done, None)
+    mixed = keyed(state) if which == KEYED else None
+    if mixed is not None:  # the key was right, what was staged with it was not
+        done = msgspec.structs.replace(state, active=mixed, key_since=wall, proven=True)
+        text = GivenUp(url=staged.url, profile=staged.profile, changed=changed(done), error=state.last_error, at=wall)
+        return _unstaged(done, text)
     if state.tries < limit or state.active_tries:
         tries = 0 if state.active_tries else state.tries
         return msgspec.structs.replace(state, turn=STAGED, active_tries=0, tries=tries, proven=True)
@@ -106,9 +126,11 @@ def failed(state: LinkState, which: str, error: str, *, refused: bool, limit: in
         return msgspec.structs.replace(state, tries=tries, turn=turn, last_error=error[:TEXT_MAX])
     if state.tries < limit:
         return msgspec.structs.replace(state, turn=STAGED)
-    active_tries = state.active_tries + 1
+    active_tries = state.active_tries + (which == ACTIVE)
+    if which == ACTIVE and refused and keyed(state) is not None:
+        return msgspec.structs.replace(state, active_tries=active_tries, turn=KEYED)
     if active_tries < limit:
-        return msgspec.structs.replace(state, active_tries=active_tries)
+        return msgspec.structs.replace(state, active_tries=active_tries, turn=ACTIVE)
     return msgspec.structs.replace(state, turn=STAGED, tries=0, active_tries=0)
 
 
