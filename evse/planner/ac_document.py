@@ -96,10 +96,10 @@ def _connector(raw: object, path: str, problems: list[str]) -> AcConnector:
     if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > PRIORITY_MAX:
         r.complain("priority", priority, f"must be a whole number between -{PRIORITY_MAX} and {PRIORITY_MAX}")
         priority = 0
-    switch_s = r.take("switch_s", 0)
-    may = isinstance(switch_s, int) and SWITCH_MIN_S <= switch_s <= SWITCH_MAX_S and lines == PHASES
-    if isinstance(switch_s, bool) or not (may or switch_s == 0):
-        r.complain("switch_s", switch_s, f"must be 0, or {SWITCH_MIN_S} to {SWITCH_MAX_S} whole seconds at a connector of 3 lines")
+    pause = r.take("switch_s", 0)
+    switch_s = pause if isinstance(pause, int) and not isinstance(pause, bool) else -1
+    if switch_s and not (SWITCH_MIN_S <= switch_s <= SWITCH_MAX_S and lines == PHASES):
+        r.complain("switch_s", pause, f"must be 0, or {SWITCH_MIN_S} to {SWITCH_MAX_S} whole seconds at a connector of 3 lines")
         switch_s = 0
     connector = AcConnector(
         id=r.text("id"),
