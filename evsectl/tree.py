@@ -544,10 +544,10 @@ TREE: dict[str, dict[str, list[str]]] = {
     "ocpp queue list": {
         "commands": [],
         "options": [
-            "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output", "--output-file", "-H",
-            "-O", "-n", "-o",
+            "--all", "--fields", "--help", "--host", "--json", "--limit", "--no-headers", "--output", "--output-file",
+            "-H", "-O", "-n", "-o",
         ],
-        "flags": ["--help", "--json", "--no-headers"],
+        "flags": ["--all", "--help", "--json", "--no-headers"],
     },
     "ocpp queue move": {
         "commands": [],

@@ -159,7 +159,10 @@ class OcppQueue(Model, frozen=True, kw_only=True):
 
 
 class OcppQueueQuery(Model, frozen=True, kw_only=True):
+    """The first rows behind the row ``after``."""
+
     limit: PageLimit = 100
+    after: Annotated[int, Meta(ge=0)] = 0
 
 
 class OcppResend(Model, frozen=True, kw_only=True):

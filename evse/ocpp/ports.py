@@ -227,8 +227,8 @@ class StorePort(Protocol):
         """The next message to deliver to ``backend``."""
         ...
 
-    async def outbox_rows(self, limit: int = 100) -> list[OutboxRow]:
-        """The first messages in order, parked ones and those for others included."""
+    async def outbox_rows(self, limit: int = 100, after: int = 0) -> list[OutboxRow]:
+        """The first messages behind the row ``after`` in order, parked ones and those for others included."""
         ...
 
     async def outbox_adopt(self, backend: str) -> int:

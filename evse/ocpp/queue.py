@@ -149,9 +149,9 @@ class Outbox:
 
     # -- for people -----------------------------------------------------------------------------------------------
 
-    async def rows(self, limit: int) -> list[QueueRow]:
-        """Return the first rows in the order of their delivery, at most `ROWS_MAX`."""
-        return [QueueRow(row=row, state=self._state(row)) for row in await self._store.outbox_rows(min(limit, ROWS_MAX))]
+    async def rows(self, limit: int, after: int = 0) -> list[QueueRow]:
+        """Return the first rows behind the row ``after`` in the order of their delivery, at most `ROWS_MAX`."""
+        return [QueueRow(row=row, state=self._state(row)) for row in await self._store.outbox_rows(min(limit, ROWS_MAX), after)]
 
     def _state(self, row: OutboxRow) -> str:
         if row.backend not in ("", self.backend):

@@ -438,9 +438,9 @@ class Store:
         """Return the first message for ``backend`` ("" = for anybody) that is not parked."""
         return await self._read(lambda db: outbox.head(db, backend))
 
-    async def outbox_rows(self, limit: int = 100) -> list[OutboxRow]:
-        """Return the first messages in order, parked ones included."""
-        return await self._read(lambda db: outbox.rows(db, limit))
+    async def outbox_rows(self, limit: int = 100, after: int = 0) -> list[OutboxRow]:
+        """Return the first messages behind the row ``after`` in order, parked ones included."""
+        return await self._read(lambda db: outbox.rows(db, limit, after))
 
     async def outbox_counts(self, backend: str = "") -> tuple[int, int]:
         """Return (waiting, parked) for ``backend``, "" = for anybody."""

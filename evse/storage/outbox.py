@@ -94,9 +94,10 @@ def head(db: sqlite3.Connection, backend: str = "") -> OutboxRow | None:
     return None if found is None else _row(found)
 
 
-def rows(db: sqlite3.Connection, limit: int) -> list[OutboxRow]:
-    """Return the first rows, parked ones included, in order."""
-    return [_row(found) for found in db.execute(f"SELECT {_COLUMNS} FROM outbox ORDER BY row_id LIMIT ?", (limit,))]
+def rows(db: sqlite3.Connection, limit: int, after: int = 0) -> list[OutboxRow]:
+    """Return the first rows behind the row ``after``, parked ones included, in order."""
+    found = db.execute(f"SELECT {_COLUMNS} FROM outbox WHERE row_id > ? ORDER BY row_id LIMIT ?", (after, limit))
+    return [_row(values) for values in found]
 
 
 def counts(db: sqlite3.Connection, backend: str = "") -> tuple[int, int]:

@@ -31,6 +31,7 @@ app.add_typer(ocpp_data.app, name="data-transfer")
 app.add_typer(ocpp_security.transfers_app, name="transfers")
 
 DOCTOR_S = 30.0
+PAGE = 1000  # rows that one call brings at most
 """Longest wait for the doctor: each step has a limit of its own in the daemon."""
 
 Connector = Annotated[int | None, typer.Option("--connector", help="Only this connector, 0 = the station", min=0, max=48, metavar="ID")]
@@ -188,12 +189,18 @@ def _why_refused(call: Call, key: str) -> str:
 @data(queue_app, "OcppQueueRow", "list", key="row_id")
 def queue_list(
     call: Call,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=1000, metavar="N")] = 100,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Rows", min=1, max=PAGE, metavar="N")] = 100,
+    everything: Annotated[bool, typer.Option("--all", help="All rows")] = False,
 ) -> int:
     """List transaction messages in the order of their delivery."""
-    body = call.ask("ocpp.queue", limit=limit)
-    emit("OcppQueueRow", body["items"], tables.QUEUE, call.options, name="row_id", empty="Every message is answered.")
-    if call.human and not call.options.file and body["items"]:
+    body = call.ask("ocpp.queue", limit=PAGE if everything else limit)
+    items = body["items"]
+    while everything and body["items"]:
+        items += (body := call.ask("ocpp.queue", limit=PAGE, after=items[-1]["row_id"]))["items"]
+    emit("OcppQueueRow", items, tables.QUEUE, call.options, name="row_id", empty="Every message is answered.")
+    if not everything and len(items) == limit:
+        note(f"the first {limit}; all: evsectl ocpp queue list --all")
+    if call.human and not call.options.file and items:
         note(f"{body['waiting']} waiting, {body['parked']} parked, {body['foreign']} for another back end than {body['backend']}")
         if body["parked"]:
             note("send parked ones again: evsectl ocpp queue resend --all")
@@ -234,7 +241,7 @@ def queue_discard(call: Call, yes: Yes = False) -> int:
     body = _foreign(call)
     confirm(
         f"Remove {body['foreign']} transaction messages for ever?",
-        lambda: ["nobody will bill what they tell of", "a copy first: evsectl ocpp queue list -o json -O FILE"],
+        lambda: ["nobody will bill what they tell of", "a copy first: evsectl ocpp queue list --all -o json -O FILE"],
         yes=yes,
     )
     return call.done(*_told(call.ask("ocpp.queue_discard", confirm=body["foreign"])))

@@ -129,7 +129,8 @@ class FakeOcpp(FakeOcppSecurity):
     async def ocpp_queue(self, request: o.OcppQueueQuery, caller: Caller) -> o.OcppQueue:
         self.enter("ocpp.queue", request)
         count = {state: sum(1 for row in self.queue if row.state == state) for state in ("waiting", "parked", "foreign")}
-        return o.OcppQueue(items=self.queue[: request.limit], backend="csms.example.org/ocpp/DC-0001", **count)
+        items = tuple(row for row in self.queue if row.row_id > request.after)[: request.limit]
+        return o.OcppQueue(items=items, backend="csms.example.org/ocpp/DC-0001", **count)
 
     async def ocpp_resend(self, request: o.OcppResend, caller: Caller) -> m.Done:
         self.enter("ocpp.resend", request)

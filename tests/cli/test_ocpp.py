@@ -95,6 +95,14 @@ def test_real_session_ids_fit_80_columns(station: FakeStation) -> None:
     assert max(map(len, told.text.splitlines())) <= 80 and "WHY" in told.text and "no room for SESSION" in told.err
 
 
+def test_a_copy_of_a_long_queue_is_whole(station: FakeStation) -> None:
+    """What `queue discard` advises: a copy that lacks rows would be a loss."""
+    station.queue = tuple(msgspec.structs.replace(QUEUE[2], row_id=3 * number) for number in range(1, 2501))
+    told = run("ocpp", "queue", "list", "--all", "-o", "json")
+    assert [row["row_id"] for row in json.loads(told.text)["items"]] == [row.row_id for row in station.queue]
+    assert "all: evsectl ocpp queue list --all" in run("ocpp", "queue", "list").err
+
+
 def test_the_doctor_says_what_it_left_out_and_pause_asks_for_everything(station: FakeStation) -> None:
     station.doctor = msgspec.structs.replace(station.doctor, note="the station is connected: HTTP was not tried anew")
     assert "HTTP was not tried anew" in " ".join(run("ocpp", "doctor").text.split())

@@ -111,6 +111,7 @@ def test_parked_messages_are_shown_and_one_session_or_all_are_sent_again() -> No
         assert [(entry.row.action, entry.state) for entry in shown] == [
             ("StartTransaction", "parked"), ("StopTransaction", "parked")] * 3
         assert "InternalError" in shown[0].row.parked
+        assert await bench.client.queue.rows(2, shown[2].row.row_id) == shown[3:5]
         assert bench.client.summary().parked == 6
         assert await bench.client.queue.resend(shown[3].row.row_id) == 2  # both messages of the second session
         await asyncio.sleep(5)

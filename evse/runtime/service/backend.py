@@ -124,7 +124,7 @@ class BackendOperations:
     async def ocpp_queue(self, request: o.OcppQueueQuery, caller: Caller) -> o.OcppQueue:
         """The first rows in the order of delivery."""
         queue = self._client().queue
-        rows = await queue.rows(request.limit)
+        rows = await queue.rows(request.limit, request.after)
         await queue.count()
         return o.OcppQueue(
             items=tuple(_queued(row) for row in rows), waiting=queue.waiting, parked=queue.parked, foreign=queue.foreign,
