@@ -105,6 +105,10 @@ def _rows(
         rows.setdefault(
             LimitSource.EV, LimitEntry(source=LimitSource.EV, power_w=row.requested_w, binds=False, detail="requested")
         )
+        most = rows[LimitSource.EV]
+        if binding is LimitSource.EV and row.requested_w < most.power_w:  # its demand binds, not the most that it could take
+            words = f"asked for; the vehicle takes up to {most.power_w / 1000:.1f} kW"
+            rows[LimitSource.EV] = LimitEntry(source=LimitSource.EV, power_w=row.requested_w, binds=False, detail=words)
         chain = ", ".join(str(g) for g in row.chain)
         rows.setdefault(
             LimitSource.PLAN,

@@ -344,6 +344,15 @@ def test_a_request_that_the_cable_has_cut_is_not_called_the_wish_of_the_vehicle(
     assert told(155_000, cable_w=90_000) == "Connector 1 gets 59.0 kW: the vehicle gets what it asks for"
 
 
+def test_the_demand_of_a_vehicle_binds_and_not_the_most_that_it_could_take() -> None:
+    wants = LimitEntry(source=LimitSource.EV, power_w=55_000, binds=False)
+    shares = LimitEntry(source=LimitSource.PLAN, power_w=51_500, binds=True)
+    told = explain(view(limits=(shares, wants), offered_w=51_500), plan_of([request(1, 51_500), request(2, 0)]), PlannerSettingsW())
+    (bound,) = (entry for entry in told.limits if entry.binds)
+    assert (bound.source, bound.power_w) == (LimitSource.EV, 51_500)
+    assert bound.detail == "asked for; the vehicle takes up to 55.0 kW"
+
+
 def test_explanation_without_vehicle_or_plan() -> None:
     assert (
         explain(view(phase=SessionPhase.IDLE, offered_w=0), None, PlannerSettingsW()).text
