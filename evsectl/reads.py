@@ -102,7 +102,7 @@ CONDITIONS: dict[str, tuple[str, ...]] = {
     "state": ("Idle", "EVConnected", "Charging", "SuspendedEV", "SuspendedEVSE"),
     "step": tables.STEPS,
     "plugged": ("yes", "no"),
-    "fault": ("none", "any", *(f"F{number}" for number in range(1, 52))),
+    "fault": ("none", "any", *(f"F{number}" for number in range(1, 56))),
 }
 """What ``--for KEY=VALUE`` may ask; a test compares the values with `evse.domain`."""
 

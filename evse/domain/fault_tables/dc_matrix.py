@@ -59,7 +59,7 @@ ROWS: tuple[FaultSpec, ...] = (
         description="The contact between a module group and this connector reports neither open nor closed, or both.",
         cause="A broken wire of an auxiliary contact, or a board whose firmware has no matrix contacts.",
         impact="The module group is out of service, and no new session begins at this connector.",
-        remedy_remote="Run `evsectl plc show`: a board without the capability MATRIX needs other firmware.",
+        remedy_remote="Run `evsectl plc discover`: it shows the firmware of the board; one without matrix contacts needs other firmware.",
         remedy_on_site="Check the wires of the auxiliary contacts from the contact to the board.",
     ),
     FaultSpec(
