@@ -32,6 +32,7 @@ from evse.planner.problem import (
 from evse.planner.reader import Reader, doubles, short
 
 DOCUMENT_BYTES_MAX = 4_000_000
+EFFICIENCY_MIN = 0.01
 EPSILON = 1e-6  # of a watt; swallows what binary fractions add to a decimal number
 
 
@@ -131,8 +132,9 @@ def problem_from(raw: object) -> DcProblem:
         _connector(c, f"connectors[{i}]", problems) for i, c in enumerate(r.items("connectors", MAX_CONNECTORS))
     )
     efficiency = r.number("efficiency", 1.0, high=1.0)
-    if efficiency <= 0:
-        r.complain("efficiency", efficiency, "must be above 0 and at most 1")
+    if efficiency < EFFICIENCY_MIN and "efficiency" not in r.wrong:
+        r.complain("efficiency", efficiency, f"must be between {EFFICIENCY_MIN:g} and 1")
+    owner_kw = r.optional("group_power_kw")
     problem = DcProblem(
         name=r.text("name", ""),
         cabinets=cabinets,
@@ -141,7 +143,7 @@ def problem_from(raw: object) -> DcProblem:
         csms_limit_w=_w(r.optional("csms_limit_kw")),
         efficiency_ppm=_down(efficiency, PPM),
         min_w=math.ceil(r.number("min_kw", 0) * 1000 - EPSILON),
-        group_power_w=_down(r.optional("group_power_kw") or 0),
+        group_power_w=max(1, _down(owner_kw)) if owner_kw else 0,
         max_groups=r.count("max_groups", 0),
         allow_cross=r.flag("allow_cross", True),
     )

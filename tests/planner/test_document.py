@@ -131,7 +131,12 @@ def test_rounding_never_lifts_a_limit() -> None:
     for limit, w in ((None, 12_345), (10.000_9, 9_500)):
         site["cabinets"][0]["limit_kw"] = limit
         assert solve(parse_problem(json.dumps(site))).power_w == {"c": w}
+    site["group_power_kw"] = 0.0004  # less than a watt is not "none"
+    assert solve(parse_problem(json.dumps(site))).power_w == {"c": 0}
     site["connectors"][0]["request_kw"] = 10**400
     with pytest.raises(ConfigError) as error:
         parse_problem(json.dumps(site))
     assert "connectors[0].request_kw" in error.value.problems[0] and "between 0 and" in error.value.problems[0]
+    with pytest.raises(ConfigError) as error:
+        parse_problem(json.dumps({**SITE, "efficiency": 1e-9}))
+    assert error.value.problems == ["efficiency = 1e-09: must be between 0.01 and 1"]
