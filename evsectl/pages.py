@@ -241,8 +241,8 @@ def planner(body: Row, where: Screen, *, wide: bool = False) -> str:
         ("Site limit", _limit(s["limit_w"], s["file_limit_w"])),
         ("OCPP limit", _limit(s["ocpp_limit_w"], s["file_ocpp_limit_w"])),
         ("Group power", _limit(s["group_power_w"], s["file_group_power_w"])),
-        ("Max groups", f"{s['max_groups'] or 'no cap'}"),
-        ("Borrowing", "allowed" if s["allow_cross"] else "forbidden"),
+        ("Max groups", _set(s["max_groups"] or "no cap", s["file_max_groups"] or "no cap")),
+        ("Borrowing", _set(*("allowed" if may else "forbidden" for may in (s["allow_cross"], s["file_allow_cross"])))),
         ("Measured", f"{t.kilo(body['site_power_w'])} kW at the site meter"),
         ("Plan", _plan(plan)),
     ]
@@ -304,10 +304,11 @@ def _plan(plan: Row | None) -> str:
 
 
 def _limit(value: int, from_file: int) -> str:
-    text = f"{t.kilo(value)} kW" if value else "none"
-    if value == from_file:
-        return text
-    return f"{text} (set by an operator; the file says {t.kilo(from_file) + ' kW' if from_file else 'none'})"
+    return _set(*(f"{t.kilo(w)} kW" if w else "none" for w in (value, from_file)))
+
+
+def _set(value: object, from_file: object) -> str:
+    return f"{value}" if value == from_file else f"{value} (set by an operator; the file says {from_file})"
 
 
 def limits(row: Row, where: Screen) -> str:
