@@ -98,7 +98,9 @@ def check(problem: AcProblem, current_ma: Mapping[str, int]) -> list[str]:
 
 def could_rise(problem: AcProblem, current_ma: Mapping[str, int], slack_ma: int) -> list[str]:
     """The certificate of planner.md for packing rows: who is on, below the maximum, and in no full row in which nobody
-    above their own minimum stands higher (or in a lower class). Rows count as full up to ``slack_ma`` per member."""
+    above their own minimum stands higher (or in a lower class). Rows count as full up to ``slack_ma`` per member; what those
+    higher could give back counts only when it is enough for ``slack_ma`` more: on a grid of steps a connector of one line
+    uses what is left over and too little for one of three."""
     by_id = {c.id: c for c in problem.connectors}
 
     def level(connector: AcConnector) -> Fraction:
@@ -107,7 +109,7 @@ def could_rise(problem: AcProblem, current_ma: Mapping[str, int], slack_ma: int)
     def ease(connector: AcConnector) -> Fraction:
         return Fraction(2 * slack_ma * PPM, connector.weight_ppm)
 
-    where: dict[str, list[Highest]] = {}
+    where: dict[str, list[tuple[Highest, Row]]] = {}
     for _, (terms, cap) in packing_rows(problem):
         on = [by_id[name] for name in terms if current_ma[name]]
         used = sum(terms[c.id] * current_ma[c.id] for c in on)
@@ -116,17 +118,25 @@ def could_rise(problem: AcProblem, current_ma: Mapping[str, int], slack_ma: int)
         above = [(-c.priority, level(c) - ease(c)) for c in on if current_ma[c.id] > c.min_ma + slack_ma]
         highest = max(above, default=None)
         for c in on:
-            where.setdefault(c.id, []).append(highest)
+            where.setdefault(c.id, []).append((highest, (terms, cap)))
 
-    def blocks(connector: AcConnector, highest: Highest) -> bool:
-        return highest is None or highest <= (-connector.priority, level(connector) + ease(connector))
+    def blocks(connector: AcConnector, highest: Highest, row: Row) -> bool:
+        reach = (-connector.priority, level(connector) + ease(connector))
+        if highest is None or highest <= reach:
+            return True
+        terms, cap = row
+        room = cap - sum(k * current_ma[name] for name, k in terms.items())
+        for d in (by_id[name] for name in terms if current_ma[name]):
+            if (-d.priority, level(d)) > reach:
+                room += terms[d.id] * (current_ma[d.id] - d.min_ma)
+        return room < terms[connector.id] * slack_ma
 
     return [
         c.id
         for c in problem.connectors
         if current_ma[c.id]
         and current_ma[c.id] + slack_ma < _ceiling(c)
-        and not any(blocks(c, highest) for highest in where.get(c.id, ()))
+        and not any(blocks(c, highest, row) for highest, row in where.get(c.id, ()))
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.bench_planner import car_park
 from evse.planner.ac import solve
-from evse.planner.ac_problem import AcProblem
+from evse.planner.ac_problem import AcConnector, AcNode, AcProblem
 from evse.planner.ac_verify import check, could_rise
 from tests.planner.instances import ac_instance
 
@@ -47,3 +47,13 @@ def test_the_certificate_notices_one_who_was_held_back_among_ten_thousand() -> N
         held = {**given, connector.id: given[connector.id] - 1_000}
         assert connector.id in could_rise(problem, held, 1)
         assert check(problem, {**given, connector.id: given[connector.id] + 40_000})
+
+
+def test_what_is_left_over_and_too_little_for_three_lines_is_no_complaint() -> None:
+    wide = AcConnector(id="wide", node="root", lines=3, min_ma=6_000, max_ma=16_000, demand_ma=32_000, weight_ppm=3_000_000)
+    narrow = AcConnector(id="narrow", node="root", lines=1, min_ma=6_000, max_ma=32_000, demand_ma=8_255, weight_ppm=500_000)
+    root = AcNode(id="root", parent=None, limit_ma=(63_000, 63_000, 63_000), limit_w=9_620)  # 41.8 A in all
+    problem = AcProblem(nodes=(root,), connectors=(wide, narrow), step_ma=1000)
+    assert solve(problem).current_ma == {"wide": 11_000, "narrow": 8_000}
+    assert could_rise(problem, {"wide": 11_000, "narrow": 8_000}, 1000) == []
+    assert could_rise(problem, {"wide": 10_000, "narrow": 8_000}, 1000) == ["wide"]
