@@ -12,6 +12,7 @@ from evsectl.layout import Screen
 from evsectl.pages import planner as page
 from tests._support import fake_data as fake
 from tui.admin.planner import paint_planner
+from tui.admin.planner_ac import totals_line
 from tui.driver.glyphs import GLYPHS, GlyphSet
 from tui.widgets.frame import Frame
 from tui.widgets.table import TableState
@@ -63,3 +64,19 @@ def test_the_page_of_the_command_line_shows_shares() -> None:
     row = next(line for line in text.splitlines() if line.split()[:1] == ["4"])
     assert row.split()[:7] == ["4", "32", "13.4", "6", "L1", "L2", "L3"]
     assert "WANTS A" in text and "GROUP" in text
+
+
+def test_a_line_of_analytics_shows_whole_sources_only() -> None:
+    sources = tuple(
+        m.SourceTotal(source=source, limited_s=s, energy_wh=wh)
+        for source, s, wh in ((LimitSource.EV, 197, 6_200), (LimitSource.SITE, 16, 120), (LimitSource.MODULES, 5, 30))
+    )
+    totals = m.PlannerTotals(
+        counted_s=300, peak_w=233_600, site_peak_w=244_700, sources=sources, evses=(m.EvseTotal(evse_id=1, peak_w=1, energy_wh=6_350),)
+    )
+    base = "Today 6.35 kWh, peak 233.6 kW, site 244.7 kW"
+    assert totals_line("Today", totals, 79) == f"{base}; by Vehicle 6.20 kWh 03m 17s"
+    two = totals_line("Today", totals, 112)
+    assert two == f"{base}; limited by Vehicle 6.20 kWh 03m 17s, Site 0.12 kWh 00m 16s"
+    assert totals_line("Today", totals, 200) == f"{two}, Modules 0.03 kWh 00m 05s"
+    assert totals_line("Today", totals, 50) == base

@@ -40,16 +40,16 @@ def allowed_line(state: PlannerState) -> str:
     return f"Allowed now {amps} A: {'; '.join(dict.fromkeys(state.allowed.words))}"
 
 
-def totals_line(name: str, totals: PlannerTotals | None) -> str:
-    """``Today 41.2 kWh, peak 22.0 kW, site 25.1 kW; limited by Vehicle 30.1 kWh 03:10:00 ...``; "" = nothing was counted."""
+def totals_line(name: str, totals: PlannerTotals | None, width: int) -> str:
+    """``Today 41.2 kWh, peak 22.0 kW, site 25.1 kW; limited by Vehicle 30.1 kWh 03h 10m ...``; "" = nothing was counted.
+    As many sources as ``width`` has room for, each whole."""
     if totals is None or not totals.evses:
         return ""
     site = "" if totals.site_peak_w is None else f", site {fmt.kw(totals.site_peak_w)} kW"
     text = f"{name} {fmt.kwh(sum(e.energy_wh for e in totals.evses))} kWh, peak {fmt.kw(totals.peak_w)} kW{site}"
-    each = ", ".join(
-        f"{SOURCES[row.source]} {fmt.kwh(row.energy_wh)} kWh {fmt.duration(row.limited_s)}" for row in totals.sources[:SOURCES_SHOWN]
-    )
-    return f"{text}; limited by {each}" if each else text
+    each = [f"{SOURCES[row.source]} {fmt.kwh(row.energy_wh)} kWh {fmt.duration(row.limited_s)}" for row in totals.sources[:SOURCES_SHOWN]]
+    longest = [f"{text}; {words} {', '.join(each[:n])}" for n in range(len(each), 0, -1) for words in ("limited by", "by")]
+    return next((line for line in longest if len(line) <= width), text)
 
 
 def _since(totals: PlannerTotals | None) -> str:
@@ -59,9 +59,10 @@ def _since(totals: PlannerTotals | None) -> str:
 
 def paint_totals(frame: Frame, y: int, state: PlannerState) -> int:
     """Paint what is allowed per phase and the analytics, one line each; return the line below."""
-    lines = (allowed_line(state), totals_line("Today", state.today), totals_line(_since(state.total), state.total))
+    width = frame.width - 1
+    lines = (allowed_line(state), totals_line("Today", state.today, width), totals_line(_since(state.total), state.total, width))
     for text in lines[: 2 if frame.height < 30 else 3]:
         if text:
-            frame.put(1, y, text, "", limit=frame.width - 1)
+            frame.put(1, y, text, "", limit=width)
             y += 1
     return y
