@@ -28,8 +28,8 @@ test: $(VENV)/.installed  ## all tests that need no other programs and no patien
 	$(PYTEST) $(WORKERS) -m 'not peer and not slow'
 
 test-day: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, all random examples (ten to fifteen minutes)
-	EVSE_EXAMPLES=full $(PYTEST) -n 2 --dist worksteal -rP -m slow
-	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) -m 'not slow' $$(grep -rl '_support.examples import' tests --include='test_*.py')
+	EVSE_EXAMPLES=full $(PYTEST) -n 2 --dist worksteal --timeout 3600 -rP -m slow
+	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) --timeout 3600 -m 'not slow' $$(grep -rl '_support.examples import' tests --include='test_*.py')
 
 soak: $(VENV)/.installed  ## a thousand stations killed or without power at any operation; figures into docs/performance.md
 	$(BIN)/python -m tools.soak_ocpp --seeds 1000 --jobs $$(nproc) --sweep --write
