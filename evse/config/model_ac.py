@@ -167,6 +167,12 @@ class AcSection(Frozen, frozen=True, kw_only=True):
     nominal_v: Annotated[int, Meta(title="Voltage phase to neutral, V", ge=100, le=277, extra_json_schema=Restart)] = (
         230
     )
+    weight_pct: Annotated[
+        int, Meta(title="Share against others where current is scarce, %", ge=10, le=1000, extra_json_schema=Live)
+    ] = 100
+    priority: Annotated[
+        int, Meta(title="Served before all with a smaller number", ge=0, le=9, extra_json_schema=Live)
+    ] = 0
     failsafe_a: Annotated[
         Amps,
         Meta(title="Until a limit was received for the first time, A; -1 = none", extra_json_schema=Live),

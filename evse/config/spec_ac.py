@@ -43,6 +43,8 @@ def ac_spec(section: AcSection) -> AcSpec:
         phases=section.phases,
         phase_rotation=section.phase_rotation,
         nominal_mv=section.nominal_v * 1000,
+        weight_pct=section.weight_pct,
+        priority=section.priority,
         failsafe_ma=_ma(section.failsafe_a),
         disconnected_ma=_ma(section.disconnected_a),
         fallback_ma=_ma(section.fallback_a),

@@ -267,6 +267,8 @@ class AcSpec(msgspec.Struct, frozen=True, kw_only=True):
     phases: int = 3
     phase_rotation: str = "RST"  # OCPP ConnectorPhaseRotation
     nominal_mv: int = 230_000
+    weight_pct: int = 100  # share against others where current is scarce
+    priority: int = 0  # a larger one is served first
     failsafe_ma: int = -1  # until a back end or program has set a limit for the first time
     disconnected_ma: int = -1  # while the back end is not connected
     fallback_ma: int = -1  # after `fallback_s` without a fresh dynamic limit

@@ -78,6 +78,7 @@ class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):
     be open. ``draw_l_ma`` = the same on the grid phases L1, L2, L3. ``lines_used`` = lines on which the vehicle charges as
     its meter shows, 0 = it does not show that.
     ``rotation`` "" = not known; then ``lines`` is 3, so that it counts on all phases.
+    ``weight_pct`` = share against others, ``priority`` = class, a larger one first.
     ``other_lines`` = number of phases to which the planner may switch, 0 = it may not; ``other_ma`` = ``wanted_ma`` there.
     """
 
@@ -96,6 +97,8 @@ class CurrentRequest(msgspec.Struct, frozen=True, kw_only=True):
     other_ma: int = 0
     session: str = ""
     switching: bool = False
+    weight_pct: int = 100
+    priority: int = 0
 
 
 class GroupAssignment(msgspec.Struct, frozen=True, kw_only=True):

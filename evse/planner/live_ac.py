@@ -21,6 +21,7 @@ from evse.domain.station import GridSpec
 from evse.planner.ac import solve
 from evse.planner.ac_problem import (
     PHASES,
+    PPM,
     ROTATIONS,
     UNLIMITED_MA,
     AcConnector,
@@ -239,6 +240,8 @@ class _Planner:
             min_ma=r.min_ma,
             max_ma=max(r.wanted_ma, r.min_ma),
             demand_ma=demand,
+            weight_ppm=r.weight_pct * PPM // 100,
+            priority=r.priority,
             charging_s=self._charged_s(p),
         )
 

@@ -122,7 +122,8 @@ class PlannerShell:
             return None
         caps = _caps(grid, self.allowed, self._house_ma)
         if len(caps) != len(self._caps) or any(_fell(a, b) for a, b in zip(self._caps, caps, strict=True)):
-            order = sorted(self._ac.points, key=lambda p: -p.charged_ns)
+            first = {e.evse_id: e.ac.priority for e in self._spec.evses if e.ac is not None}
+            order = sorted(self._ac.points, key=lambda p: (first.get(p.evse_id, 0), -p.charged_ns))
             cut = self._dc_cut(plan, caps)
             shares = truncate(plan.currents, caps, self._dc_ma(cut), [p.evse_id for p in order])
             self._caps, self._force = caps, True

@@ -34,6 +34,8 @@ class Car(msgspec.Struct, kw_only=True):
     draws_ma: int = 0
     seen: tuple[Instant, int] = (0, 0)
     metered: bool = True
+    weight_pct: int = 100
+    priority: int = 0
 
     def step(self, now: Instant, offered_ma: int) -> None:
         if offered_ma != self.seen[1]:
@@ -76,7 +78,7 @@ class Park:
                     offered_ma=self.offered(i), measured_ma=car.draws_ma if car.metered else None,
                     draw_l_ma=(grid[0], grid[1], grid[2]) if car.metered else None,
                     lines_used=car.lines if car.metered and car.draws_ma >= 3_000 else 0,
-                    cut=not car.wanted_ma and not car.draws_ma,
+                    cut=not car.wanted_ma and not car.draws_ma, weight_pct=car.weight_pct, priority=car.priority,
                 )
             )  # fmt: skip
         return result
@@ -147,6 +149,25 @@ def test_everybody_shares_a_fuse_equally_and_a_newcomer_waits_until_the_others_h
     assert park.rows[3].target_ma == 21_000 and "as soon as" in park.rows[3].detail
     assert park.until(lambda: park.shares() == [21_000] * 3, 10) >= 5
     assert park.rows[1].binding is LimitSource.GRID and "63.0 A" in park.rows[1].detail
+
+
+def test_shares_follow_weights() -> None:
+    park = Park(GridSpec(fuse_ma=32_000), {1: Car(weight_pct=100), 2: Car(weight_pct=300)})
+    park.run(60)
+    assert park.shares() == [8_000, 24_000]
+    park.cars[1].weight_pct = 300
+    park.run(30)
+    assert park.shares() == [16_000, 16_000]
+
+
+def test_a_higher_class_goes_first_and_takes_no_turns_with_a_lower_one() -> None:
+    cars = {1: Car(), 2: Car(priority=1, wanted_ma=12_000), 3: Car(priority=1, wanted_ma=12_000)}
+    park = Park(GridSpec(fuse_ma=16_000, dwell_s=60), cars)
+    park.run(300)
+    assert park.shares() == [0, 8_000, 8_000], "its turn never comes while both want more than there is"
+    cars[3].wanted_ma = 0
+    park.run(90)
+    assert park.shares() == [6_000, 10_000, 0], "the minimum, and the rest to the higher class"
 
 
 def test_a_car_that_leaves_frees_its_share_for_the_others() -> None:

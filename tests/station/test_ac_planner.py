@@ -185,6 +185,21 @@ def test_a_lower_fuse_in_the_file_acts_within_two_ticks_and_one_phase_cars_use_t
     run_lab(tmp_path, scenario, config=settings, check=fuse.check)
 
 
+def test_a_weight_in_the_file_acts_while_charging(tmp_path: Path) -> None:
+    fuse = Fuse()
+
+    async def scenario(lab: Lab) -> None:
+        fuse.watch(lab)
+        for connector in (2, 3):
+            await lab.do(cmd="plug_in", connector=connector, max_ma=32_000, soc_pct=20)
+        await lab.until(lambda: offers(lab) == [16_000, 16_000], "equal shares", 40)
+        text = config_text(lab).replace('address = 1\npoll_ms = 500\n[evse.ac]', 'address = 1\npoll_ms = 500\n[evse.ac]\nweight_pct = 300', 1)
+        await lab.station.change_config(parse_config(text, "shared.toml"), "test")
+        await lab.until(lambda: offers(lab) == [24_000, 8_000], "shares by weight", 40)
+
+    run_lab(tmp_path, scenario, config=config(tmp_path, 32, rotations=("RST", "RST")), check=fuse.check)
+
+
 def config_text(lab: Lab) -> str:
     rotations = [e.ac.phase_rotation for e in lab.config.evse if e.ac is not None]
     points = "".join(POINT.format(n=i, rotation=r) for i, r in enumerate(rotations, 2))

@@ -64,6 +64,8 @@ def _request(
         other_ma=a.lim_other_ma if asks else 0,
         session=w.session_id,
         switching=bool(a.ph_want),
+        weight_pct=ac.weight_pct,
+        priority=ac.priority,
     )
 
 

@@ -7,7 +7,7 @@ from evse.config.spec import station_spec
 from evse.domain.ac import AcSpec
 from evse.domain.base import ConfigError
 from evse.domain.station import EvseKind, StationSpec
-from evse.planner.ac_problem import PHASES, ROTATIONS, UNLIMITED_MA, AcConnector, AcNode, AcProblem, PausePolicy
+from evse.planner.ac_problem import PHASES, PPM, ROTATIONS, UNLIMITED_MA, AcConnector, AcNode, AcProblem, PausePolicy
 from evse.planner.live import ASSUMED_MV
 from evse.planner.live_ac import STEP_MA
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
@@ -48,7 +48,7 @@ def _ac(spec: StationSpec) -> AcProblem:
             AcConnector(
                 id=str(evse.evse_id), node=at.get(evse.evse_id, "grid"), lines=evse.ac.phases,
                 rotation=rotation if rotation in ROTATIONS else ROTATIONS[0], min_ma=6_000, max_ma=most, demand_ma=0,
-                switch_s=_switch_s(evse.ac),
+                switch_s=_switch_s(evse.ac), weight_ppm=evse.ac.weight_pct * PPM // 100, priority=evse.ac.priority,
             )
         )
     served = grid is not None and grid.max_served

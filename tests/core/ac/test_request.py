@@ -63,6 +63,11 @@ def test_nothing_flows_behind_a_contactor_that_is_known_to_be_open(
     assert request(b).measured_ma == (0 if open_ else None)
 
 
+def test_weight_and_class_of_the_evse_go_along() -> None:
+    r = request(Offer(spec_of(weight_pct=250, priority=3)).charge())
+    assert (r.weight_pct, r.priority) == (250, 3)
+
+
 def test_draws_stand_on_the_phases_of_the_grid() -> None:
     b = Offer(spec_of(phase_rotation="STR")).charge()
     b.meters[1] = currents(16_000, 200, 100)
