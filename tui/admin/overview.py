@@ -118,7 +118,7 @@ def paint_overview(frame: Frame, status: Status, glyphs: Glyphs) -> None:
             ("Plugged in", str(plugged)),
             ("Shared chains", str(shared)) if dc else ("Paused", str(paused)),
             ("Active faults", str(len(faults))),
-            ("Requested kW", fmt.kw(requested)) if dc else ("Free", str(free)),
+            ("Demand kW", fmt.kw(requested)) if dc else ("Free", str(free)),
             ("Assigned kW", fmt.kw(view.assigned_w)),
             ("Site power kW", fmt.kw(view.site_power_w)),
             ("Site limit kW", fmt.kw(view.site_limit_w)),
