@@ -27,7 +27,7 @@ demo: $(VENV)/.installed  ## watch a two-connector DC station work, without hard
 test: $(VENV)/.installed  ## all tests that need no other programs and no patience
 	$(PYTEST) $(WORKERS) -m 'not peer and not slow'
 
-test-day: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, all random examples (ten to fifteen minutes)
+test-day: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, all random examples (twenty to forty minutes)
 	EVSE_EXAMPLES=full $(PYTEST) -n 2 --dist worksteal --timeout 3600 -rP -m slow
 	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) --timeout 3600 -m 'not slow' $$(grep -rl '_support.examples import' tests --include='test_*.py')
 
