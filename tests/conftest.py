@@ -1,4 +1,5 @@
-"""What holds for every test: garbage is collected rarely, and no message between a station and the simulated CSMS breaks the official schemas."""
+"""What holds for every test: random examples are the same ones each time, garbage is collected rarely, and no message between a station
+and the simulated CSMS breaks the official schemas."""
 
 from __future__ import annotations
 
@@ -6,9 +7,14 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from evse.sim.csms import SimCsms
 from evse.sim.csms_frames import FrameBook
+from tests._support.examples import FRESH
+
+settings.register_profile("seeded", derandomize=not FRESH, print_blob=True)
+settings.load_profile("seeded")
 
 GC_YOUNG = 20_000
 """New objects between two collections; Python's 700 makes one per tick of a station."""

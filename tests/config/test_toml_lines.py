@@ -97,7 +97,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=examples(300), deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=5))
 def test_every_key_of_a_generated_document_has_a_line(document: dict[str, Any]) -> None:
     text = tomlkit.dumps(document)

@@ -51,7 +51,7 @@ def test_a_step_rounds_the_setpoint() -> None:
     assert solve_document(json.dumps(SITE | {"step_a": 0.1})) == {"current_a": {"c": 18.7}}
 
 
-@settings(max_examples=examples(50), deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None)
 @given(ac_problems(max_nodes=5, max_connectors=6, imbalance=True, policies=tuple(PausePolicy), steps=(1, 100, 1000)))
 def test_documents_round_trip(problem: AcProblem) -> None:
     assert ac_problem_from(json.loads(json.dumps(ac_problem_document(problem)))) == problem
@@ -104,7 +104,7 @@ def test_rounding_to_milliampere_never_breaks_a_limit(background: list[float], l
     assert solve_document(json.dumps(site)) == {"current_a": {"c": most / 1000}}
 
 
-@settings(max_examples=examples(200), deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=5),

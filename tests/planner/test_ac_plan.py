@@ -33,19 +33,19 @@ def _agrees(problem: AcProblem) -> None:
     assert solution.exact
 
 
-@settings(max_examples=examples(250), deadline=None, derandomize=True)
+@settings(max_examples=examples(250), deadline=None)
 @given(ac_problems(policies=BOTH))
 def test_plan_is_the_optimum_of_all_corners(problem: AcProblem) -> None:
     _agrees(problem)
 
 
-@settings(max_examples=examples(350), deadline=None, derandomize=True)
+@settings(max_examples=examples(350), deadline=None)
 @given(ac_problems(policies=BOTH, imbalance=True))
 def test_plan_with_imbalance_is_the_optimum_of_all_corners(problem: AcProblem) -> None:
     _agrees(problem)
 
 
-@settings(max_examples=examples(80), deadline=None, derandomize=True)
+@settings(max_examples=examples(80), deadline=None)
 @given(ac_problems(policies=BOTH, steps=(1000, 100)))
 def test_setpoint_steps_stay_within_one_step_of_the_optimum(problem: AcProblem) -> None:
     _agrees(problem)
@@ -54,7 +54,7 @@ def test_setpoint_steps_stay_within_one_step_of_the_optimum(problem: AcProblem) 
         assert ma in (0, connector.min_ma) or ma % problem.step_ma == 0
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None)
 @given(ac_problems(max_nodes=8, max_connectors=40, scarce=False))
 def test_every_large_plan_carries_its_certificate(problem: AcProblem) -> None:
     solution = solve(problem)
@@ -62,13 +62,13 @@ def test_every_large_plan_carries_its_certificate(problem: AcProblem) -> None:
     assert could_rise(problem, solution.current_ma, slack_ma=problem.step_ma) == []
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None)
 @given(ac_problems(max_nodes=6, max_connectors=25, scarce=False, imbalance=True, steps=(1, 100, 1000)))
 def test_large_plans_with_imbalance_break_no_limit(problem: AcProblem) -> None:
     assert check(problem, solve(problem).current_ma) == []
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None)
 @given(ac_problems(max_nodes=5, max_connectors=12, scarce=False, imbalance=True))
 def test_every_added_row_follows_from_the_limits(problem: AcProblem) -> None:
     """A row that imbalance limits add is a non-negative sum of given rows; what it rules out is really impossible."""
@@ -90,7 +90,7 @@ def test_every_added_row_follows_from_the_limits(problem: AcProblem) -> None:
         assert dict(cut.coefficients) == {g: c for g, c in total.items() if c > 0}
 
 
-@settings(max_examples=examples(50), deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None)
 @given(ac_problems(max_nodes=5, max_connectors=12, scarce=False, imbalance=True), st.randoms(use_true_random=False))
 def test_order_of_nodes_and_of_connectors_that_differ_in_charging_time_does_not_matter(
     problem: AcProblem, rng: st.DataObject
@@ -109,7 +109,7 @@ def test_order_of_nodes_and_of_connectors_that_differ_in_charging_time_does_not_
     assert all(abs(first[name] - second[name]) <= len(cars) for name in first)
 
 
-@settings(max_examples=examples(80), deadline=None, derandomize=True)
+@settings(max_examples=examples(80), deadline=None)
 @given(ac_problems(), st.integers(1, 20_000))
 def test_a_higher_fuse_never_makes_the_poorest_poorer(problem: AcProblem, more: int) -> None:
     if len({c.priority for c in problem.connectors}) > 1:

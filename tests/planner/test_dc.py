@@ -21,7 +21,7 @@ def _served(power: dict[str, int]) -> set[str]:
     return {name for name, w in power.items() if w > 0}
 
 
-@settings(max_examples=examples(250), deadline=None, derandomize=True)
+@settings(max_examples=examples(250), deadline=None)
 @given(problems(topologies=BUS, max_groups=6, max_connectors=3))
 def test_bus_plan_is_the_best_of_all_ownerships(problem: DcProblem) -> None:
     solution = solve(problem)
@@ -32,7 +32,7 @@ def test_bus_plan_is_the_best_of_all_ownerships(problem: DcProblem) -> None:
     assert solution.exact
 
 
-@settings(max_examples=examples(200), deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None)
 @given(problems(topologies=(Topology.MATRIX,), max_groups=6, max_connectors=3))
 def test_matrix_plan_is_the_best_of_all_ownerships(problem: DcProblem) -> None:
     solution = solve(problem)
@@ -43,7 +43,7 @@ def test_matrix_plan_is_the_best_of_all_ownerships(problem: DcProblem) -> None:
     assert solution.exact
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None)
 @given(problems(max_groups=3, max_connectors=2, max_cabinets=2))
 def test_a_site_of_cabinets_is_as_fair_as_one_search_over_all(problem: DcProblem) -> None:
     solution = solve(problem)
@@ -53,7 +53,7 @@ def test_a_site_of_cabinets_is_as_fair_as_one_search_over_all(problem: DcProblem
     assert outcome_of(problem, solution) == best
 
 
-@settings(max_examples=examples(100), deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None)
 @given(problems(max_groups=16, max_connectors=12, max_cabinets=3))
 def test_large_plans_break_no_limit_and_pay_for_every_group(problem: DcProblem) -> None:
     solution = solve(problem)
@@ -61,7 +61,7 @@ def test_large_plans_break_no_limit_and_pay_for_every_group(problem: DcProblem) 
     assert evaluate(problem, solution.owner) == solution.power_w
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None)
 @given(problems(max_groups=8, max_connectors=5))
 def test_the_plan_of_a_plan_moves_no_relay(problem: DcProblem) -> None:
     first = solve(problem)
@@ -164,7 +164,7 @@ def test_a_live_home_is_nobodys_corridor() -> None:
     assert solve(ring).power_w == {"a": 120_000, "b": 10_000}
 
 
-@settings(max_examples=examples(60), deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None)
 @given(problems(max_groups=5, max_connectors=3), st.integers(0, 100_000))
 def test_a_lower_site_limit_never_gives_more_in_total(problem: DcProblem, less: int) -> None:
     if problem.site_limit_w is None:

@@ -48,7 +48,7 @@ def test_a_document_becomes_an_allocation() -> None:
     assert document == {"power_kw": {"c": 29.3}, "owner": {"g": "c"}}
 
 
-@settings(max_examples=examples(50), deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None)
 @given(problems(max_groups=8, max_connectors=4, max_cabinets=2))
 def test_documents_round_trip(problem: DcProblem) -> None:
     assert parse_problem(json.dumps(problem_document(problem))) == problem
@@ -78,7 +78,7 @@ def test_every_mistake_is_named_at_once() -> None:
         assert part in text
 
 
-@settings(max_examples=examples(200), deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(max_size=5),

@@ -57,7 +57,7 @@ def not_lower(after: list[list[int]], before: list[list[int]], slack: int) -> bo
     return True
 
 
-@settings(max_examples=examples(150), deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None)
 @given(ac_problems(max_nodes=3, max_connectors=5), st.data())
 def test_raising_a_limit_never_makes_an_ac_plan_less_fair(problem: AcProblem, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(problem.nodes) - 1))
@@ -76,7 +76,7 @@ def test_raising_a_limit_never_makes_an_ac_plan_less_fair(problem: AcProblem, da
     assert not_lower(ac_value(problem, after.current_ma), ac_value(problem, before.current_ma), 2 * problem.step_ma)
 
 
-@settings(max_examples=examples(120), deadline=None, derandomize=True)
+@settings(max_examples=examples(120), deadline=None)
 @given(
     problems(max_groups=5, max_connectors=4, max_cabinets=2), st.integers(0, 120_000), st.integers(1, 100_000),
     st.sampled_from(("site", "csms", "cabinet")), st.booleans(),
@@ -109,7 +109,7 @@ def test_raising_a_limit_never_makes_a_dc_plan_less_fair(problem: DcProblem, lim
 # -- other orders, again ----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=examples(100), deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None)
 @given(ac_problems(max_nodes=3, max_connectors=5, imbalance=True), st.randoms(use_true_random=False))
 def test_the_order_of_ac_connectors_and_fuses_does_not_matter(problem: AcProblem, rng: Random) -> None:
     """Charged times are made different: equal ones are settled by the place in the document, on purpose."""
@@ -126,7 +126,7 @@ def test_the_order_of_ac_connectors_and_fuses_does_not_matter(problem: AcProblem
         assert (other.current_ma[name] > 0) is (ma > 0)
 
 
-@settings(max_examples=examples(100), deadline=None, derandomize=True)
+@settings(max_examples=examples(100), deadline=None)
 @given(problems(max_groups=5, max_connectors=4, max_cabinets=2), st.booleans(), st.randoms(use_true_random=False))
 def test_the_order_of_dc_connectors_and_cabinets_does_not_matter(problem: DcProblem, scarce: bool, rng: Random) -> None:
     rows = [replace(c, charging_s=10 * c.charging_s + i) for i, c in enumerate(problem.connectors)]
@@ -180,7 +180,7 @@ def test_the_same_document_gives_the_same_plan_in_another_process(kind: str) -> 
 # -- nothing new ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=examples(25, 6), deadline=None, derandomize=True)
+@settings(max_examples=examples(25, 6), deadline=None)
 @given(
     st.lists(st.integers(0, 120_000), min_size=2, max_size=4),
     st.sampled_from((0, 60_000, 150_000)),

@@ -232,7 +232,7 @@ def steps(draw: st.DrawFn) -> list[tuple[list[int], int, list[int]]]:
     return draw(st.lists(row, min_size=1, max_size=6))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(steps(), st.sampled_from(list(Topology)))
 def test_every_plan_of_a_history_respects_every_limit(
     history: list[tuple[list[int], int, list[int]]], topology: Topology

@@ -371,7 +371,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=examples(60, 15), deadline=None, derandomize=True)
+@settings(max_examples=examples(60, 15), deadline=None)
 @given(
     st.lists(CARS, min_size=1, max_size=5),
     EVENTS,

@@ -140,7 +140,7 @@ def used(row: Row, worst: dict[str, int]) -> int:
     return sum(weight * worst[name] for name, weight in row.draws.items())
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None)
 @given(ac_problems(max_nodes=3, max_connectors=5, scarce=False, steps=(1, 100)), st.data())
 def test_no_fuse_is_ever_above_its_limit_whatever_the_vehicles_do(problem, data) -> None:  # type: ignore[no-untyped-def]
     """Demands and limits change at any time; a limit that falls below what flows is never exceeded by more than before."""
@@ -186,7 +186,7 @@ def test_no_fuse_is_ever_above_its_limit_whatever_the_vehicles_do(problem, data)
         before = worst
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None)
 @given(ac_problems(max_nodes=2, max_connectors=4, scarce=False))
 def test_when_everybody_follows_the_plan_is_reached(problem) -> None:  # type: ignore[no-untyped-def]
     names = [c.id for c in problem.connectors]
@@ -301,7 +301,7 @@ def test_without_a_shared_limit_nobody_waits() -> None:
     assert dc_in_force(target, None, 3_000, known, {}, s(1))[0] is target
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_the_site_is_never_above_its_limit_while_modules_follow_late_or_not_at_all(data: st.DataObject) -> None:
     count = data.draw(st.integers(2, 5))

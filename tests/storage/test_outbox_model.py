@@ -6,9 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from evse.domain.records import OutboxRow
+from evse.domain.records import NUMBERED, OutboxRow
 from evse.domain.session import AuthSource, SessionRecord
 from evse.storage import outbox, schema, sessions
+from tests._support.examples import examples
 
 START, METER, STOP = "StartTransaction", "MeterValues", "StopTransaction"
 BACKENDS = ("", "a/x", "b/x")
@@ -108,6 +109,9 @@ class Model(RuleBasedStateMachine):
         again = [row for row in self.rows if row["parked"] and not _aside(row)]
         if chosen is not None:
             again = [row for row in again if row["session"] == chosen.session_id]
+        else:  # another back end knows their number: only somebody who names the session sends them
+            others = {row["session"] for row in self.rows if row["parked"] == NUMBERED}
+            again = [row for row in again if row["session"] not in others]
         if below is not None:
             named = {row["session"] for row in again if 0 < int(row["tries"] or 0) < below}
             again = [row for row in again if row["session"] in named]
@@ -138,7 +142,7 @@ class Model(RuleBasedStateMachine):
             if row["session"] in unstarted:
                 self.started[str(row["session"])] = backend
             else:
-                row["parked"] = row["parked"] if _aside(row) else "another"
+                row["parked"] = row["parked"] if _aside(row) else NUMBERED
 
     @rule(backend=st.sampled_from(BACKENDS[1:]), wrong=st.integers(-1, 1))
     def discard(self, backend: str, wrong: int) -> None:
@@ -173,6 +177,6 @@ def _aside(row: dict[str, str | int | None]) -> bool:
     return row["parked"] == outbox.ASIDE
 
 
-Model.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Model.TestCase.settings = settings(max_examples=examples(400, 60), stateful_step_count=40, deadline=None)
 TestOutboxModel = Model.TestCase
 
