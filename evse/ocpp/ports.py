@@ -69,6 +69,22 @@ ACTIVE = "active"
 """Name of the target that has been accepted before; any other is tried out."""
 
 
+class Vault(Protocol):
+    """Keeps secrets sealed (`evse.access.vault.KeyringVault`). Every call may raise `DeviceError`, which never holds a secret."""
+
+    async def read(self, name: str) -> str | None:
+        """Return a secret, None when there is none."""
+        ...
+
+    async def write(self, name: str, value: str) -> None:
+        """Store a secret; it is on the medium when this returns."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Forget a secret; nothing happens when there is none."""
+        ...
+
+
 class DialTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how the next connection is made. ``name`` says which of several it is ("active", "staged", "keyed": active with the staged key)."""
 

@@ -18,6 +18,7 @@ import msgspec
 
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
+from evse.ocpp.ports import Vault
 from evse.ocpp.security.ports import (
     CENTRAL,
     ROOT_KINDS,
@@ -26,7 +27,6 @@ from evse.ocpp.security.ports import (
     CertificateInfo,
     Offload,
     SettingsStore,
-    Vault,
 )
 from evse.units import WallNs
 

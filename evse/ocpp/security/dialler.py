@@ -26,12 +26,12 @@ from evse.config.model_ocpp import OcppSection
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
 from evse.ocpp.dialler import charge_point_url, dial_options
-from evse.ocpp.ports import DialTarget
+from evse.ocpp.ports import DialTarget, Vault
 from evse.ocpp.security import auth_key, link_state
 from evse.ocpp.security.certificates import CertificateStore, Outcome
 from evse.ocpp.security.link_state import ACTIVE, STAGED, LinkSettings, LinkState
 from evse.ocpp.security.ocsp_http import post
-from evse.ocpp.security.ports import CENTRAL, Note, Offload, SettingsStore, Vault
+from evse.ocpp.security.ports import CENTRAL, Note, Offload, SettingsStore
 from evse.ocpp.security.revocation import ASK_S, Revocation
 from evse.ocpp.security.tls import Problem, StationContext, TlsFacts, TlsPlan, make_context
 from evse.transports.base import DialStep

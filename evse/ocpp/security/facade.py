@@ -22,6 +22,7 @@ from evse.ocpp.handlers import Handlers
 from evse.ocpp.keys import Keys
 from evse.ocpp.link import Link
 from evse.ocpp.messages import Payload
+from evse.ocpp.ports import Vault
 from evse.ocpp.security import link_state, signature
 from evse.ocpp.security.certificates import CertificateStore, Outcome, marked
 from evse.ocpp.security.dialler import SecureDialler
@@ -35,7 +36,6 @@ from evse.ocpp.security.ports import (
     CertificateInfo,
     Offload,
     SecurityStore,
-    Vault,
 )
 from evse.ocpp.security.signing import DAY_NS, Signing
 from evse.ocpp.security.tls import StationContext, TlsFacts, TlsPlan, make_context, read_text

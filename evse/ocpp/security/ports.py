@@ -38,22 +38,6 @@ async def inline(job: Callable[[], T]) -> T:
     return job()
 
 
-class Vault(Protocol):
-    """Keeps secrets sealed (`evse.access.vault.KeyringVault`). Every call may raise `DeviceError`, which never holds a secret."""
-
-    async def read(self, name: str) -> str | None:
-        """Return a secret, None when there is none."""
-        ...
-
-    async def write(self, name: str, value: str) -> None:
-        """Store a secret; it is on the medium when this returns."""
-        ...
-
-    async def remove(self, name: str) -> None:
-        """Forget a secret; nothing happens when there is none."""
-        ...
-
-
 class SettingsStore(Protocol):
     """Durable text settings. Each call has committed when it returns."""
 

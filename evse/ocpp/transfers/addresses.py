@@ -11,9 +11,9 @@ from typing import Final, TypeVar
 import msgspec
 
 from evse.domain.base import DeviceError
+from evse.ocpp.ports import Vault
 from evse.ocpp.transfers.errors import TransferError, Why
 from evse.ocpp.transfers.journal import Journal
-from evse.ocpp.transfers.ports import Vault
 from evse.ocpp.transfers.target import shown
 
 log = logging.getLogger(__name__)
