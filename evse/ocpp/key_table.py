@@ -18,6 +18,7 @@ from evse.config.model_ocpp import OcppSection
 from evse.domain.ac import LockMode
 from evse.domain.station import EvseSpec
 from evse.ocpp.data_transfer import KEY_MESSAGE, KEY_VENDOR
+from evse.ocpp.security.auth_key import USER_MAX
 from evse.protocols.rfid_uid import BYTE_ORDERS, CHARACTER_ORDERS
 
 MEASURANDS = (
@@ -37,7 +38,6 @@ PAGE_KEYS = 100
 """Keys that one GetConfiguration may name (GetConfigurationMaxKeys)."""
 
 URL_MAX = 255
-USER_MAX = 64
 DAY_S = 86_400
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")

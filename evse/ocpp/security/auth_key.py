@@ -12,6 +12,9 @@ import re
 BYTES_MIN, BYTES_MAX = 16, 20
 TEXT_MAX = 40
 
+USER_MAX = 64
+"""Characters of a user name (AuthorizationUser)."""
+
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}){16,20}")
 _TEXT = re.compile(r"[\x20-\x7e]{16,40}")
 
