@@ -31,8 +31,10 @@ app.add_typer(ocpp_data.app, name="data-transfer")
 app.add_typer(ocpp_security.transfers_app, name="transfers")
 
 DOCTOR_S = 30.0
-PAGE = 1000  # rows that one call brings at most
 """Longest wait for the doctor: each step has a limit of its own in the daemon."""
+
+PAGE = 1000
+"""Rows that one call brings at most."""
 
 Connector = Annotated[int | None, typer.Option("--connector", help="Only this connector, 0 = the station", min=0, max=48, metavar="ID")]
 
