@@ -22,6 +22,7 @@ import msgspec
 
 from evse.domain.station import StationSpec, Topology
 from evse.planner.questions import Answer, Gained, Question, Replanned, answer
+from evse.runtime.thinking_process import SIZE_BYTES
 from evse.units import NS_PER_MS, DurationNs
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,6 @@ EVSES_HERE: Final = 20
 PATIENCE_S: Final = 10.0
 WAITING_MAX: Final = 8
 """Questions on their way; whoever asks has one of a kind at a time."""
-
-SIZE_BYTES: Final = 4
-"""Length of a message, big endian, before it."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Replanned | Gained)

@@ -18,6 +18,8 @@ import msgspec
 from evse.planner.questions import Gain, Replan, answer
 
 SIZE_BYTES: Final = 4
+"""Length of a message, big endian, before it; both ways."""
+
 LOWER_PRIORITY: Final = 15
 """The unit of the daemon has a nice value of -10 (packaging/systemd/evsed.service)."""
 
