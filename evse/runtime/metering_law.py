@@ -21,16 +21,15 @@ log = logging.getLogger(__name__)
 
 async def sign(signer: MeterSigner | None, wanted: RequestSignature) -> MeterSigned:
     """Return what the meter has signed, or why it has not; never raises for the meter. The number of the command is 0."""
-    answer = MeterSigned(seq=0, evse_id=wanted.evse_id, number=wanted.number)
     if signer is None:
-        return _not(answer, "the meter of this EVSE does not sign", lost=False)
+        return _not(wanted, "the meter of this EVSE does not sign", lost=False)
     try:
         text = await signer.sign(end=wanted.end, id_token=wanted.id_token, deadline=wanted.deadline)
     except SigningError as error:
-        return _not(answer, str(error), lost=error.reason is not NoDataReason.ERROR)
+        return _not(wanted, str(error), lost=error.reason is not NoDataReason.ERROR)
     except Exception:  # a vehicle waits: a bug behind the meter is a reading that did not come
         log.exception("signed reading of EVSE %d", wanted.evse_id)
-        return _not(answer, "internal error; see the log", lost=False)
+        return _not(wanted, "internal error; see the log", lost=False)
     who = signer.identity
     return MeterSigned(
         seq=0, evse_id=wanted.evse_id, number=wanted.number, text=text, public_key="" if who is None else who.public_key,
@@ -38,8 +37,8 @@ async def sign(signer: MeterSigner | None, wanted: RequestSignature) -> MeterSig
     )
 
 
-def _not(answer: MeterSigned, why: str, *, lost: bool) -> MeterSigned:
-    return MeterSigned(seq=0, evse_id=answer.evse_id, number=answer.number, why=why, lost=lost)
+def _not(wanted: RequestSignature, why: str, *, lost: bool) -> MeterSigned:
+    return MeterSigned(seq=0, evse_id=wanted.evse_id, number=wanted.number, why=why, lost=lost)
 
 
 def offer_keys(signers: Mapping[int, MeterSigner], client: OcppClient) -> None:
