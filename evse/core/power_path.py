@@ -415,10 +415,6 @@ def _bus_mv(t: Tick, conn: Conn) -> int:
 
 
 __all__ = [
-    "BOARD_DROPS_TIE",
-    "RAMP_LIMIT",
-    "RAMP_MA_PER_S",
-    "TIE_QUIET_MA",
     "available",
     "commands",
     "group_current_ma",

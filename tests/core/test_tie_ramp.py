@@ -7,8 +7,8 @@ from random import Random
 from msgspec.structs import replace
 
 from evse.core.inputs import Inputs
-from evse.core.power_path import RAMP_LIMIT, RAMP_MA_PER_S, TIE_QUIET_MA
 from evse.core.state import TieStage
+from evse.core.tie_limits import RAMP_LIMIT, RAMP_MA_PER_S, TIE_QUIET_MA
 from evse.domain.readings import MeterValues, NoData, NoDataReason, Sample
 from evse.domain.signals import BoardCommand
 from evse.units import NS_PER_S, TICK_NS
