@@ -147,7 +147,7 @@ class FirmwareUpdates:
 
     def running(self) -> Running | None:
         """The update that stands, as people see it."""
-        job = self.stored
+        job = self._job
         if job is None:
             return None
         known = job.stage in (DOWNLOADING, INSTALLING)
