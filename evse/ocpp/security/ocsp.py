@@ -5,7 +5,6 @@ Loaded only when a responder is asked. Functions are pure and may take some mill
 
 from __future__ import annotations
 
-import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from evse.ocpp.security.x509 import UNREADABLE, CertificateError, check_dates, check_strength, issued_by, seconds_of
+from evse.ocpp.security.x509 import UNREADABLE, CertificateError, check_dates, check_strength, issued_by, wall_of
 from evse.units import NS_PER_S, DurationNs, WallNs
 
 SKEW_NS: Final[DurationNs] = 300 * NS_PER_S
@@ -84,13 +83,13 @@ def read(answer: bytes, leaf: bytes, issuer: bytes, wall: WallNs) -> Answer:
         status, revoked_at, reason = told.certificate_status, told.revocation_time_utc, told.revocation_reason
     except UNREADABLE as error:
         raise CertificateError(f"the responder's answer cannot be read: {str(error)[:120]}") from error
-    if _ns(begins) > wall + SKEW_NS:
+    if wall_of(begins) > wall + SKEW_NS:
         raise CertificateError("the responder's answer is from the future; is the clock of the station right?")
-    until = _ns(begins) + WITHOUT_NEXT_NS if ends is None else _ns(ends)
+    until = wall_of(begins) + WITHOUT_NEXT_NS if ends is None else wall_of(ends)
     if until + SKEW_NS < wall:
         raise CertificateError(f"the responder's answer was valid until {ends or begins:%Y-%m-%d %H:%M} UTC only")
     return Answer(
-        status=status.name.lower(), until=until, revoked_at=0 if revoked_at is None else _ns(revoked_at),
+        status=status.name.lower(), until=until, revoked_at=0 if revoked_at is None else wall_of(revoked_at),
         reason="" if reason is None else reason.value,
     )
 
@@ -139,7 +138,3 @@ def _load(der: bytes) -> lib.Certificate:
         return lib.load_der_x509_certificate(der)
     except UNREADABLE as error:
         raise CertificateError(f"damaged certificate: {str(error)[:120]}") from error
-
-
-def _ns(moment: datetime.datetime) -> WallNs:
-    return seconds_of(moment) * NS_PER_S

@@ -118,8 +118,7 @@ class Revocation:
         except (DialError, TimeoutError, _x509().CertificateError) as error:
             text = str(error) or f"no answer within {ASK_S:g} s"
             log.warning("ocpp: OCSP: %s", text)
-            wall = self._clock.wall()
-            verdict = Verdict(status="unknown", until=wall + SILENT_NS.get(self._mode(), SILENT_NS["soft"]), text=text)
+            verdict = self._unknown(text)
         while len(self._known) >= KNOWN_MAX:
             self._known.pop(next(iter(self._known)))
         self._known[_name(leaf)] = verdict
@@ -136,9 +135,11 @@ class Revocation:
         if found.status == "revoked":
             text = f" on {timestamp(found.revoked_at)[:10]}" + (f" ({found.reason})" if found.reason else "")
             return Verdict(status="revoked", until=wall + REVOKED_MAX_NS, text=text)
-        return Verdict(
-            status="unknown", until=wall + SILENT_NS.get(self._mode(), SILENT_NS["soft"]), text="its responder does not know it"
-        )
+        return self._unknown("its responder does not know it")
+
+    def _unknown(self, why: str) -> Verdict:
+        """The verdict when nobody has told; how long it counts depends on the mode."""
+        return Verdict(status="unknown", until=self._clock.wall() + SILENT_NS.get(self._mode(), SILENT_NS["soft"]), text=why)
 
     async def run(self) -> None:
         """Look after the link that stands, for ever."""

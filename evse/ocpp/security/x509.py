@@ -131,19 +131,15 @@ def describe(certificate: x509.Certificate, kind: str, issuer: x509.Certificate 
     """Return a certificate as people see it."""
     return CertificateInfo(
         kind=kind, subject=certificate.subject.rfc4514_string(), issuer=certificate.issuer.rfc4514_string(),
-        serial_number=format(certificate.serial_number, "x"), not_before=_ns(certificate.not_valid_before_utc),
-        not_after=_ns(certificate.not_valid_after_utc), fingerprint=fingerprint(certificate),
+        serial_number=format(certificate.serial_number, "x"), not_before=wall_of(certificate.not_valid_before_utc),
+        not_after=wall_of(certificate.not_valid_after_utc), fingerprint=fingerprint(certificate),
         key=key_name(certificate), hash=hash_data(certificate, issuer),
     )
 
 
-def seconds_of(moment: datetime.datetime) -> int:
-    """Return the Unix time of a moment with a time zone."""
-    return round((moment - _EPOCH).total_seconds())
-
-
-def _ns(moment: datetime.datetime) -> WallNs:
-    return seconds_of(moment) * NS_PER_S
+def wall_of(moment: datetime.datetime) -> WallNs:
+    """Return a moment with a time zone as UTC ns, to the second."""
+    return round((moment - _EPOCH).total_seconds()) * NS_PER_S
 
 
 def _day(moment: datetime.datetime) -> str:
@@ -155,11 +151,11 @@ def _day(moment: datetime.datetime) -> str:
 
 def check_dates(certificate: x509.Certificate, wall: WallNs) -> None:
     """Raise `CertificateError` unless ``wall`` lies in the validity."""
-    if _ns(certificate.not_valid_before_utc) > wall:
+    if wall_of(certificate.not_valid_before_utc) > wall:
         raise CertificateError(
             f"{_name(certificate)} is valid from {_day(certificate.not_valid_before_utc)} only; is the clock of the station right?"
         )
-    if _ns(certificate.not_valid_after_utc) < wall:
+    if wall_of(certificate.not_valid_after_utc) < wall:
         raise CertificateError(f"{_name(certificate)} has expired on {_day(certificate.not_valid_after_utc)}")
 
 
@@ -288,7 +284,7 @@ def check_revoked(
             if entry is not None:
                 raise RevokedError(f"{_name(certificate)} was revoked on {_day(entry.revocation_date_utc)} by {_name(issuer)}")
             ends = found.next_update_utc
-            if ends is not None and _ns(ends) < wall:
+            if ends is not None and wall_of(ends) < wall:
                 raise CertificateError(f"the revocation list of {_name(issuer)} was valid until {_day(ends)} only")
 
 
