@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evse.api.client import ApiCallError, Client
+from evse.api.paths import demo_socket
 from evsectl import exits, pages, tables, tokens
 from evsectl.diagnostics import Abort, nearest, note, usage
 from evsectl.layout import Row
@@ -55,8 +56,13 @@ class Session:
 
 def abort(error: ApiCallError) -> Abort:
     """What a failed call means for the command."""
-    hint = ELSEWHERE if error.code == "unreachable" else error.hint
+    hint = _elsewhere(error.message) if error.code == "unreachable" else error.hint
     return Abort(error.exit_code, error.message, hint, error.code, request_id=error.request_id)
+
+
+def _elsewhere(message: str) -> str:
+    demo = demo_socket()
+    return f"a demo is running: export EVSECTL_HOST=unix://{demo}" if demo and demo not in message else ELSEWHERE
 
 
 def status(session: Session, options: Options) -> int:

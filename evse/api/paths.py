@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 
 ENVIRONMENT = "EVSE_SOCKET"
 SYSTEM_DIR = "/run/evsed"
 SOCKET_NAME = "evsed.sock"
 LOGIND_DIR = "/run/user"
 TEMPORARY_DIR = "/tmp"  # used with the check of `trusted`
+DEMO_PREFIX = "evse-demo-"
+"""Begins the names of the folders of demos, in the folder for temporary files."""
+
 PATH_MAX = 107
 """Longest path of a Unix socket on Linux, in bytes."""
 
@@ -34,6 +38,20 @@ def server_socket(configured: str) -> str:
         return path
     directory = SYSTEM_DIR if os.access(SYSTEM_DIR, os.W_OK | os.X_OK) else user_dir()
     return f"{directory}/{SOCKET_NAME}"
+
+
+def demo_socket() -> str:
+    """Return the socket of this user's demo that was started last, "" if none runs."""
+    folder = os.environ.get("TMPDIR") or TEMPORARY_DIR
+    found: list[tuple[float, str]] = []
+    try:
+        for name in os.listdir(folder):  # noqa: PTH208 - see trusted()
+            path = f"{folder}/{name}/{SOCKET_NAME}"
+            if name.startswith(DEMO_PREFIX) and _exists(path) and os.lstat(path).st_uid == os.getuid() and _listens(path):
+                found.append((os.lstat(path).st_mtime, path))
+    except OSError:
+        return ""  # ended while we looked
+    return max(found)[1] if found else ""
 
 
 def user_dir() -> str:
@@ -65,3 +83,8 @@ def _exists(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0

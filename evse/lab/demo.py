@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evse.api import models as m
+from evse.api.paths import DEMO_PREFIX
 from evse.domain.base import ConfigError
 from evse.lab.demo_config import DEMO_DC, scenario_name
 from evse.lab.demo_csms import split_csms
@@ -87,7 +88,7 @@ class Watch:
 
 async def headless(name: str, scenario: Scenario, output: str, csms: str = "") -> int:
     """Run a scenario and write its report; stderr tells what happens meanwhile. ``csms`` = somebody else's back end."""
-    with tempfile.TemporaryDirectory(prefix="evse-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix=DEMO_PREFIX) as folder:
         station = DemoStation(Path(folder), station=name, csms=csms)
         watch = Watch(station, talk=output != "json" or sys.stderr.isatty())
         results: list[StepResult] = []
@@ -233,7 +234,7 @@ def _address(station: DemoStation) -> str:
 
 async def on_screen(name: str, scenario: Scenario, *, admin: bool, csms: str = "") -> int:
     """Show the kiosk (or the console) while the scenario runs over and over; ends with the screen."""
-    with tempfile.TemporaryDirectory(prefix="evse-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix=DEMO_PREFIX) as folder:
         station = DemoStation(Path(folder), station=name, csms=csms)
         sys.stderr.write("Starting a simulated station ...\n")
         play: asyncio.Task[None] | None = None

@@ -17,6 +17,7 @@ import msgspec
 from evse.api.aclient import AsyncClient
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.operations import BY_NAME
+from evse.api.paths import SOCKET_NAME
 from evse.lab.demo_config import DEMO_DC, demo_text
 from evse.lab.demo_csms import at_csms
 from evse.runtime.main import EXIT_RESET
@@ -63,7 +64,7 @@ class DemoStation:
         self.folder = folder
         self.config = folder / "station.toml"
         self.control = folder / "sim.sock"
-        self.socket = folder / "evsed.sock"
+        self.socket = folder / SOCKET_NAME
         self._fast = fast
         self._name = station
         self._template = template

@@ -71,7 +71,8 @@ def quiet_environment(directory: Path) -> dict[str, str]:
     """An environment without anything of the person who runs the tests."""
     keep = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
     directory.chmod(0o700)
-    return {**keep, "HOME": str(directory), "XDG_RUNTIME_DIR": str(directory), "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    own = dict.fromkeys(("HOME", "XDG_RUNTIME_DIR", "TMPDIR"), str(directory))
+    return {**keep, **own, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +166,17 @@ def test_no_daemon_is_6_and_says_where_it_looked_and_what_to_do(alone: Path) -> 
         result = run(*command)
         assert result.code == 6
         assert str(alone) in result.err and "systemctl status evsed" in result.err and "EVSECTL_HOST" in result.err
+
+
+def test_a_running_demo_is_offered_when_there_is_no_daemon(alone: Path, tmp_path: Path) -> None:
+    for name in ("evse-demo-old", "evse-demo-dead", "evse-demo-new"):
+        (tmp_path / name).mkdir()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / name / "evsed.sock"))
+            if name != "evse-demo-dead":
+                listener.listen()
+                assert f"export EVSECTL_HOST=unix://{tmp_path / name}/evsed.sock" in run("status").err
+    assert "demo" not in run("status").err  # both have ended, their sockets are still there
 
 
 def test_version_works_without_a_daemon(alone: Path) -> None:
