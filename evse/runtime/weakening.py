@@ -10,6 +10,7 @@ from evse.access.roles import Role
 from evse.api.errors import ApiError, ErrorCode
 from evse.api.service import Caller
 from evse.config.model import StationConfig
+from evse.domain.security import encrypted
 
 RANKS: Final[dict[str, Sequence[object]]] = {
     "ocpp.security.profile": (0, 1, 2, 3),
@@ -32,8 +33,8 @@ def weakened(before: StationConfig, after: StationConfig) -> str:
         old, new = _value(before, key), _value(after, key)
         if ranks.index(new) < ranks.index(old):
             found.append(f"{key} goes from {_text(old)} to {_text(new)}")
-    naked = after.ocpp.security.profile < 2 and not after.ocpp.url.lower().startswith("wss://")
-    if naked and before.ocpp.url.lower().startswith("wss://"):
+    old_link, new_link = before.ocpp, after.ocpp
+    if encrypted(0, old_link.url) and not encrypted(new_link.security.profile, new_link.url):  # its profile is in `RANKS`
         found.append("ocpp.url goes on without TLS")
     if before.ocpp.tls.crl_file and not after.ocpp.tls.crl_file:
         found.append("ocpp.tls.crl_file is dropped")

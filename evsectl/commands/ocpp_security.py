@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from evse.domain.security import link_weakened
 from evsectl import exits, pages_ocpp
 from evsectl import tables_ocpp as tables
 from evsectl.diagnostics import Abort, nearest, note, usage
@@ -200,16 +201,16 @@ def set_profile(
 ) -> int:
     """Try another security profile or URL."""
     now = call.ask("ocpp.security")
-    lower = profile < now["profile"]
-    naked = not lower and profile < 2 and now["url"].lower().startswith("wss://") and url.lower().startswith("ws://")
+    newest = now["staged"] or now
+    weaker = bool(link_weakened((now["profile"], now["url"]), (profile, url or newest["url"])))
     confirm(
-        f"{'LOWER' if lower else 'Change'} the security profile from {now['profile']} to {profile}?",
-        lambda: [f"profile {profile}: {PROFILES[profile]}", f"at {url or now['url']}",
-                 *(["everything that is said can then be read and changed on its way"] if lower or naked else []),
+        f"{'LOWER' if profile < now['profile'] else 'Change'} the security profile from {now['profile']} to {profile}?",
+        lambda: [f"profile {profile}: {PROFILES[profile]}", f"at {url or newest['url']}",
+                 *(["everything that is said can then be read and changed on its way"] if weaker else []),
                  "the link is dialled anew; when the CSMS does not accept, the station goes back by itself"],
         yes=yes,
     )  # fmt: skip
-    code = _result(call, call.ask("ocpp.set_profile", profile=profile, url=url, confirm=lower or naked), "staged")
+    code = _result(call, call.ask("ocpp.set_profile", profile=profile, url=url, confirm=weaker), "staged")
     note(CHANGE_HINT)
     return code
 

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 
 from evse.api import models_ocpp as o
 from evse.api import models_ocpp_security as s
+from evse.domain.security import link_weakened
 from tui.admin import ocpp_pages as pages
 from tui.admin.ocpp_data import ACTS, PAGES, WRITING, Data, Filter
 from tui.admin.ocpp_forms import filter_fields, filter_of, profile_fields, trigger_fields, trigger_of
@@ -297,12 +298,12 @@ class OcppScreen(SectionScreen):
             if values is None:
                 return
             profile, url = int(values["profile"][0]), values["url"].strip()
-            naked = profile < 2 and state.url.lower().startswith("wss://") and url.lower().startswith("ws://")
-            request = s.OcppSetProfile(
-                profile=profile, url="" if url == state.url else url, confirm=profile < state.profile or naked
-            )
+            other = "" if url == state.url else url
+            newest = (state.staged or state).url
+            weaker = link_weakened((state.profile, state.url), (profile, other or newest))
+            request = s.OcppSetProfile(profile=profile, url=other, confirm=bool(weaker))
             lines = [
-                f"Profile {profile}: {pages.PROFILES[profile]}, at {url or state.url}",
+                f"Profile {profile}: {pages.PROFILES[profile]}, at {other or newest}",
                 "The link is dialled anew. When the CSMS does not accept, the station goes back by itself.",
             ]
             if request.confirm:

@@ -25,6 +25,7 @@ import msgspec
 from evse.config.model_ocpp import OcppSection
 from evse.domain.base import DeviceError
 from evse.domain.clock import Clock
+from evse.domain.security import encrypted, link_weakened
 from evse.ocpp.dialler import charge_point_url, dial_options
 from evse.ocpp.ports import DialTarget, Vault
 from evse.ocpp.security import auth_key, link_state
@@ -311,14 +312,7 @@ class SecureDialler:
     def weakens(self, profile: int, url: str) -> str:
         """Return what another profile and URL ("" = as it is) take away from the security of the link, "" = nothing."""
         active = self._state.active
-        wanted = msgspec.structs.replace(link_state.newest(self._state), profile=profile)
-        if url:
-            wanted = msgspec.structs.replace(wanted, url=url)
-        if profile < active.profile:
-            return f"the security profile is lowered from {active.profile} to {profile}"
-        if self.url_of(active).lower().startswith("wss://") and not self.url_of(wanted).lower().startswith("wss://"):
-            return "the link goes on without TLS"
-        return ""
+        return link_weakened((active.profile, active.url), (profile, url or link_state.newest(self._state).url))
 
     async def set_profile(self, profile: int, url: str, by: str) -> Outcome:
         """Stage another profile and URL ("" = as it is). The CSMS (``by`` "csms") can only raise the profile, and only
@@ -395,8 +389,8 @@ class SecureDialler:
             good = False
         if not good or len(wanted.url) > URL_MAX or not wanted.url.isprintable():
             return "the URL must be ws://host/path or wss://host/path without user and password"
-        before = self.url_of(self._state.active)
-        if by == "csms" and before.startswith("wss://") and not self.url_of(wanted).startswith("wss://"):
+        active = self._state.active
+        if by == "csms" and encrypted(active.profile, active.url) and not encrypted(wanted.profile, wanted.url):
             return "the CSMS cannot lead the station from wss:// to ws://"
         return ""
 
