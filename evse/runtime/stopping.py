@@ -26,15 +26,21 @@ SIGNED_LIMIT_S = 10.0
 LOOK_S = 0.05
 
 
+def order_end(station: Station) -> list[int]:
+    """Order the end of every transaction that runs, with reason Reboot; return the ids of their EVSEs."""
+    running = [evse.evse_id for evse in station.view().evses if transaction_runs(evse)]
+    for evse_id in running:
+        station.loop.submit(_reboot(evse_id))
+    return running
+
+
 async def end_transactions(station: Station, limit_s: float = STOP_LIMIT_S) -> None:
     """Stop what charges with reason Reboot, and wait until its end is recorded, or for ``limit_s``; longer for a signed end."""
     if station.loop.fault:
         return  # it ends none
-    running = [evse.evse_id for evse in station.view().evses if transaction_runs(evse)]
+    running = order_end(station)
     waits = [spec.signing_wait_s for spec in station.spec.evses if spec.evse_id in running and spec.signing is not SigningMode.OFF]
     limit_s += min(SIGNED_LIMIT_S, max(waits, default=0))
-    for evse_id in running:
-        station.loop.submit(_reboot(evse_id))
     try:
         async with asyncio.timeout(limit_s):
             while any(transaction_runs(evse) for evse in station.view().evses if evse.evse_id in running):

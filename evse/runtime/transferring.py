@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from evse import __version__
-from evse.core.inputs import StopSession
 from evse.devices.polled import in_thread
 from evse.domain.base import DeviceError
 from evse.domain.firmware import Firmware
-from evse.domain.session import StopReason
 from evse.ocpp.client import OcppClient
 from evse.ocpp.dialler import dial_options
 from evse.ocpp.transfers.carrier import NetCarrier
@@ -22,6 +19,7 @@ from evse.ocpp.transfers.ports import Limits, Net
 from evse.ocpp.transfers.transfers import Told, Transfers
 from evse.ocpp.transfers.worker import Result
 from evse.runtime.installer import ProgramInstaller
+from evse.runtime.stopping import order_end
 from evse.runtime.support_bundle import BundleSource
 from evse.runtime.views import transaction_runs
 
@@ -30,10 +28,6 @@ if TYPE_CHECKING:
 
     from evse.ocpp.security.facade import Security
     from evse.runtime.station import Station
-
-def _stop(evse_id: int, seq: int) -> StopSession:
-    return StopSession(seq=seq, evse_id=evse_id, reason=StopReason.REBOOT)
-
 
 FOLDER = "transfers"
 """Below the data directory."""
@@ -66,9 +60,7 @@ class StationSite:
 
     def end_transactions(self) -> None:
         """Order the end of every transaction that runs."""
-        for evse in self._station.view().evses:
-            if transaction_runs(evse):
-                self._station.loop.submit(partial(_stop, evse.evse_id))
+        order_end(self._station)
 
     async def restart(self) -> None:
         """Let the process end as after a reset: the service manager starts what was activated."""
