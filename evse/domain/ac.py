@@ -12,6 +12,9 @@ import msgspec
 
 from evse.domain.contactor import ContactorFeedback
 
+NOMINAL_MV = 230_000
+"""Phase to neutral of a public 230/400 V supply (IEC 60038), where nothing says otherwise."""
+
 
 class PpState(enum.Enum):
     """Proximity coding of the plug in the socket: 1500 / 680 / 220 / 100 ohm. UNKNOWN is never a cable."""
@@ -266,7 +269,7 @@ class AcSpec(msgspec.Struct, frozen=True, kw_only=True):
     rotary_table: tuple[RotaryPosition, ...] = ROTARY_TABLE
     phases: int = 3
     phase_rotation: str = "RST"  # OCPP ConnectorPhaseRotation
-    nominal_mv: int = 230_000
+    nominal_mv: int = NOMINAL_MV
     weight_pct: int = 100  # share against others where current is scarce
     priority: int = 0  # a larger one is served first
     failsafe_ma: int = -1  # until a back end or program has set a limit for the first time

@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from evse.domain.ac import AcSpec
+from evse.domain.ac import NOMINAL_MV, AcSpec
 from evse.domain.leds import LedSpec
 from evse.domain.rules import Rule
 from evse.domain.signing import SigningMode
@@ -92,7 +92,7 @@ class GridSpec(msgspec.Struct, frozen=True, kw_only=True):
     fuse_ma: int = 0
     imbalance_ma: int = -1  # largest difference between two phases
     failsafe_ma: int = -1  # for all vehicles together while the site meter is lost; -1 = what they had
-    nominal_mv: int = 230_000  # phase to neutral
+    nominal_mv: int = NOMINAL_MV  # phase to neutral
     max_served: bool = False  # when 6 A do not fit for all: the most vehicles, instead of the longest charging paused
     threshold_ma: int = 2_000  # a vehicle that draws so much less than its share gives the rest to the others
     dwell_s: int = 300  # shortest time on or paused
@@ -130,3 +130,8 @@ class StationSpec(msgspec.Struct, frozen=True, kw_only=True):
     light_pct: int = 100  # brightness of all lamps
     blink_repeat: int = 0  # how often a lamp blinks to answer a card, 0 = as its profile shows it
     grid: GridSpec | None = None
+
+    @property
+    def nominal_mv(self) -> int:
+        """Phase to neutral."""
+        return NOMINAL_MV if self.grid is None else self.grid.nominal_mv

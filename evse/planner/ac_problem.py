@@ -12,6 +12,7 @@ import functools
 
 import msgspec
 
+from evse.domain.ac import NOMINAL_MV
 from evse.domain.base import Frozen
 
 PPM = 1_000_000
@@ -80,7 +81,7 @@ class AcProblem(Frozen, frozen=True, kw_only=True):
     nodes: tuple[AcNode, ...]
     connectors: tuple[AcConnector, ...]
     name: str = ""
-    voltage_mv: int = 230_000
+    voltage_mv: int = NOMINAL_MV
     pause_policy: PausePolicy = PausePolicy.LONGEST_FIRST
     step_ma: int = 1
 

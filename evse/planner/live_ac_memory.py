@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from evse.domain.ac import NOMINAL_MV
 from evse.domain.base import Frozen
 from evse.domain.limits import CurrentRequest
 from evse.domain.station import GridSpec
@@ -45,7 +46,7 @@ class SiteLoad(Frozen, frozen=True, kw_only=True):
 
     fitted: bool = False
     house_ma: Phases | None = None
-    voltage_mv: int = 230_000
+    voltage_mv: int = NOMINAL_MV
 
 
 class Point(Frozen, frozen=True, kw_only=True):

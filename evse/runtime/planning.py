@@ -133,16 +133,14 @@ class PlannerShell:
 
     def _dc_cut(self, plan: Plan, caps: Sequence[Cap]) -> Plan:
         """Lower what DC EVSEs alone would take beyond ``caps``; the AC EVSEs beside them get the rest."""
-        nominal_mv = 230_000 if self._spec.grid is None else self._spec.grid.nominal_mv
         for cap in caps:
-            limit_w = max(0, min(cap.limit_ma)) * 3 * nominal_mv // 1_000_000
+            limit_w = max(0, min(cap.limit_ma)) * 3 * self._spec.nominal_mv // 1_000_000
             plan = truncate_power(plan, limit_w, self.in_force.efficiency_permille, cap.evses)
         return plan
 
     def _dc_ma(self, plan: Plan) -> dict[int, int]:
         """What DC EVSEs take of each phase, mA."""
-        grid = self._spec.grid
-        unit = 3 * (230_000 if grid is None else grid.nominal_mv) * max(1, self.in_force.efficiency_permille)
+        unit = 3 * self._spec.nominal_mv * max(1, self.in_force.efficiency_permille)
         return {a.evse_id: a.assigned_w * 1_000_000_000 // unit for a in plan.allocations if a.assigned_w}
 
     @property

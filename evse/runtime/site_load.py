@@ -22,7 +22,7 @@ VOLTAGE_MIN_PERMILLE = 800
 
 def site_load(spec: StationSpec, inputs: Inputs, requests: Sequence[CurrentRequest], now: Instant) -> SiteLoad:
     """Return the load of the house per phase; a meter that is too old is no meter."""
-    nominal = spec.grid.nominal_mv if spec.grid is not None else SiteLoad().voltage_mv
+    nominal = spec.nominal_mv
     meter = _fresh(spec, inputs.site_meter, now)
     if not spec.has_site_meter or meter is None:
         return SiteLoad(fitted=spec.has_site_meter, voltage_mv=nominal)

@@ -54,7 +54,7 @@ def _ac(spec: StationSpec) -> AcProblem:
     served = grid is not None and grid.max_served
     return AcProblem(
         nodes=tuple(nodes), connectors=tuple(connectors), name=spec.station_id, step_ma=STEP_MA,
-        voltage_mv=230_000 if grid is None else grid.nominal_mv,
+        voltage_mv=spec.nominal_mv,
         pause_policy=PausePolicy.MAX_SERVED if served else PausePolicy.LONGEST_FIRST,
     )
 

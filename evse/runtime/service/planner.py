@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
@@ -30,13 +29,10 @@ PLANNED_S = 0.12
 PLANNED_MAX_S = 3.0
 """Longest that an answer waits for a plan that is worked out beside the loop; then it shows the one in force."""
 
-NOMINAL_MV: Final = 230_000
-"""Phase to neutral, where no ``[site.grid]`` says otherwise."""
-
 
 def _ac_watts(station: Station, currents: tuple[CurrentAllocation, ...]) -> tuple[int, int, int]:
     """Return what all AC EVSEs of the plan want, may have and get, in W at the nominal voltage."""
-    nominal_mv = NOMINAL_MV if station.spec.grid is None else station.spec.grid.nominal_mv
+    nominal_mv = station.spec.nominal_mv
 
     def watts(line_ma: Callable[[CurrentAllocation], int]) -> int:
         return sum(power_w(nominal_mv, line_ma(row)) * len(row.phases) for row in currents)
