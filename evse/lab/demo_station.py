@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import msgspec
@@ -24,6 +26,8 @@ from evse.runtime.main import EXIT_RESET
 
 START_S = 40.0
 STOP_S = 5.0
+PORTS = range(20_000, 32_000)
+"""Below net.ipv4.ip_local_port_range (32768 to 60999)."""
 
 
 class DemoError(Exception):
@@ -31,10 +35,18 @@ class DemoError(Exception):
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that is free now, and that Linux gives to nobody who asks for any port: it stays free
+    until the process for which it is meant has started."""
+    for port in SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DemoError(f"no TCP port from {PORTS.start} to {PORTS.stop - 1} is free: end what listens on them")
+
+
+def channel_of(pid: int) -> str:
+    """The multicast group for the CAN bus of a demo: one for each process that may live at the same time (22 bits)."""
+    return f"239.{192 | pid >> 16 & 63}.{pid >> 8 & 255}.{pid & 255}"
 
 
 PR_SET_PDEATHSIG = 1
@@ -84,8 +96,7 @@ class DemoStation:
         """Write the configuration and start both processes; `DemoError` names what did not start."""
         (self.folder / "dev").mkdir(parents=True, exist_ok=True)
         (self.folder / "data").mkdir(exist_ok=True)
-        pid = os.getpid()
-        channel = f"239.192.{pid >> 8 & 255}.{pid & 255 or 1}"
+        channel = channel_of(os.getpid())
         port = self._csms_port or free_port()
         if self._template:
             text = self._template.format(folder=self.folder, channel=channel, port=port)

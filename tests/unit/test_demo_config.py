@@ -10,6 +10,8 @@ import pytest
 from evse.config.load import parse_config
 from evse.domain.base import ConfigError
 from evse.lab.demo_config import demo_text, scenario_name, station_names
+from evse.lab.demo_station import PORTS, channel_of, free_port
+from evse.transports.can import split_channel
 
 
 @pytest.mark.parametrize("name", station_names())
@@ -44,3 +46,9 @@ def test_a_scenario_belongs_to_the_kind_of_station() -> None:
     assert scenario_name("generic/mixed-2dc-2ac", "quick") == "mixed-quick"
     assert scenario_name("generic/ac-1x22", "offline") == "offline"
     assert scenario_name("ac-quick", "/tmp/own.json") == "/tmp/own.json"
+
+
+def test_two_demos_that_run_side_by_side_share_no_bus_and_take_no_port_that_linux_hands_out() -> None:
+    pids = [*range(1, 1_000), *range(65_000, 66_000), *range(4_194_000, 4_194_304)]  # PID_MAX_LIMIT is 2**22
+    assert len({split_channel(channel_of(pid)) for pid in pids}) == len(pids)
+    assert free_port() in PORTS and PORTS.stop <= 32_768, "Linux hands out ports from there on, if nobody has told it otherwise"
