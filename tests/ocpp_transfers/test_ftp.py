@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
@@ -153,29 +154,29 @@ def test_a_server_that_talks_nonsense_is_a_transfer_error(tmp_path: Path) -> Non
 
 
 @contextlib.contextmanager
-def peer(folder: Path, pem: str) -> Iterator[int]:
+def peer(folder: Path, pem: str) -> Iterator[tuple[int, IO[str]]]:
+    """Port of the server, and what it says of uploads."""
     process = subprocess.Popen(
         [sys.executable, str(PEER), str(folder), "us er", "pa@ss", pem], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
-        yield int(process.stdout.readline())
+        yield int(process.stdout.readline()), process.stdout
     finally:
         process.kill()
         process.wait()
 
 
-async def settled(path: Path) -> int:
-    """Size of a file that begins like the right one, when the server has written what has come before the line broke."""
-    before, size = -1, 0
-    while before != size:
-        await asyncio.sleep(0.1)
-        before, size = size, len(await asyncio.to_thread(path.read_bytes))
-    assert BIG.startswith(await asyncio.to_thread(path.read_bytes))
-    return size
+async def settled(path: Path, said: IO[str]) -> int:
+    """Size of a file that begins like the right one, when the server has written and closed what has come before the line broke."""
+    while (line := await asyncio.to_thread(said.readline)) != f"{path.name}\n":
+        assert line, "the server has ended"
+    content = await asyncio.to_thread(path.read_bytes)
+    assert BIG.startswith(content)
+    return len(content)
 
 
-async def upload_with_cuts(ways: Net, url: str, path: Path, arrives: Path) -> None:
+async def upload_with_cuts(ways: Net, url: str, path: Path, arrives: Path, said: IO[str]) -> None:
     """Through a proxy that breaks the line twice: each attempt sends what the server has not got, and no more."""
     proxy = Proxy("http")
     listening = await proxy.start()
@@ -188,7 +189,7 @@ async def upload_with_cuts(ways: Net, url: str, path: Path, arrives: Path) -> No
             await send(ways, parse_target(url), path, arrives.name, quiet)
             break
         assert (await refusal(send(ways, parse_target(url), path, arrives.name, quiet))).why is Why.LINE
-        before, there = there, await settled(arrives)
+        before, there = there, await settled(arrives, said)
         assert there > before
     assert 400_000 < there < 650_000
     assert len(BIG) - there < proxy.sent < len(BIG) - there + 20_000  # commands and TLS come on top
@@ -203,7 +204,7 @@ def test_against_pyftpdlib(tmp_path: Path, secure: bool) -> None:
     (served / "in side").mkdir(parents=True)
     (served / "in side" / "f.bin").write_bytes(BIG)
 
-    async def main(port: int) -> None:
+    async def main(port: int, said: IO[str]) -> None:
         scheme = "ftpes" if secure else "ftp"
         who = f"{scheme}://us%20er:pa%40ss@127.0.0.1:{port}"
         ways = net(pki.client)
@@ -219,12 +220,12 @@ def test_against_pyftpdlib(tmp_path: Path, secure: bool) -> None:
         assert resumed.path.read_bytes() == BIG
         await send(ways, parse_target(f"{who}//in%20side/"), part.path, "up.bin", quiet)
         assert (served / "in side" / "up.bin").read_bytes() == BIG
-        await upload_with_cuts(ways, f"{who}/in%20side", part.path, served / "in side" / "cut.bin")
+        await upload_with_cuts(ways, f"{who}/in%20side", part.path, served / "in side" / "cut.bin", said)
         error = await refusal(fetch(ways, parse_target(f"{scheme}://us%20er:no@127.0.0.1:{port}/f"), resumed, quiet))
         assert error.why is Why.CREDENTIALS
         if secure:
             error = await refusal(fetch(ways, parse_target(f"ftp://us%20er:pa%40ss@127.0.0.1:{port}/f"), resumed, quiet))
             assert "SSL/TLS required" in str(error)
 
-    with peer(served, str(pki.chain) if secure else "") as port:
-        run(lambda: main(port))
+    with peer(served, str(pki.chain) if secure else "") as (port, said):
+        run(lambda: main(port, said))

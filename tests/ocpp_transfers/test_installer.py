@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -84,19 +85,24 @@ def test_a_program_that_hangs_is_ended_at_its_deadline_and_when_nobody_waits(
 ) -> None:
     monkeypatch.setattr(installer, "ASK_S", 0.3)
     mark = tmp_path / "mark"
-    body = f"time.sleep(3 if sys.argv[1] == 'install' else 60)\nopen({str(mark)!r}, 'w')"
+    body = (
+        "import os\n"
+        f"if sys.argv[1] == 'install': open('{mark}.new', 'w').write(str(os.getpid())); os.rename('{mark}.new', '{mark}')\n"
+        "time.sleep(600)"
+    )
 
     async def main() -> None:
         firmware = program(tmp_path, body)
         with pytest.raises(InstallError, match="not ready within"):
             await firmware.version()
         task = asyncio.create_task(firmware.install("x", lambda percent: None))
-        await asyncio.sleep(0.5)
+        while not await asyncio.to_thread(mark.exists):
+            assert not task.done()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled()
-        await asyncio.sleep(0.1)
-        assert not await asyncio.to_thread(mark.exists)
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(await asyncio.to_thread(mark.read_text)), 0)
         with pytest.raises(InstallError, match="cannot be run"):
             await ProgramInstaller("/no/such/program").version()
 
