@@ -26,6 +26,7 @@ AMPS_MAX = 100_000.0
 WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
 PRIORITY_MAX = 1_000_000
 SWITCH_MIN_S, SWITCH_MAX_S = 10, 300
+DWELL_MAX_S = 3600
 STEPS_A = (1.0, 0.1, 0.001)
 EPSILON = 1e-6  # mA; swallows what binary fractions add to a decimal number
 
@@ -173,6 +174,7 @@ def ac_problem_from(raw: object) -> AcProblem:
         voltage_mv=math.ceil(voltage * 1000 - EPSILON),
         pause_policy=policy,
         step_ma=round(step * 1000),
+        dwell_s=r.count("dwell_s", 300, high=DWELL_MAX_S),
     )
     r.done()
     _cross_check(problem, problems)

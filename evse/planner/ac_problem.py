@@ -75,7 +75,8 @@ class AcConnector(Frozen, frozen=True, kw_only=True):
 class AcProblem(Frozen, frozen=True, kw_only=True):
     """Everything the planner looks at. ``step_ma`` = grid of setpoints (1000, 100; 1 = as fine as the planner counts).
 
-    A setpoint is 0, the minimum itself, or a multiple of the step between minimum and maximum.
+    A setpoint is 0, the minimum itself, or a multiple of the step between minimum and maximum. ``dwell_s`` = how long a vehicle
+    charges or pauses at least before turns change; only a simulated day looks at it.
     """
 
     nodes: tuple[AcNode, ...]
@@ -84,6 +85,7 @@ class AcProblem(Frozen, frozen=True, kw_only=True):
     voltage_mv: int = NOMINAL_MV
     pause_policy: PausePolicy = PausePolicy.LONGEST_FIRST
     step_ma: int = 1
+    dwell_s: int = 300
 
 
 class AcSolution(Frozen, frozen=True, kw_only=True):

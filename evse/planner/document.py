@@ -16,7 +16,7 @@ import msgspec
 from evse.domain.base import ConfigError
 from evse.domain.station import Topology
 from evse.planner.ac import solve as solve_ac
-from evse.planner.ac_document import ac_allocation_document, ac_problem_from
+from evse.planner.ac_document import DWELL_MAX_S, ac_allocation_document, ac_problem_from
 from evse.planner.dc import solve as solve_dc
 from evse.planner.problem import (
     MAX_CABINETS,
@@ -146,6 +146,7 @@ def problem_from(raw: object) -> DcProblem:
         group_power_w=max(1, _down(owner_kw)) if owner_kw else 0,
         max_groups=r.count("max_groups", 0),
         allow_cross=r.flag("allow_cross", True),
+        dwell_s=r.count("dwell_s", 300, high=DWELL_MAX_S),
     )
     r.done()
     _cross_check(problem, problems)
@@ -237,6 +238,7 @@ def problem_document(problem: DcProblem) -> dict[str, object]:
         "group_power_kw": problem.group_power_w / 1000,
         "max_groups": problem.max_groups,
         "allow_cross": problem.allow_cross,
+        "dwell_s": problem.dwell_s,
         "cabinets": cabinets,
         "connectors": connectors,
     }

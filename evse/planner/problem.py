@@ -61,7 +61,8 @@ class DcProblem(Frozen, frozen=True, kw_only=True):
 
     ``site_limit_w`` and ``csms_limit_w`` AC side, None = none (0 is a real zero). ``min_w`` = a connector gets
     nothing or at least this.
-    ``group_power_w`` = cap per owner, 0 = none. ``max_groups`` = groups per owner with its own, 0 = no cap.
+    ``group_power_w`` = cap per owner, 0 = none. ``max_groups`` = groups per owner with its own, 0 = no cap. ``dwell_s`` = how long
+    a vehicle charges or waits at least before turns change; only a simulated day looks at it.
     """
 
     cabinets: tuple[DcCabinet, ...]
@@ -74,6 +75,7 @@ class DcProblem(Frozen, frozen=True, kw_only=True):
     group_power_w: int = 0
     max_groups: int = 0
     allow_cross: bool = True
+    dwell_s: int = 300
 
 
 class DcSolution(Frozen, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ def ac_problem_document(problem: AcProblem) -> Mapping[str, object]:
         "voltage": problem.voltage_mv / 1000,
         "pause_policy": problem.pause_policy.value,
         "step_a": problem.step_ma / 1000,
+        "dwell_s": problem.dwell_s,
         "nodes": nodes,
         "connectors": connectors,
     }

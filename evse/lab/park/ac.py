@@ -28,12 +28,11 @@ from evse.planner.feedback import DrawRule
 from evse.planner.live_ac import MIN_MA as BALANCE_MIN_MA
 from evse.planner.live_ac import STEP_MA, WAITS_S
 from evse.planner.transition import Follower, Pairs, ac_rows, raised
-from evse.planner.turns import DWELL_S, RETURN_NS
+from evse.planner.turns import RETURN_NS
 from evse.units import NS_PER_S
 
 FOLLOW_S: Final = 5.0
 LINES_S: Final = 15.0
-RETURN_S: Final = RETURN_NS / NS_PER_S
 FLOWS_MAX: Final = 20
 """Shares rise no further than what flows elsewhere: so often in one moment, since vehicles follow upwards at once here."""
 
@@ -56,15 +55,16 @@ class _Day:
 
         self.balanced = self.differences and policy == PLANNER
         self.switcher = Switcher(self.judge.volts) if switching and any(c.switch_s for c in site.connectors) else None
-        self.switches = 0
         self.gone = False  # a vehicle that drew something has left since the last look
         self.free = [c.id for c in site.connectors]
         self.connector = {c.id: c for c in site.connectors}
         self.cars: dict[str, Car] = {}
         self.done: list[tuple[int, float, float]] = []  # (visit, Wh, waited s)
+        self.switches: list[int] = []  # of each session that is over
         self.turned_away = self.plans = 0
         self.profile: list[float] = []
         self.unbalanced_s = self.by_itself_s = 0.0
+        self.return_s = min(RETURN_NS / NS_PER_S, site.dwell_s)
         self.now = 0.0
         self.heap: list[tuple[float, int, int]] = []
         self.order = 0
@@ -138,6 +138,7 @@ class _Day:
                 self.gone = self.gone or car.draws > 0
                 self.free.append(name)
                 self.done.append((car.number, car.visit.energy_wh - car.left_wh, car.waited_s))
+                self.switches.append(car.switches)
         self.free.sort(key=lambda name: int(name) if name.isdigit() else len(self.free))
 
     # -- one look ---------------------------------------------------------------------------------------------------
@@ -183,11 +184,11 @@ class _Day:
         return msgspec.structs.replace(self.site, connectors=tuple(rows), step_ma=max(STEP_MA, self.site.step_ma))
 
     def _recent(self, car: Car) -> bool:
-        return car.switched_at is not None and self.now - car.switched_at < DWELL_S - 1e-6
+        return car.switched_at is not None and self.now - car.switched_at < self.site.dwell_s - 1e-6
 
     def _returns(self, car: Car) -> bool:
         """True while a paused vehicle may not come back yet."""
-        return car.share == 0 and car.switched_at is not None and self.now - car.switched_at < RETURN_S - 1e-6
+        return car.share == 0 and car.switched_at is not None and self.now - car.switched_at < self.return_s - 1e-6
 
     @staticmethod
     def _unsure(car: Car) -> bool:
@@ -214,7 +215,7 @@ class _Day:
                         self._set(car, target[car.connector.id])
                     car.settle(self.now)
         if self.switcher is not None:
-            self.switches += len(self.switcher.look(cars, problem, target, self.now))
+            self.switcher.look(cars, problem, target, self.now)
 
     def _shared_out(self, cars: Sequence[Car]) -> tuple[AcProblem, dict[str, int]]:
         """The question and what everybody shall get: with what vehicles draw only if not everybody can have what is wanted."""
@@ -306,10 +307,10 @@ class _Day:
             if car.pause_until is not None:
                 times.append(car.pause_until)
             if not car.share and car.wanted and car.switched_at is not None and self._returns(car):
-                times.append(car.switched_at + RETURN_S)
+                times.append(car.switched_at + self.return_s)
         if any(car.share == 0 and car.wanted for car in cars):
-            times += [car.switched_at + DWELL_S for car in cars if car.switched_at is not None and self._recent(car)]
-            times.append(self.now + DWELL_S)
+            times += [car.switched_at + self.site.dwell_s for car in cars if car.switched_at is not None and self._recent(car)]
+            times.append(self.now + max(self.site.dwell_s, LOOK_S))
         if self.switcher is not None and any(car.phases and car.wanted for car in cars):
             times.append(max(self.now + 1.0, self.switcher.at))
         if times:
@@ -348,7 +349,8 @@ def run_day(
         unbalanced_s=day.unbalanced_s,
         by_itself_s=day.by_itself_s,
         unbalanced_ma=day.judge.unbalanced_ma,
-        switches=day.switches if switching else None,
+        switches=sum(day.switches) if switching else None,
+        switches_most=max(day.switches, default=0) if switching else None,
     )
 
 

@@ -32,12 +32,11 @@ class Car:
         self.lines_known = False
         self.drawing_since: float | None = None
         self.switched_at: float | None = None
-        self.planned_at = 0.0  # the share in force is of then
         self.stopped = False  # it draws less by itself than a moment ago
         self.phases = PHASES if connector.switch_s else 0  # in force, 0 = the point does not switch
         self.pause_until: float | None = None  # it is being switched
         self.choice = PhaseState()
-        self.switches = 0
+        self.switches = 0  # between one and three phases in this session
         self.charged_s = 0.0
         self.waited_s = 0.0
         self.feedback = Draw()

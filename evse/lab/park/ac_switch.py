@@ -37,13 +37,12 @@ class Switcher:
         """How often is looked."""
         return LOOK_S * (1 + sum(1 for car in cars if car.phases) // CARS_PER_LOOK)
 
-    def look(self, cars: Sequence[Car], problem: AcProblem, target: Mapping[str, int], now: float) -> list[Car]:
-        """Vehicles that are switched now."""
+    def look(self, cars: Sequence[Car], problem: AcProblem, target: Mapping[str, int], now: float) -> None:
+        """Switch whoever is to be switched now."""
         if now < self.at - 1e-6:
-            return []
+            return
         self.at = now + self.period_s(cars)
         key = tuple((c.id, c.demand_ma, c.lines) for c in problem.connectors)
-        switched = []
         for car in cars:
             if not car.phases or not car.wanted:
                 continue
@@ -55,8 +54,6 @@ class Switcher:
             car.choice, phases = choose(car.choice, RULE, facts, round(now * NS_PER_S))
             if phases:
                 self._switch(car, phases, now)
-                switched.append(car)
-        return switched
 
     def _lines(self, car: Car, phases: int) -> int:
         """Lines on which it is counted on so many phases: those of three are known once it has charged on three."""

@@ -18,7 +18,7 @@ from evse.lab.park.visits import DAY_S, DcVisit
 from evse.planner.dc import solve
 from evse.planner.problem import DcConnector, DcProblem, DcSolution, ceiling_w, relay_operations, site_cap_w
 from evse.planner.regroup import choose
-from evse.planner.turns import DWELL_S, Turns, arranged, observe
+from evse.planner.turns import Turns, arranged, observe
 from evse.sim.curves import SOC_FULL_PPM, pack_mv, power_at
 from evse.units import NS_PER_S, Instant
 
@@ -68,7 +68,7 @@ def _planned(hub: _Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
     at: Instant = hub.now * NS_PER_S
     asks = [c.id for c in problem.connectors]
     hub.turns = observe(hub.turns, asks, [name for name in asks if hub.cars[name].given_w], hub.lacking, at)
-    problem = arranged(problem, hub.turns, DWELL_S * NS_PER_S, at)
+    problem = arranged(problem, hub.turns, hub.site.dwell_s * NS_PER_S, at)
     if hub.regrouped_at is None:
         solution, moved = solve(problem), True
     else:

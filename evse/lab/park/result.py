@@ -36,7 +36,8 @@ class DayResult(Frozen, frozen=True, kw_only=True):
     smallest such share. ``peak`` = largest use over its limit among all limits. ``broken`` = limits that were exceeded, in
     words. ``longest_wait_s`` = the longest that anybody wanted and got nothing in one go (None = nobody looked).
     ``unbalanced_s``, ``unbalanced_ma``: how long and how far an imbalance limit was exceeded; ``by_itself_s`` of it since a vehicle
-    stopped or drew less by itself, until the others had followed. ``switches`` between one and three phases (None = nobody may).
+    stopped or drew less by itself, until the others had followed. ``switches`` between one and three phases (None = nobody may),
+    ``switches_most`` = those of the session with most of them.
     """
 
     policy: str
@@ -60,12 +61,13 @@ class DayResult(Frozen, frozen=True, kw_only=True):
     longest_wait_s: int | None = None
     by_itself_s: float = 0.0
     switches: int | None = None
+    switches_most: int | None = None
 
 
 def judged(
     policy: str, served: Sequence[Served], *, turned_away: int, asked_wh: float, peak: tuple[float, float, str],
     profile_wh: Sequence[float], plans: int, broken: Sequence[str], relay_operations: int = 0, unbalanced_s: float = 0.0,
-    unbalanced_ma: int = 0, by_itself_s: float = 0.0, switches: int | None = None,
+    unbalanced_ma: int = 0, by_itself_s: float = 0.0, switches: int | None = None, switches_most: int | None = None,
 ) -> DayResult:
     """Sum a day up. ``peak`` = (W, share of the limit, its name); ``profile_wh`` per quarter of an hour."""
     shares = [min(1.0, s.energy_wh / s.alone_wh) for s in served if s.alone_wh > 0]
@@ -92,6 +94,7 @@ def judged(
         unbalanced_ma=unbalanced_ma,
         by_itself_s=round(by_itself_s, 1),
         switches=switches,
+        switches_most=switches_most,
         profile_w=tuple(round(wh * 4) for wh in profile_wh[:used]),
         longest_wait_s=round(max(longest)) if longest else None,
     )
@@ -152,6 +155,7 @@ def table(report: Report, *, ascii_only: bool = False) -> str:
     none = next((r for r in report.results if r.policy == NO_SWITCHING), None)
     if none is not None and first.switches is not None:
         gain = (first.energy_wh - none.energy_wh) / 1000
-        lines.append(f"{first.policy}: {first.switches} switches between one and three phases gave {gain:+.1f} kWh against none")
+        most = f", at most {first.switches_most} in a session," if first.switches else ""
+        lines.append(f"{first.policy}: {first.switches} switches between one and three phases{most} gave {gain:+.1f} kWh against none")
     lines += ["", f"{first.policy}: nearest limit {first.peak_of}; {first.plans} plans; {report.wall_seconds:.1f} s in all"]
     return "\n".join(lines) + "\n"

@@ -11,6 +11,7 @@ from evse.planner.ac_problem import PHASES, PPM, ROTATIONS, UNLIMITED_MA, AcConn
 from evse.planner.live import ASSUMED_MV
 from evse.planner.live_ac import STEP_MA
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
+from evse.planner.turns import DWELL_S
 
 Site = AcProblem | DcProblem
 
@@ -55,6 +56,7 @@ def _ac(spec: StationSpec) -> AcProblem:
     return AcProblem(
         nodes=tuple(nodes), connectors=tuple(connectors), name=spec.station_id, step_ma=STEP_MA,
         voltage_mv=spec.nominal_mv,
+        dwell_s=DWELL_S if grid is None else grid.dwell_s,
         pause_policy=PausePolicy.MAX_SERVED if served else PausePolicy.LONGEST_FIRST,
     )
 
@@ -84,4 +86,5 @@ def _dc(spec: StationSpec) -> DcProblem:
         cabinets=(DcCabinet(id="cabinet", topology=spec.topology, groups=groups),), connectors=connectors,
         name=spec.station_id, site_limit_w=spec.site_limit_w or None, efficiency_ppm=spec.efficiency_permille * 1000,
         min_w=spec.min_power_w, group_power_w=spec.group_power_w, max_groups=spec.max_groups, allow_cross=spec.allow_cross,
+        dwell_s=spec.dwell_s,
     )
