@@ -26,7 +26,6 @@ from tests.tui.test_planner_ac import state
 from tui.admin.planner import paint_planner
 from tui.driver.glyphs import GLYPHS, GlyphSet
 from tui.widgets.frame import Frame
-from tui.widgets.table import TableState
 
 SITE = 'phase_rotation = "RST"\n[site.grid]\nfuse_a = 63\nown_a = [40, 40, 40]\n'
 DAY_NS = 86_400 * NS_PER_S
@@ -159,7 +158,7 @@ def test_command_line_and_screen_show_totals_and_what_is_allowed() -> None:
     assert "Since 2026-01-01" in page(json.loads(msgspec.json.encode(dated)), Screen(width=160, color=False))
     for width, height in ((80, 24), (132, 43)):
         frame = Frame(width, height)
-        paint_planner(frame, full, (), TableState(), GLYPHS[GlyphSet.ASCII])
+        paint_planner(frame, full, (), GLYPHS[GlyphSet.ASCII])
         lines = ["".join(row) for row in frame.chars]
         assert any("Allowed now 40.0/40.0/16.0 A: the installer's limit; the operator's limit" in line for line in lines)
         assert any(line.strip().startswith("Today 41.2") for line in lines)

@@ -207,8 +207,16 @@ def test_planner_tells_what_would_give_more_when_asked() -> None:
         assert {call.evse_id for call in calls(rig, "planner.explain")} == {0}
         await rig.press("m")
         await rig.settle(lambda: "more with: site limit +2.2 kW (to 62.2 kW)" in rig.text())
-        await rig.press("m")
+        assert "SITE LIMITS" in rig.text() and "lines 1-20 of " in rig.text()
+        await rig.press("pagedown")
+        assert "SITE LIMITS" not in rig.text() and "Assignments" in rig.text()
+        await rig.press("G", "down")
+        bottom = rig.text()
+        await rig.press("m")  # a shorter page never ends above the last line
         await rig.settle(lambda: "more with" not in rig.text())
+        assert "none" in bottom and "lines 1-20" not in bottom
+        await rig.press("g")
+        assert "SITE LIMITS" in rig.text()
 
     run(Rig(), walk)
 

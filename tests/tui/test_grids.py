@@ -218,7 +218,7 @@ def test_admin_pages(size: tuple[int, int], glyph_set: GlyphSet) -> None:
             f, m.Sessions(items=(), total=0, energy_wh=0), TableState(), 0, "active", "", glyphs
         ),
         "session": lambda f: paint_detail(f, detail(), glyphs),
-        "planner": lambda f: paint_planner(f, planner(), WHY, TableState(), glyphs),
+        "planner": lambda f: paint_planner(f, planner(), WHY, glyphs),
         "faults": lambda f: paint_faults(f, faults(), TableState(), glyphs),
         "faults-none": lambda f: paint_faults(f, m.Faults(items=()), TableState(), glyphs),
         "history": lambda f: paint_history(
@@ -270,6 +270,17 @@ def test_a_public_page_never_shows_a_whole_identity_or_an_internal_detail() -> N
         assert fake.TOKENS[0] not in text and "0010BADA5501" not in text and "emergency_stop" not in text
 
 
+def test_the_planner_page_scrolls_to_every_line() -> None:
+    glyphs, whole = GLYPHS[GlyphSet.ASCII], Frame(80, 200)
+    count = paint_planner(whole, planner(), WHY, glyphs)
+    lines = whole.lines()
+    assert lines[count - 1] and not any(lines[count:]) and count == 20
+    for top in range(count):
+        part = Frame(80, 9)
+        assert paint_planner(part, planner(), WHY, glyphs, None, top) == count
+        assert part.lines() == lines[top : top + 9]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (20, 5), (60, 20), (79, 24), (80, 23), (300, 100)])
 def test_any_size_paints_without_an_error(size: tuple[int, int]) -> None:
     for changes in kiosk_pages().values():
@@ -279,7 +290,7 @@ def test_any_size_paints_without_an_error(size: tuple[int, int]) -> None:
     paint_connectors(frame, status(), TableState(), fake.T0, GLYPHS[GlyphSet.UTF8])
     paint_sessions(frame, sessions(), TableState(), 0, "all", "", GLYPHS[GlyphSet.UTF8])
     paint_detail(frame, detail(), GLYPHS[GlyphSet.UTF8])
-    paint_planner(frame, planner(), WHY, TableState(), GLYPHS[GlyphSet.UTF8])
+    paint_planner(frame, planner(), WHY, GLYPHS[GlyphSet.UTF8])
     paint_faults(frame, faults(), TableState(), GLYPHS[GlyphSet.UTF8])
     for painter in ac_pages(GLYPHS[GlyphSet.UTF8]).values():
         painter(Frame(*size))

@@ -15,7 +15,6 @@ from tui.admin.planner import paint_planner
 from tui.admin.planner_ac import totals_line
 from tui.driver.glyphs import GLYPHS, GlyphSet
 from tui.widgets.frame import Frame
-from tui.widgets.table import TableState
 
 SHARES = (
     CurrentAllocation(evse_id=3, requested_ma=0, target_ma=0, assigned_ma=0, phases=(0,), detail="the vehicle asks for nothing"),
@@ -40,7 +39,7 @@ def state(groups: bool = True) -> m.PlannerState:
 
 def screen(width: int, height: int, groups: bool) -> list[str]:
     frame = Frame(width, height)
-    paint_planner(frame, state(groups), (), TableState(), GLYPHS[GlyphSet.ASCII])
+    paint_planner(frame, state(groups), (), GLYPHS[GlyphSet.ASCII])
     return ["".join(row) for row in frame.chars]
 
 

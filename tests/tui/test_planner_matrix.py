@@ -13,7 +13,6 @@ from tests._support import fake_data as fake
 from tui.admin.planner import paint_planner
 from tui.driver.glyphs import GLYPHS, GlyphSet
 from tui.widgets.frame import Frame
-from tui.widgets.table import TableState
 
 STATES = (("closed", (2,)), ("closed", (1,)), ("moving", (2,)), ("open", ()))
 
@@ -30,7 +29,7 @@ def state() -> m.PlannerState:
 
 def test_both_screens_name_the_connector_that_a_group_feeds() -> None:
     frame = Frame(132, 43)
-    paint_planner(frame, state(), (), TableState(), GLYPHS[GlyphSet.ASCII])
+    paint_planner(frame, state(), (), GLYPHS[GlyphSet.ASCII])
     lines = ["".join(row) for row in frame.chars]
     at = next(i for i, line in enumerate(lines) if "Relay2" in line)
     shown = [lines[at + 1 + i] for i in range(len(STATES))]

@@ -19,13 +19,13 @@ from evse.api.models import (
 from tui import format as fmt
 from tui.admin.planner_ac import paint_shares, paint_totals
 from tui.admin.registry import register
-from tui.admin.section import SectionScreen, list_bindings
+from tui.admin.section import LINES_AROUND, SectionScreen, list_bindings
 from tui.driver.glyphs import Glyphs
 from tui.keymap import bind
 from tui.widgets.dialogs import Field, FormDialog
 from tui.widgets.frame import Frame
 from tui.widgets.parts import rule, values
-from tui.widgets.table import Column, TableState, put_table
+from tui.widgets.table import Column, put_table
 from tui.words import SOURCES
 
 POWER_MAX_W: Final = 10_000_000
@@ -63,12 +63,17 @@ class PlannerScreen(SectionScreen):
         bind("planner.reset", "R", "reset", "Reset to file"),
         bind("planner.recompute", "C", "recompute", "Recompute"),
         bind("planner.more", "m", "more", "More power?"),
+        bind("planner.next", "pagedown,n", "page(1)", "Next page"),
+        bind("planner.previous", "pageup,N,p", "page(-1)", "Previous", show=False),
         *list_bindings("planner"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = TableState()
+        self.top = 0
+        """First line of the page that is shown."""
+        self.where = ""
+        """Which lines of how many; "" = all of them."""
         self.state: PlannerState | None = None
         self.why: tuple[Explanation, ...] = ()
         self.more: dict[int, tuple[str, ...]] | None = None
@@ -103,7 +108,18 @@ class PlannerScreen(SectionScreen):
         if self.state is None:
             frame.put(1, 1, "Loading planner ...")
             return
-        paint_planner(frame, self.state, self.why, self.table, self.admin.profile.glyphs, self.more)
+        glyphs = self.admin.profile.glyphs
+        lines = paint_planner(frame, self.state, self.why, glyphs, self.more, self.top)
+        last = max(0, lines - frame.height)
+        if self.top > last:  # the page has become shorter
+            self.top = last
+            frame.clear()
+            paint_planner(frame, self.state, self.why, glyphs, self.more, self.top)
+        self.where = f"PgUp PgDn  lines {self.top + 1}-{self.top + frame.height} of {lines}" if last else ""
+
+    def place(self) -> str:
+        """Where the page is scrolled to."""
+        return self.where
 
     def action_more(self) -> None:
         """Show, or hide, what would give each connector more."""
@@ -113,10 +129,13 @@ class PlannerScreen(SectionScreen):
         self.paint_all()
 
     def action_move(self, delta: int) -> None:
-        """Move the cursor of the assignments."""
-        if self.state is not None:
-            self.table.move(delta, [str(row.group_id) for row in self.state.groups])
-            self.paint_all()
+        """Scroll by lines; `paint` ends it at the last one."""
+        self.top = max(0, self.top + delta)
+        self.paint_all()
+
+    def action_page(self, delta: int) -> None:
+        """Scroll by a page, less the line that was last."""
+        self.action_move(delta * max(1, self.size.height - LINES_AROUND - 1))
 
     def action_recompute(self) -> None:
         """Plan again."""
@@ -248,58 +267,62 @@ def change_from(changed: dict[str, str]) -> PlannerChange:
 
 
 def paint_planner(
-    frame: Frame, state: PlannerState, why: tuple[Explanation, ...], table: TableState, glyphs: Glyphs,
-    more: dict[int, tuple[str, ...]] | None = None,
-) -> None:
-    """Paint limits and analytics, assignments, explanations."""
-    left = _limits(frame, state)
-    y = paint_totals(frame, max(left, _analytics(frame, state)), state)
+    frame: Frame, state: PlannerState, why: tuple[Explanation, ...], glyphs: Glyphs,
+    more: dict[int, tuple[str, ...]] | None = None, top: int = 0,
+) -> int:
+    """Paint limits and analytics, why each connector gets what it gets, assignments and shares, from line ``top`` on; return
+    how many lines there are in all."""
+    left = _limits(frame, -top, state)
+    y = paint_totals(frame, max(left, _analytics(frame, -top, state)), state)
+    y = _heading(frame, y, "Why each connector gets what it gets", glyphs)
+    for item in why:
+        y = _why(frame, y, item, more.get(item.evse_id, ()) if more else ())
     shares = state.plan.currents if state.plan is not None else ()
     if state.groups or not shares:
-        rule(frame, y, glyphs)
-        frame.put(1, y, " Assignments ", "title")
-        y = _assignments(frame, state, table, y + 1, glyphs)
+        y = _assignments(frame, _heading(frame, y, "Assignments", glyphs), state, glyphs)
     if shares:
-        rule(frame, y, glyphs)
-        frame.put(1, y, " Shares of AC connectors ", "title")
-        y = paint_shares(frame, y + 1, shares, min(len(shares) + 1, max(3, (frame.height - y) // 2)))
+        y = paint_shares(frame, _heading(frame, y, "Shares of AC connectors", glyphs), shares)
+    return y + top
+
+
+def _heading(frame: Frame, y: int, text: str, glyphs: Glyphs) -> int:
     rule(frame, y, glyphs)
-    frame.put(1, y, " Why each connector gets what it gets ", "title")
-    y += 1
-    for item in why:
-        if y >= frame.height:
-            break
-        frame.put(1, y, f"Connector {item.evse_id}: {fmt.kw(item.offered_w)} kW", "value")
-        y = frame.wrap(25, y, item.text, frame.width - 26, rows=2)
-        for entry in item.limits[: 2 if frame.height < 30 else 6]:
-            if y < frame.height:
-                word = "binds" if entry.binds else ""
-                text = f"{word:<6}{SOURCES[entry.source]:<13}{fmt.kw(entry.power_w):>8} kW  {entry.detail}"
-                frame.put(3, y, text, "value" if entry.binds else "", limit=frame.width - 4)
-                y += 1
-        for way in more.get(item.evse_id, ()) if more else ():
-            if y < frame.height:
-                y = frame.wrap(3, y, f"more with: {way}", frame.width - 4, rows=2)
+    frame.put(1, y, f" {text} ", "title")
+    return y + 1
 
 
-def _limits(frame: Frame, state: PlannerState) -> int:
+def _why(frame: Frame, y: int, item: Explanation, more: tuple[str, ...]) -> int:
+    frame.put(1, y, f"Connector {item.evse_id}: {fmt.kw(item.offered_w)} kW", "value")
+    y = frame.wrap(25, y, item.text, frame.width - 26, rows=2)
+    for entry in item.limits:
+        word = "binds" if entry.binds else ""
+        age = "" if entry.age_s is None else fmt.duration(entry.age_s)
+        text = f"{word:<6}{SOURCES[entry.source]:<13}{fmt.kw(entry.power_w):>8} kW {age:>8}  {entry.detail}"
+        frame.put(3, y, text, "value" if entry.binds else "", limit=frame.width - 4)
+        y += 1
+    for way in more:
+        y = frame.wrap(3, y, f"more with: {way}", frame.width - 4, rows=2)
+    return y
+
+
+def _limits(frame: Frame, y: int, state: PlannerState) -> int:
     half, now = frame.width // 2, state.settings
-    frame.put(1, 0, "SITE LIMITS", "title")
+    frame.put(1, y, "SITE LIMITS", "title")
     if now.override:
-        frame.right(half - 2, 0, "* overrides the file", "warn")
+        frame.right(half - 2, y, "* overrides the file", "warn")
     rows = []
     for field in form_fields(now, bool(state.groups)):
         file = file_value(now, field.name)
         star = "" if file == field.value else f"  [file {file}]"
         none = " (none)" if field.value == "0" else ""
         rows.append(((field.label + (f" {field.unit}" if field.unit else "")), field.value + none + star))
-    return values(frame, 1, 1, half - 3, rows)
+    return values(frame, 1, y + 1, half - 3, rows)
 
 
-def _analytics(frame: Frame, state: PlannerState) -> int:
+def _analytics(frame: Frame, y: int, state: PlannerState) -> int:
     """Paint what is asked for and given; without module groups nothing is lent, and no chains are shared."""
     half, plan = frame.width // 2, state.plan
-    frame.put(half, 0, "ANALYTICS", "title")
+    frame.put(half, y, "ANALYTICS", "title")
     sums = [
         ("Requested kW", fmt.kw(state.requested_w)), ("Offered kW", fmt.kw(state.offered_w)),
         ("Allowed kW", fmt.kw(state.allowed_w)), ("Assigned kW", fmt.kw(state.assigned_w)),
@@ -317,8 +340,8 @@ def _analytics(frame: Frame, state: PlannerState) -> int:
         counts.append(("AC charging", str(sum(1 for row in plan.currents if row.assigned_ma))))
         counts.append(("AC paused", str(sum(1 for row in plan.currents if row.paused))))
     pair = (frame.width - half - 3) // 2
-    left = values(frame, half, 1, pair, sums)
-    return max(left, values(frame, half + pair + 2, 1, frame.width - half - pair - 3, counts))
+    left = values(frame, half, y + 1, pair, sums)
+    return max(left, values(frame, half + pair + 2, y + 1, frame.width - half - pair - 3, counts))
 
 
 def _relay(row: GroupRow) -> str:
@@ -326,7 +349,7 @@ def _relay(row: GroupRow) -> str:
     return f"to {'+'.join(map(str, row.feeds))}" if row.feeds and row.tie == "closed" else row.tie
 
 
-def _assignments(frame: Frame, state: PlannerState, table: TableState, y: int, glyphs: Glyphs) -> int:
+def _assignments(frame: Frame, y: int, state: PlannerState, glyphs: Glyphs) -> int:
     data = []
     marks = {}
     for row in state.groups:
@@ -337,7 +360,6 @@ def _assignments(frame: Frame, state: PlannerState, table: TableState, y: int, g
             f"{row.modules_present}/{row.modules}", fmt.celsius(row.temperature_dc), "; ".join(row.faults) or "none",
         )  # fmt: skip
         data.append((str(row.group_id), cells))
-    rows = min(len(data) + 1, max(3, frame.height - y - 6))
     return put_table(
-        frame, 0, y, frame.width, rows, COLUMNS, data, table, glyphs, empty="No module groups configured", marks=marks
+        frame, 0, y, frame.width, len(data) + 1, COLUMNS, data, None, glyphs, empty="No module groups configured", marks=marks
     )

@@ -21,12 +21,12 @@ def share_line(row: CurrentAllocation) -> str:
 HEADS = f"{'Conn':>4}{'Wants':>9}{'Target':>9}{'Gets':>9}  {'Phases':<8}  Reason"
 
 
-def paint_shares(frame: Frame, y: int, rows: tuple[CurrentAllocation, ...], lines: int) -> int:
-    """Paint at most ``lines`` lines, paused vehicles first; return the line below."""
+def paint_shares(frame: Frame, y: int, rows: tuple[CurrentAllocation, ...]) -> int:
+    """Paint a line each, paused vehicles first; return the line below."""
     frame.put(0, y, HEADS, "title", limit=frame.width)
     y += 1
     ordered = sorted(rows, key=lambda row: (not row.paused, not row.requested_ma, row.evse_id))
-    for row in ordered[: max(0, lines - 1)]:
+    for row in ordered:
         frame.put(0, y, share_line(row), "warn" if row.paused else "", limit=frame.width)
         y += 1
     return y
@@ -61,7 +61,7 @@ def paint_totals(frame: Frame, y: int, state: PlannerState) -> int:
     """Paint what is allowed per phase and the analytics, one line each; return the line below."""
     width = frame.width - 1
     lines = (allowed_line(state), totals_line("Today", state.today, width), totals_line(_since(state.total), state.total, width))
-    for text in lines[: 2 if frame.height < 30 else 3]:
+    for text in lines:
         if text:
             frame.put(1, y, text, "", limit=width)
             y += 1

@@ -30,6 +30,9 @@ log = logging.getLogger("tui.admin")
 WIDE: Final = 120
 """From this width a second pane fits."""
 
+LINES_AROUND: Final = 4
+"""Header, section bar, toast line and key hints: what is not the body."""
+
 
 class SectionScreen(Screen[None], inherit_bindings=False):
     """One section. Subclasses set SECTION, BINDINGS and WRITES, load data and paint the body."""
@@ -83,6 +86,10 @@ class SectionScreen(Screen[None], inherit_bindings=False):
         """Paint the body."""
         raise NotImplementedError
 
+    def place(self) -> str:
+        """Which part of the body is shown, for the line below it; "" = all."""
+        return ""
+
     # -- painting --------------------------------------------------------------------------------------------------
 
     def paint_all(self) -> None:
@@ -92,11 +99,11 @@ class SectionScreen(Screen[None], inherit_bindings=False):
             return
         self._views["head"].show(self._head(width))
         self._views["bar"].show(self._bar(width))
-        self._views["toast"].show(self._toast(width))
-        self._views["hints"].show(self._hints(width))
-        body = Frame(width, max(1, height - 4))
+        body = Frame(width, max(1, height - LINES_AROUND))
         self.paint(body)
         self._views["body"].show(body)
+        self._views["toast"].show(self._toast(width))
+        self._views["hints"].show(self._hints(width))
 
     def _head(self, width: int) -> Frame:
         frame, app = Frame(width, 1), self.admin
@@ -140,6 +147,8 @@ class SectionScreen(Screen[None], inherit_bindings=False):
         if not text and self.busy:
             text = self.busy
         frame.put(1, 0, text, role)
+        if not text:
+            frame.right(width - 1, 0, self.place(), "dim")
         return frame
 
     def _hints(self, width: int) -> Frame:

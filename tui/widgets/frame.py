@@ -24,6 +24,10 @@ class Frame:
     def __init__(self, width: int, height: int) -> None:
         self.width = max(1, width)
         self.height = max(1, height)
+        self.clear()
+
+    def clear(self) -> None:
+        """Make every cell blank."""
         self.chars = [[" "] * self.width for _ in range(self.height)]
         self.roles = [[""] * self.width for _ in range(self.height)]
         self.cursor: tuple[int, int] | None = None  # where the real cursor parks
