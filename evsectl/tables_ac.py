@@ -7,9 +7,6 @@ from typing import Any
 from evsectl.layout import GREEN, RED, YELLOW, Column, Row, plain
 from evsectl.tables import clock, duration, kilo, minute, online_style, tenth
 
-MIN_MA = 6_000
-"""Less is no offer (IEC 61851-1)."""
-
 
 def amps(value: Any) -> str:
     """mA as A, with a decimal only where it says something; -1 = no limit."""

@@ -15,6 +15,9 @@ from evse.domain.contactor import ContactorFeedback
 NOMINAL_MV = 230_000
 """Phase to neutral of a public 230/400 V supply (IEC 60038), where nothing says otherwise."""
 
+OFFER_MIN_MA = 6_000
+"""The least that a pilot can offer: a duty of 10 % (IEC 61851-1 Annex A). The core, its gate and the simulator have their own on purpose."""
+
 
 class PpState(enum.Enum):
     """Proximity coding of the plug in the socket: 1500 / 680 / 220 / 100 ohm. UNKNOWN is never a cable."""

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from evse.domain.ac import OFFER_MIN_MA
 from evse.domain.base import Frozen
 from evse.domain.limits import CurrentAllocation, LimitSource
 from evse.domain.station import GridSpec
 from evse.planner.ac_problem import PHASES, UNLIMITED_MA, Phases
 from evse.planner.share import water_level
 
-MIN_MA = 6_000
 STEP_MA = 100
 
 
@@ -134,7 +134,7 @@ def _lower(given: dict[int, int], evses: Sequence[int], limit_ma: int, last: Seq
         if level is None:
             return
         level = level // STEP_MA * STEP_MA
-        if level >= MIN_MA:
+        if level >= OFFER_MIN_MA:
             for e in on:
                 given[e] = min(given[e], level)
             return

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from evse.domain.ac import OFFER_MIN_MA
 from evse.domain.base import Frozen
 from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource
 from evse.domain.station import GridSpec
@@ -42,7 +43,6 @@ from evse.planner.turns import RETURN_NS
 from evse.units import NS_PER_S, DurationNs, Instant
 
 STEP_MA = 100
-MIN_MA = 6_000
 DRAW_STEP_MA = 500
 """Draws count in differences in such steps, so that the noise of a meter does not move shares."""
 
@@ -347,7 +347,7 @@ class _Planner:
         followers |= dict.fromkeys(own, Follower())  # what they draw is among the other loads
         least = {name: c.min_ma for name, c in self.connector.items()}
         drawn = None
-        if self.balanced and self.grid.imbalance_ma >= MIN_MA:
+        if self.balanced and self.grid.imbalance_ma >= OFFER_MIN_MA:
             drawn = {str(r.evse_id): r.measured_ma or 0 for r in self.requests}
         return raised(ac_rows(self.asked, self.unsure), self.beside(target), followers, least, STEP_MA, drawn) | own
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from evse.domain.ac import AcSpec
+from evse.domain.ac import OFFER_MIN_MA, AcSpec
 from evse.domain.limits import CurrentRequest
 from evse.domain.station import StationSpec
 from evse.domain.view import StationView
@@ -25,7 +25,6 @@ from evse.runtime.thinking import Here, Thinker
 from evse.units import NS_PER_S, Instant
 
 LOOK_NS = 5 * NS_PER_S
-MIN_MA = 6_000
 
 
 class PhaseChooser:
@@ -81,13 +80,13 @@ class PhaseChooser:
         session, uses = self._uses.get(r.evse_id, ("", PHASES))
         if session != r.session:
             uses = PHASES
-        most = max(point.draw.ceiling_ma or ONE_PHASE_MAX_MA * 2, MIN_MA)
+        most = max(point.draw.ceiling_ma or ONE_PHASE_MAX_MA * 2, OFFER_MIN_MA)
         asks = []
         for phases, ask_ma in ((here, r.wanted_ma), (r.other_lines, r.other_ma)):
             ask_ma = min(ask_ma, most, ONE_PHASE_MAX_MA if phases == 1 else ask_ma)
             asks.append((1 if phases == 1 else uses, ask_ma))
         decide = partial(self._decide, ac, r, tuple(asks), now)
-        possible = tuple(ask for ask in asks if ask[1] >= MIN_MA)
+        possible = tuple(ask for ask in asks if ask[1] >= OFFER_MIN_MA)
         if problem is None or not possible:
             decide(Gained(current_ma=()))
             return
@@ -109,7 +108,7 @@ class PhaseChooser:
         watts = []
         for lines, ask_ma in asks:
             ma = 0
-            if ask_ma >= MIN_MA:
+            if ask_ma >= OFFER_MIN_MA:
                 answered = next(given, None)
                 ma = ask_ma if answered is None else answered
             watts.append(ma * lines * ac.nominal_mv // 1_000_000)

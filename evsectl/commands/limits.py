@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from evse.domain.ac import OFFER_MIN_MA
 from evsectl import exits, pages_ac, tables, tables_ac
 from evsectl.diagnostics import usage
 from evsectl.layout import Column
@@ -69,7 +70,7 @@ def set_(
     current_ma = milliamps(current)
     body = call.ask("limits.set", name=name, current_ma=current_ma, evse_id=connector)
     value = "no limit" if current_ma < 0 else f"{tables_ac.amps(current_ma)} A"
-    idle = "; below 6 A nothing is offered" if 0 <= current_ma < tables_ac.MIN_MA else ""
+    idle = "; below 6 A nothing is offered" if 0 <= current_ma < OFFER_MIN_MA else ""
     return call.done(body, f"{name}: {value} for {_who(connector)}{idle}")
 
 

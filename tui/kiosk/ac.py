@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from evse.domain.ac import OFFER_MIN_MA
 from evse.domain.view import EvseView
 from evse.domain.view_ac import AcView
 from tui import format as fmt
 from tui.i18n import Translate
-from tui.kiosk.model import OFFER_MIN_MA, KioskModel, elapsed_s, limit_word
+from tui.kiosk.model import KioskModel, elapsed_s, limit_word
 from tui.widgets.frame import Frame
 from tui.widgets.parts import bar
 from tui.words import transaction_runs

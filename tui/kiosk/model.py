@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from evse.api.models import Status
+from evse.domain.ac import OFFER_MIN_MA
 from evse.domain.session import SessionPhase, SessionRecord
 from evse.domain.view import EvseView
 from evse.units import WallNs
@@ -25,8 +26,6 @@ PANES_SMALL: Final = 2
 PANES_LARGE: Final = 4
 """Two by two on a screen of at least `LARGE_HEIGHT` rows."""
 LARGE_HEIGHT: Final = 42
-OFFER_MIN_MA: Final = 6_000
-"""IEC 61851-1: less than 6 A cannot be offered."""
 
 
 class Page(enum.Enum):

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from evse.domain.ac import OFFER_MIN_MA
 from evse.lab.park.ac_site import Car, Site
 from evse.lab.park.ac_switch import Switcher
 from evse.lab.park.policies import AC_POLICIES, PLANNER
@@ -25,7 +26,6 @@ from evse.planner import feedback
 from evse.planner.ac_problem import PHASES, AcProblem
 from evse.planner.balance import solve_with_starts, unsure_pairs
 from evse.planner.feedback import DrawRule
-from evse.planner.live_ac import MIN_MA as BALANCE_MIN_MA
 from evse.planner.live_ac import STEP_MA, WAITS_S
 from evse.planner.transition import Follower, Pairs, ac_rows, raised
 from evse.planner.turns import RETURN_NS
@@ -254,7 +254,7 @@ class _Day:
             target = solution.current_ma
             self.known[True] = (problem, draws, target)
         rows, least = ac_rows(problem, unsure), {c.id: c.min_ma for c in problem.connectors}
-        tight = all(n.imbalance_ma is None or n.imbalance_ma >= BALANCE_MIN_MA for n in self.site.nodes)
+        tight = all(n.imbalance_ma is None or n.imbalance_ma >= OFFER_MIN_MA for n in self.site.nodes)
         for _ in range(FLOWS_MAX):
             known = {c.connector.id: Follower(share=c.share, ignores=c.draws if c.draws > c.share else 0) for c in cars}
             drawn = {c.connector.id: c.draws for c in cars} if tight else None

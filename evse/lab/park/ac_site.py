@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from evse.domain.ac import OFFER_MIN_MA
 from evse.lab.park.visits import AcVisit
 from evse.planner.ac_problem import PHASES, AcConnector, AcProblem, phases_of
 from evse.planner.feedback import Draw
@@ -15,7 +16,6 @@ from evse.planner.phase_choice import PhaseState
 STAGES: Final = ((0.10, 1.0), (0.05, 0.7), (0.0, 0.45))
 """(share of the energy that is left when the stage ends, share of the full current)."""
 
-MIN_MA: Final = 6_000
 EPSILON_WH: Final = 0.01
 
 
@@ -49,7 +49,7 @@ class Car:
         part = self.left_wh / self.visit.energy_wh
         scale = next(s for end, s in STAGES if part > end + 1e-9 or end == 0.0)
         most = min(self.visit.max_ma, self.connector.max_ma)
-        return min(most, max(MIN_MA, round(most * scale)))
+        return min(most, max(OFFER_MIN_MA, round(most * scale)))
 
     def stage_left_wh(self) -> float:
         """Energy until it changes what it wants."""
@@ -62,7 +62,7 @@ class Car:
         allowed = self.draws if self.follow_at is not None else self.share
         self.wanted = self.wants()
         wanted = min(allowed, self.wanted)
-        before, self.draws = self.draws, wanted if wanted >= MIN_MA else 0
+        before, self.draws = self.draws, wanted if wanted >= OFFER_MIN_MA else 0
         self.stopped = self.draws < min(before, allowed)
         if self.draws and self.drawing_since is None:
             self.drawing_since = now
@@ -129,4 +129,4 @@ class Site:
             self.broken.setdefault(f"{name}: {used / scale:.1f} of {cap / scale:.1f} {unit} at {now / 3600:.2f} h")
 
 
-__all__ = ["EPSILON_WH", "MIN_MA", "STAGES", "Car", "Site"]
+__all__ = ["EPSILON_WH", "STAGES", "Car", "Site"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from evse.lab.park.ac_site import MIN_MA, Car
+from evse.domain.ac import OFFER_MIN_MA
+from evse.lab.park.ac_site import Car
 from evse.planner.ac import solve
 from evse.planner.ac_problem import PHASES, AcProblem
 from evse.planner.feedback import Draw
@@ -61,7 +62,7 @@ class Switcher:
 
     def _there(self, car: Car, problem: AcProblem, key: Key, here_w: float, now: float) -> int:
         phases = 1 if car.phases == PHASES else PHASES
-        most = max(MIN_MA, car.feedback.ceiling_ma or car.connector.max_ma)
+        most = max(OFFER_MIN_MA, car.feedback.ceiling_ma or car.connector.max_ma)
         ask = min(car.connector.max_ma, most, ONE_PHASE_MAX_MA if phases == 1 else most)
         lines = self._lines(car, phases)
         if ask * lines * self.volts * 1000 < here_w + RULE.gain_w and here_w:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evse.config.model import StationConfig
 from evse.config.spec import station_spec
-from evse.domain.ac import AcSpec
+from evse.domain.ac import OFFER_MIN_MA, AcSpec
 from evse.domain.base import ConfigError
 from evse.domain.station import EvseKind, StationSpec
 from evse.planner.ac_problem import PHASES, PPM, ROTATIONS, UNLIMITED_MA, AcConnector, AcNode, AcProblem, PausePolicy
@@ -48,7 +48,7 @@ def _ac(spec: StationSpec) -> AcProblem:
         connectors.append(
             AcConnector(
                 id=str(evse.evse_id), node=at.get(evse.evse_id, "grid"), lines=evse.ac.phases,
-                rotation=rotation if rotation in ROTATIONS else ROTATIONS[0], min_ma=6_000, max_ma=most, demand_ma=0,
+                rotation=rotation if rotation in ROTATIONS else ROTATIONS[0], min_ma=OFFER_MIN_MA, max_ma=most, demand_ma=0,
                 switch_s=_switch_s(evse.ac), weight_ppm=evse.ac.weight_pct * PPM // 100, priority=evse.ac.priority,
             )
         )

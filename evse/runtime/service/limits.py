@@ -9,6 +9,7 @@ from evse.api import models_ac as ac
 from evse.api.caller import Caller
 from evse.api.errors import ApiError, ErrorCode
 from evse.core.inputs import SetDynamicLimit
+from evse.domain.ac import OFFER_MIN_MA
 from evse.domain.limits import LimitEntry, LimitSource
 from evse.domain.view import EvseView
 from evse.domain.view_ac import AcView
@@ -35,7 +36,6 @@ SOURCES: Final = {
     LimitSource.OVER_CURRENT: "over-current",
     LimitSource.OUT_OF_BALANCE: "the balance of the phases",
 }
-MIN_MA: Final = 6_000
 
 
 class LimitOperations:
@@ -156,6 +156,6 @@ def sentence(evse: EvseView, side: AcView) -> str:
     if evse.session is None or evse.session.started_at is None or evse.session.ended_at is not None:
         text = f"{who} offers nothing: no transaction is open"
         return f"{text}; the lowest limit is {why}." if why else f"{text}."
-    if binding is not None and binding.current_ma is not None and binding.current_ma < MIN_MA:
+    if binding is not None and binding.current_ma is not None and binding.current_ma < OFFER_MIN_MA:
         return f"{who} offers nothing, less than 6 A is no offer; limited by {why}."
     return f"{who} offers nothing: it waits for {evse.waiting_for or 'the vehicle'}."
