@@ -125,6 +125,8 @@ def _rows(
         rows[source] = LimitEntry(
             source=source, power_w=power_w, binds=False, age_s=age_s, detail=f"{words}; {detail}" if detail else words
         )
+    if row is not None and binding not in rows:  # what only the plan knows, such as the share beside AC connectors
+        rows[binding] = LimitEntry(source=binding, power_w=row.assigned_w, binds=False, detail=row.detail)
     marked = [
         LimitEntry(source=e.source, power_w=e.power_w, binds=e.source is binding, age_s=e.age_s, detail=e.detail)
         for e in rows.values()

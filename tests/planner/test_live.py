@@ -353,6 +353,15 @@ def test_the_demand_of_a_vehicle_binds_and_not_the_most_that_it_could_take() -> 
     assert bound.detail == "asked for; the vehicle takes up to 55.0 kW"
 
 
+def test_what_only_the_plan_knows_is_a_row_that_binds() -> None:
+    """Seen on a station with AC connectors beside: the sentence named the share of the grid, and no row of the table bound."""
+    asked = [request(1, 100_000), request(2, 0)]
+    plan = make_plan(station(2), PlannerSettingsW(), asked, healthy(2), None, 0, 1, dc_site_w=40_000)
+    told = explain(view(limits=(), offered_w=38_000), plan, PlannerSettingsW())
+    assert [(e.source, e.power_w) for e in told.limits if e.binds] == [(LimitSource.GRID, plan.allocations[0].assigned_w)]
+    assert "share of the grid connection of 40.0 kW" in told.text and "40.0 kW" in told.limits[0].detail
+
+
 def test_explanation_without_vehicle_or_plan() -> None:
     assert (
         explain(view(phase=SessionPhase.IDLE, offered_w=0), None, PlannerSettingsW()).text
