@@ -353,18 +353,31 @@ class Runner:
         if not conditions:
             return self._result(step, what, began, skipped=True)
         while True:
-            open_ = [condition for condition in conditions if not await self._holds(condition)]
+            late = self.time_s() - began >= step.timeout_s
+            open_ = await self._open(conditions, every=late)
             if not open_:
                 return self._result(step, what, began)
-            if self.time_s() - began >= step.timeout_s:
+            if late:
                 error = f"not within {step.timeout_s:g} s: {'; '.join(c.text() for c in open_)}"
                 return self._result(step, what, began, error=error)
             await asyncio.sleep(POLL_S)
 
-    async def _holds(self, condition: Condition) -> bool:
-        if condition.operation and self._api is not None:
-            try:
-                return condition.holds(await self._api(condition.operation, condition.request))
-            except OSError:
-                return False  # the daemon is away; the time limit decides
-        return condition.holds(await self._execute({"cmd": "status"}))
+    async def _open(self, conditions: list[Condition], *, every: bool) -> list[Condition]:
+        """Return the conditions that do not hold; unless ``every``, the first of them is enough. All see one status."""
+        open_: list[Condition] = []
+        status: dict[str, Any] | None = None
+        for condition in conditions:
+            if condition.operation and self._api is not None:
+                try:
+                    good = condition.holds(await self._api(condition.operation, condition.request))
+                except OSError:
+                    good = False  # the daemon is away; the time limit decides
+            else:
+                if status is None:
+                    status = await self._execute({"cmd": "status"})
+                good = condition.holds(status)
+            if not good:
+                open_.append(condition)
+                if not every:
+                    break
+        return open_
