@@ -269,22 +269,25 @@ class Responder:
         writer.close()
 
 
+async def revocable(directory: Path) -> tuple[Responder, SimCsms, str, dict[str, str]]:
+    """A responder and a CSMS whose certificate names it, the URL of that CSMS, and options that trust its root."""
+    responder, key, csms = Responder(), new_key(), SimCsms(RealClock())
+    port = await responder.listen()
+    responder.leaf = leaf = ROOT.issue(
+        key.public_key(), "127.0.0.1", hosts=("127.0.0.1",), ocsp=f"http://127.0.0.1:{port}/"
+    )
+    place = await csms.listen("127.0.0.1", 0, server_context(pem(leaf), key))
+    root = directory / "root.pem"
+    root.write_text(pem(ROOT.certificate))
+    return responder, csms, f"wss://127.0.0.1:{place}", {"ca_file": str(root)}
+
+
 def test_a_station_asks_before_it_says_anything_and_a_revoked_back_end_never_hears_its_password() -> None:
     async def main(directory: Path) -> None:
-        responder = Responder()
-        port = await responder.listen()
-        key = new_key()
-        responder.leaf = leaf = ROOT.issue(
-            key.public_key(), "127.0.0.1", hosts=("127.0.0.1",), ocsp=f"http://127.0.0.1:{port}/"
-        )
-        csms = SimCsms(RealClock())
+        responder, csms, url, tls = await revocable(directory)
         back_end = CsmsSecurity(csms, ROOT)
         back_end.passwords[NAME] = {KEY_1.encode()}
-        place = await csms.listen("127.0.0.1", 0, server_context(pem(leaf), key))
-        root = directory / "root.pem"
-        root.write_text(pem(ROOT.certificate))
-        tls = {"ca_file": str(root), "ocsp": "hard"}
-        station = await real_station(directory, f"wss://127.0.0.1:{place}", tls=tls, security={"profile": 1}).start()
+        station = await real_station(directory, url, tls={**tls, "ocsp": "hard"}, security={"profile": 1}).start()
         await station.security.set_key(KEY_1)
 
         def hurried() -> bool:
@@ -320,18 +323,8 @@ def test_a_station_asks_before_it_says_anything_and_a_revoked_back_end_never_hea
 
 def test_the_doctor_asks_the_responder_and_says_what_it_has_answered() -> None:
     async def main(directory: Path) -> None:
-        responder = Responder()
-        port = await responder.listen()
-        key = new_key()
-        responder.leaf = leaf = ROOT.issue(
-            key.public_key(), "127.0.0.1", hosts=("127.0.0.1",), ocsp=f"http://127.0.0.1:{port}/"
-        )
-        csms = SimCsms(RealClock())
-        place = await csms.listen("127.0.0.1", 0, server_context(pem(leaf), key))
-        root = directory / "root.pem"
-        root.write_text(pem(ROOT.certificate))
-        tls = {"ca_file": str(root), "ocsp": "soft"}
-        station = await real_station(directory, f"wss://127.0.0.1:{place}", tls=tls).start()
+        responder, csms, url, tls = await revocable(directory)
+        station = await real_station(directory, url, tls={**tls, "ocsp": "soft"}).start()
         for task in station.tasks:  # nobody dials, and so nobody has asked
             task.cancel()
         known = station.security.dialler.revocation._known

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,14 +15,23 @@ from evse.lab.station import Lab
 from tests._support.lab_world import Api, run_lab
 
 
-def test_live_options_act_at_once_and_the_rest_is_named_until_the_restart(tmp_path: Path) -> None:
-    text = TEMPLATE.format(folder=tmp_path, channel="239.0.0.1", port=9000)
-    (tmp_path / "data").mkdir()
-    path = tmp_path / "station.toml"
+def run_from_file(folder: Path, text: str, scenario: Callable[[Lab], Coroutine[Any, Any, None]]) -> None:
+    """Run ``scenario`` on the station of the template ``text``, which lies in a file that it may change."""
+    (folder / "data").mkdir()
+    path = folder / "station.toml"
     path.write_text(text, encoding="utf-8")
 
-    async def scenario(lab: Lab) -> None:
+    async def main(lab: Lab) -> None:
         lab.station.config_path = path
+        await scenario(lab)
+
+    run_lab(folder, main, config=parse_config(text, str(path)), laws=False)
+
+
+def test_live_options_act_at_once_and_the_rest_is_named_until_the_restart(tmp_path: Path) -> None:
+    text = TEMPLATE.format(folder=tmp_path, channel="239.0.0.1", port=9000)
+
+    async def scenario(lab: Lab) -> None:
         api = Api(lab)
         await lab.until(lambda: lab.station.ocpp is not None and lab.station.ocpp.online, "registered", 30)
         changed = text.replace(
@@ -49,33 +60,25 @@ def test_live_options_act_at_once_and_the_rest_is_named_until_the_restart(tmp_pa
         assert (await api("status.get"))["system"]["restart_needed"] == ()
         assert not lab.station.loop.spec.evses[0].free_charging
 
-    run_lab(tmp_path, scenario, config=parse_config(text, str(path)), laws=False)
+    run_from_file(tmp_path, text, scenario)
 
 
 def test_a_key_that_the_back_end_has_set_stays(tmp_path: Path) -> None:
     text = TEMPLATE.format(folder=tmp_path, channel="239.0.0.1", port=9000)
-    (tmp_path / "data").mkdir()
-    path = tmp_path / "station.toml"
-    path.write_text(text, encoding="utf-8")
 
     async def scenario(lab: Lab) -> None:
-        lab.station.config_path = path
         assert lab.station.ocpp is not None
         assert await lab.station.ocpp.set_key("MeterValueSampleInterval", "11") == "Accepted"
         await Api(lab)("config.apply", {"text": text.replace("sample_interval_s = 5", "sample_interval_s = 7")})
         assert lab.station.ocpp.key_number("MeterValueSampleInterval") == 11
 
-    run_lab(tmp_path, scenario, config=parse_config(text, str(path)), laws=False)
+    run_from_file(tmp_path, text, scenario)
 
 
 def test_limits_of_a_changed_file_act_beside_those_that_the_operator_has_set(tmp_path: Path) -> None:
     text = TEMPLATE.format(folder=tmp_path, channel="239.0.0.1", port=9000)
-    (tmp_path / "data").mkdir()
-    path = tmp_path / "station.toml"
-    path.write_text(text, encoding="utf-8")
 
     async def scenario(lab: Lab) -> None:
-        lab.station.config_path = path
         api = Api(lab)
         await api("planner.set", {"limit_w": 60_000})
         old, limit_w = lab.station.planner.settings, lab.station.config.site.limit_w
@@ -90,7 +93,7 @@ def test_limits_of_a_changed_file_act_beside_those_that_the_operator_has_set(tmp
         await api("config.apply", {"text": text})
         assert lab.station.planner.settings == msgspec.structs.replace(old, site_limit_w=limit_w)
 
-    run_lab(tmp_path, scenario, config=parse_config(text, str(path)), laws=False)
+    run_from_file(tmp_path, text, scenario)
 
 
 def test_rows_that_come_and_go_wait_for_the_restart() -> None:
