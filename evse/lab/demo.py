@@ -20,7 +20,7 @@ from typing import Any
 from evse.api import models as m
 from evse.api.paths import DEMO_PREFIX
 from evse.domain.base import ConfigError
-from evse.lab.demo_config import DEMO_DC, scenario_name
+from evse.lab.demo_config import DEMO_DC, check_needs, scenario_name
 from evse.lab.demo_csms import split_csms
 from evse.lab.demo_faults import fault_rows, fault_text
 from evse.lab.demo_station import DemoError, DemoStation
@@ -285,6 +285,7 @@ def main(argv: list[str] | None = None) -> int:
         if options.csms:
             split_csms(options.csms)
         scenario = load_scenario(scenario_name(options.station, options.scenario))
+        check_needs(options.station, options.scenario, scenario.needs)
     except ConfigError as error:
         sys.stderr.write("".join(f"evsectl: {problem}\n" for problem in error.problems))
         return 2

@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 
 import tomlkit
 
+from evse.config.load import parse_config
 from evse.config.profiles import list_stations, load_station, nearest
 from evse.config.source import Problems, Source
 from evse.domain.base import ConfigError
 from evse.sim.scenario import shipped
+from evse.sim.scenario_needs import Needs, unmet
 
 DEMO_DC = "dc-quick"
 """Name of the template below."""
@@ -147,6 +149,25 @@ def scenario_name(station: str, scenario: str) -> str:
     if len(evses) == 1:
         prefixes.insert(0, prefixes[0] + "single-")
     return next((prefix + scenario for prefix in prefixes if prefix + scenario in shipped()), scenario)
+
+
+def check_needs(station: str, wanted: str, needs: Needs) -> None:
+    """Raise `ConfigError` unless the scenario ``wanted`` can be played on the demo's ``station``; it names the stations that can."""
+    missing = _missing(station, needs)
+    if missing:
+        good = [name for name in station_names() if not _missing(name, needs)]
+        use = f"add --station {good[0]}" + (f" (or {', '.join(good[1:])})" if good[1:] else "") if good else "no station has that"
+        raise ConfigError([f"--scenario {wanted}: {missing}; {use}"])
+
+
+def _missing(station: str, needs: Needs) -> str:
+    if needs.station and station.removeprefix("demo/") != needs.station:
+        return f"plays with the devices of --station {needs.station}, not of {station}"
+    if needs == Needs():
+        return ""
+    config = parse_config(demo_text(station, "/", "0.0.0.0", 0, lambda: 1), station, check_files=False)
+    lacks = unmet(needs, config)
+    return f"needs {needs.text()}, but on --station {station} {lacks}" if lacks else ""
 
 
 def _with_port(value: Any) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from evse.sim.fault_catalogue import rows
 from evse.sim.lines import NoisyCan
 from evse.sim.pty_ports import PtyPort
 from evse.sim.scenario import Runner, StepResult, load_scenario
+from evse.sim.scenario_needs import unmet
 from evse.sim.station import SimStation
 from evse.transports.can import open_can
 
@@ -149,6 +150,9 @@ def _report(result: StepResult) -> None:
 
 async def _run(args: argparse.Namespace, config: StationConfig) -> int:
     scenario = load_scenario(args.scenario) if args.scenario else None
+    lacks = unmet(scenario.needs, config) if scenario is not None else ""
+    if scenario is not None and lacks:
+        raise ConfigError([f"--scenario {args.scenario}: needs {scenario.needs.text()}, but in {args.config} {lacks}; choose another"])
     station = SimStation(config, RealClock(), seed=args.seed, fast=args.fast)
     station.serve_files()
     if args.no_csms:

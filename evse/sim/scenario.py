@@ -1,6 +1,7 @@
 """Scenarios: files of timed commands and conditions, run against a simulated station.
 
-A file is JSON: ``{"name", "description", "steps": [...]}``. The steps run one after the other; a step has one of
+A file is JSON: ``{"name", "description", "needs": {...}, "steps": [...]}``. ``needs`` says which stations it can be played on
+(`evse.sim.scenario_needs.Needs`; left out: any). The steps run one after the other; a step has one of
 
 * ``{"at_s": 1.5, "cmd": "plug_in", ...}``: a command of `evse.sim.control` at a time after the start (at once when that
   is past), or ``{"after_s": 2, "cmd": ...}``: so long after the step before;
@@ -31,12 +32,14 @@ from evse.config.paths import profiles_dir
 from evse.domain.base import ConfigError
 from evse.domain.clock import Clock
 from evse.sim.control import problems_of
+from evse.sim.scenario_needs import Needs, parse_needs
 from evse.units import NS_PER_S
 
 STEPS_MAX: Final = 2_000
 POLL_S: Final = 0.05
 TIMEOUT_S: Final = 30.0
 TIMEOUT_MAX_S: Final = 3_600.0
+KEYS: Final = ("name", "description", "needs", "steps")
 LANE_KEYS: Final = ("lanes", "label")
 OPERATORS: Final = ("is", "not", "min", "max", "exists")
 
@@ -98,6 +101,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str
     steps: tuple[Step, ...]
+    needs: Needs = Needs()
 
 
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,8 +226,8 @@ def parse_scenario(text: str, where: str) -> Scenario:
         raise ConfigError([f"{where}: is not JSON ({error})"]) from error
     if not isinstance(document, dict) or not isinstance(document.get("steps"), list):
         raise ConfigError([f"{where}: accepted: an object with name, description and steps (a list)"])
-    problems = [f"{key}: unknown key; accepted: name, description, steps" for key in document if key not in
-                ("name", "description", "steps")]  # fmt: skip
+    problems = [f"{key}: unknown key; accepted: {', '.join(KEYS)}" for key in document if key not in KEYS]
+    needs = parse_needs(document.get("needs", {}), problems)
     count = _count(document["steps"])
     if count > STEPS_MAX:
         problems.append(f"steps: {count}; at most {STEPS_MAX}")
@@ -234,6 +238,7 @@ def parse_scenario(text: str, where: str) -> Scenario:
         name=str(document.get("name", "")),
         description=str(document.get("description", "")),
         steps=tuple(step for step in steps if step is not None),
+        needs=needs,
     )
 
 

@@ -137,6 +137,10 @@ def test_arguments(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main([]) == 2
     assert "--config FILE is needed" in capsys.readouterr().err
     path = tmp_path / "station.toml"
+    path.write_text(TOML.format(dir=tmp_path))
+    assert main(["--config", str(path), "--scenario", "quick"]) == 2
+    told = capsys.readouterr()
+    assert f"quick: needs connector 1 DC, connector 2 DC, but in {path} there is no connector 2" in told.err and not told.out
     path.write_text("[station]\nid = 5\n")
     assert main(["--config", str(path)]) == 2
     assert "evsectl sim: " in capsys.readouterr().err

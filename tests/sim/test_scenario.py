@@ -33,10 +33,11 @@ def test_all_mistakes_are_named_at_once() -> None:
         7,
     ]
     with pytest.raises(ConfigError) as caught:
-        parse_scenario(json.dumps({"steps": steps, "stepps": []}), "f.json")
+        parse_scenario(json.dumps({"steps": steps, "stepps": [], "needs": {"connectors": ["gas"]}}), "f.json")
     text = str(caught.value)
     for part in (
         "f.json: stepps: unknown key",
+        "f.json: needs: Invalid enum value 'gas' - at `$.connectors[0]`; accepted: connectors",
         "step 1: at_s = -1",
         'step 2: cmd = "plug_im": no such command, did you mean plug_in',
         'step 3: connector = "1": accepted: a whole number from 1 to 48',
