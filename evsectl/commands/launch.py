@@ -64,7 +64,9 @@ def demo(
         str,
         typer.Option("--station", help="dc-quick, dc-matrix, ac-quick, or a station profile such as generic/mixed-2dc-2ac", metavar="NAME"),
     ] = "dc-quick",
-    scenario: Annotated[str, typer.Option("--scenario", help="quick, site-limit, faults, offline, firmware, ac-faults, or a file", metavar="NAME")] = "quick",
+    scenario: Annotated[
+        str, typer.Option("--scenario", help="quick, site-limit, faults, offline, firmware, ac-faults, or a file", metavar="NAME")
+    ] = "quick",
     output: Output = "table",
     admin: Annotated[bool, typer.Option("--admin", help="Show the service console instead of the kiosk")] = False,
     csms: Annotated[
