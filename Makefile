@@ -48,6 +48,7 @@ test-peers: $(VENV)/.installed  ## against independent programs (npm ocpp-rpc, m
 	EVSE_PEERS=1 $(PYTEST) -m peer tests/peers
 
 bench: $(VENV)/.installed  ## measure the budgets and write docs/performance.md
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv sync --frozen --inexact --quiet --group bench
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.installed  ## regenerate man pages, completions, schemas and references

@@ -46,8 +46,8 @@ How it is measured:
 - Lateness, memory and start are those of the real daemon beside the real simulator, over ptys, CAN and WebSocket, with
   bytecode cached as an installed package has it. Lateness begins when the daemon says that it is ready.
 - Rows "against the planner" are ratios of CPU time on the same car parks in the same run: rounds of linear programs (HiGHS)
-  that end with the planner's answer, and where cvxpy is installed a convex MPC of twelve periods in the style of the
-  adaptive charging network.
+  that end with the planner's answer, and a convex MPC of twelve periods (cvxpy) in the style of the adaptive charging
+  network.
 - Screens run on a pty of 80x24 characters; bytes are what leaves for the line.
 
 """
