@@ -5,30 +5,46 @@ Keys and certificates are made when they are needed and live in memory only. It 
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import datetime
 import os
 import ssl
 import tempfile
+from collections import deque
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from evse.sim.csms import Json, SimCsms
+from evse.domain.clock import Clock
+from evse.sim.csms import CsmsError, Json, SimCsms
+from evse.units import NS_PER_S
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 YEAR = datetime.timedelta(days=365)
 DAY = datetime.timedelta(days=1)
 
+RSA_BITS_MIN, EC_BITS_MIN = 2048, 224
+"""Weaker keys are not signed (security whitepaper)."""
+
+TOLD_MAX = 100
+"""Answers to CertificateSigned that are kept, the newest."""
+
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
+
+
+def _at(clock: Clock) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(clock.wall() // NS_PER_S, datetime.UTC)
 
 
 def _name(common_name: str, organization: str = "Simulated CPO") -> x509.Name:
@@ -101,14 +117,23 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256())
 
     def sign_request(self, csr_pem: str, *, begins: datetime.timedelta = -DAY, lasts: datetime.timedelta = YEAR) -> str:
-        """Return the chain (PEM, leaf first, without the root) for a certificate signing request; ValueError when it is none."""
-        request = x509.load_pem_x509_csr(csr_pem.encode())
-        if not request.is_signature_valid:
+        """Return the chain (PEM, leaf first, without the root) for a certificate signing request; ValueError says why it is refused."""
+        try:
+            request = x509.load_pem_x509_csr(csr_pem.encode())
+            key, proven = request.public_key(), request.is_signature_valid
+            names, organization = (
+                request.subject.get_attributes_for_oid(oid) for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
+            )
+        except (TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+            raise ValueError(f"the request cannot be read: {error}") from error
+        if not proven:
             raise ValueError("the request is not signed by its own key")
-        name = str(request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-        organization = request.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        if not names:
+            raise ValueError("the request has no common name")
+        if not _strong(key):
+            raise ValueError("the key of the request is too weak, or neither RSA nor EC")
         leaf = self.issue(
-            request.public_key(), name, client=True, begins=begins, lasts=lasts,
+            key, str(names[0].value), client=True, begins=begins, lasts=lasts,
             organization=str(organization[0].value) if organization else "none",
         )
         return pem(leaf) + self.chain()
@@ -129,6 +154,12 @@ class Authority:
                 .serial_number(certificate.serial_number).revocation_date(self.now - DAY).build()
             )
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _strong(key: object) -> bool:
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size >= RSA_BITS_MIN
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.key_size >= EC_BITS_MIN
 
 
 def new_key(kind: str = "ec") -> Key:
@@ -172,13 +203,20 @@ class CsmsSecurity:
     """Adds passwords, certificates and their requests to a `SimCsms`.
 
     ``passwords`` holds the bytes that each charge point must send; a charge point that is not in it is let in without.
-    SignCertificate is accepted and answered by `answer_request`, as a real CSMS does, later.
+    SignCertificate is accepted unless its request is a bad one. The certificate follows by `answer_request`, as with a real CSMS,
+    later; with a ``clock`` it follows by itself at once and is valid for ``lasts`` from then on.
     """
 
-    def __init__(self, csms: SimCsms, authority: Authority | None = None) -> None:
+    def __init__(
+        self, csms: SimCsms, authority: Authority | None = None, *, clock: Clock | None = None, lasts: datetime.timedelta = YEAR
+    ) -> None:
         self.csms = csms
+        self.lasts = lasts
+        self.told: deque[str] = deque(maxlen=TOLD_MAX)  # what stations have answered to certificates that followed by themselves
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
         self.users: dict[str, str] = {}  # other names than the charge point's own
-        self.root = authority or Authority("Simulated CSMS root")
+        self.root = authority or Authority("Simulated CSMS root", now=None if clock is None else _at(clock))
         self.passwords: dict[str, set[bytes]] = {}
         self.requests: list[tuple[str, str]] = []  # (charge point, CSR)
         self.refuses_to_sign = False
@@ -199,10 +237,28 @@ class CsmsSecurity:
         return 0 if fits else 401
 
     def _sign(self, charge_point: str, payload: Json) -> Json:
+        if self._clock is not None:
+            self.root.now = _at(self._clock)
+        try:
+            chain = self.root.sign_request(payload["csr"], lasts=self.lasts)
+        except ValueError:
+            return {"status": "Rejected"}
         if self.refuses_to_sign:
             return {"status": "Rejected"}
         self.requests.append((charge_point, payload["csr"]))
+        if self._clock is not None:
+            task = asyncio.get_running_loop().create_task(self._follow(chain, charge_point))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return {"status": "Accepted"}
+
+    async def _follow(self, chain: str, charge_point: str) -> None:
+        """Send what was signed, after the root where the station has others. A station that has gone asks again by itself."""
+        with contextlib.suppress(CsmsError):
+            serials = [row["serialNumber"] for row in await self.installed(charge_point=charge_point)]
+            if serials and format(self.root.certificate.serial_number, "x") not in serials:
+                await self.install(pem(self.root.certificate), charge_point=charge_point)
+            self.told.append(await self.send_signed(chain, charge_point))
 
     async def listen(
         self, host: str = "127.0.0.1", *, names: tuple[str, ...] = ("127.0.0.1", "localhost"), mutual: bool = False,

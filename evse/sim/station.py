@@ -157,6 +157,7 @@ class SimStation:
             self.serial[reader.port] = self._port(reader.port, f"reader {reader.name}", device.serve)
         if config.ocpp.enabled:
             self.csms = SimCsms(self.clock)
+            self.csms.more["SignCertificate"] = partial(self._first_request, self.csms)
         self.world = World(
             connectors,
             self._banks,
@@ -169,6 +170,13 @@ class SimStation:
         )
         for point in points:
             point.breaker = self.reclosers.get(point.evse_id)
+
+    def _first_request(self, csms: SimCsms, charge_point: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """The bundled back end becomes an authority at the first SignCertificate: what that takes is slow to load."""
+        from evse.sim.csms_security import CsmsSecurity
+
+        CsmsSecurity(csms, clock=self.clock)
+        return csms.more["SignCertificate"](charge_point, payload)
 
     def _port(self, name: str, what: str, serve: Any) -> Port:
         return Port(name, what, serve, self.clock, random.Random(self.rng.getrandbits(32)), self.tasks)

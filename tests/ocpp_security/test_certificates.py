@@ -6,16 +6,21 @@ import asyncio
 import datetime
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509 import ocsp
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evse.lab.vloop import run_virtual
+from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from evse.ocpp.security import x509 as made
-from evse.sim.csms_security import Authority, pem
+from evse.sim.csms import SimCsms
+from evse.sim.csms_security import Authority, CsmsSecurity, new_key, pem
 from evse.units import NS_PER_S
 from tests.ocpp_security.support import KEY_1, NAME, World, secured, with_key
 
@@ -252,3 +257,66 @@ def test_any_text_in_any_request_gets_an_answer_of_the_schema(data: st.DataObjec
             await world.station.kill()
 
     run_virtual(body())
+
+
+def test_a_csms_that_signs_by_itself_renews_the_certificate_of_the_station_in_time(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        world.csms.heartbeat_s = 3600
+        await world.start()
+        csms = CsmsSecurity(world.csms, Authority("CSMS root", now=world.now), clock=world.clock, lasts=datetime.timedelta(days=3))
+        other = Authority("Other root", now=world.now)
+        assert await csms.install(pem(other.certificate)) == "Accepted"
+        assert (await world.station.security.request_certificate()).status == "Accepted"
+        await asyncio.sleep(1)
+        first = world.station.security.status().certificate
+        assert first is not None and list(csms.told) == ["Accepted"]
+        assert len(await csms.installed()) == 2, "a station that has roots gets that of the authority first"
+        await asyncio.sleep(22 * 3600)
+        assert world.station.security.status().certificate == first, "too early"
+        await asyncio.sleep(5 * 3600)
+        second = world.station.security.status().certificate
+        assert second is not None and second.serial_number != first.serial_number and second.not_after > first.not_after
+        assert list(csms.told) == ["Accepted"] * 2 and not world.station.security.status().request_pending
+
+    secured(tmp_path, main, security={"renew_days": 1})
+
+
+CSR = made.request(made.new_key(), NAME, "Strom AG")
+
+
+def csr_of(key: Any, *names: x509.NameAttribute) -> str:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+    used = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, used).public_bytes(serialization.Encoding.PEM).decode()
+
+
+COMMON = x509.NameAttribute(NameOID.COMMON_NAME, NAME)
+
+
+@pytest.mark.parametrize(
+    "csr",
+    [
+        "", "nonsense", pem(ROOT.certificate), csr_of(new_key()), csr_of(new_key("rsa-weak"), COMMON),
+        csr_of(ec.generate_private_key(ec.SECP192R1()), COMMON), csr_of(ed25519.Ed25519PrivateKey.generate(), COMMON),
+    ],
+    ids=["nothing", "nonsense", "certificate", "no name", "rsa 1024", "ec 192", "ed25519"],
+)
+def test_a_bad_request_is_rejected_by_the_simulated_csms(csr: str) -> None:
+    assert sign(csr) == "Rejected"
+
+
+@given(at=st.integers(0, len(CSR) - 1), letter=st.characters(codec="latin-1"))
+@settings(max_examples=30, deadline=None)
+def test_a_damaged_request_is_rejected_or_still_the_same(at: int, letter: str) -> None:
+    text = CSR[:at] + letter + CSR[at + 1 :]
+    assert sign(text) == "Rejected" or text.split() == CSR.split() or _der(text) == _der(CSR)
+
+
+def _der(csr: str) -> bytes:
+    return x509.load_pem_x509_csr(csr.encode()).public_bytes(serialization.Encoding.DER)
+
+
+def sign(csr: str) -> str:
+    csms = SimCsms(VirtualClock(VirtualLoop()))
+    CsmsSecurity(csms, ROOT)
+    return str(csms.more["SignCertificate"](NAME, {"csr": csr})["status"])

@@ -23,7 +23,7 @@ from evse.lab.vloop import run_virtual
 from evse.runtime.service.station import RuntimeService
 from evse.sim.csms_security import Authority, CsmsSecurity, pem
 from evse.units import NS_PER_S
-from tests._support.lab_world import demo_config
+from tests._support.lab_world import Api, demo_config, run_lab
 
 KEY = "a key of 24 characters.."
 
@@ -105,6 +105,19 @@ def test_firmware_is_judged_by_the_installed_manufacturer_roots(tmp_path: Path) 
         assert await lab.station.security.check_certificate(signing) is None
 
     run(tmp_path, main)
+
+
+def test_the_bundled_back_end_signs_what_the_station_asks_for(tmp_path: Path) -> None:
+    async def main(lab: Lab) -> None:
+        await lab.until(lambda: lab.station.ocpp is not None and lab.station.ocpp.online, "online")
+        assert (await Api(lab)("ocpp.cert_request"))["status"] == "Accepted"
+        await lab.forward(2)
+        (own,) = (await Api(lab)("ocpp.certs"))["items"]
+        assert own["subject"] == f"CN={lab.config.station.id},O=none" and own["issuer"].startswith("CN=Simulated CSMS root")
+        assert own["valid_to"] - lab.clock.wall() > 300 * 86_400 * NS_PER_S
+        assert not (await Api(lab)("ocpp.security"))["request_pending"]
+
+    run_lab(tmp_path, main, laws=False)
 
 
 def test_only_who_could_edit_the_file_weakens_the_link_and_only_on_purpose(tmp_path: Path) -> None:
