@@ -23,8 +23,9 @@ from evse.planner.tree import Model, top_down
 UNIT_STATES = 600
 """A subtree with no more sets that differ in what they take is enumerated."""
 
-WORK_MAX = 1_000_000
-"""Combinations tried in one plan, 1 to 2 us each. A car park of a thousand connectors on three storeys needs some 50 000."""
+WORK_MAX = 150_000
+"""Combinations tried in one plan, 1 to 2 us each. A car park of a thousand connectors on three storeys needs some 50 000; what
+needs more is for `ac_whole`."""
 
 ROUNDS = 400
 """Steps towards the best prices."""

@@ -1,0 +1,509 @@
+"""Who can be on together when an imbalance limit binds, or when `ac_most` was not enough: branch and bound over numbers.
+
+Connectors with the same group, minimum, maximum and class are interchangeable: of each such *kind* only the number counts,
+the first of it are on. A whole program in these numbers and in what each group gets above its minimums (which other phases may
+need for balance); rows of `Model`, and rows that follow for whole numbers (both sides divided and rounded down), which
+brings the linear relaxation so near that few branches are left.
+
+The relaxation is solved in floating point (`ac_quick`) and never believed: a branch is closed when its multipliers, rounded to
+whole numbers, prove in whole numbers that nothing is there, and a set is taken when it keeps every row in whole numbers. So
+bad luck with rounding costs work, not exactness. `Spent` after `WORK_MAX`; work is counted, not timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import floor, inf
+
+import msgspec
+
+from evse.planner.ac_lp import Reach, TooHard
+from evse.planner.ac_most import Spent
+from evse.planner.ac_problem import AcProblem
+from evse.planner.ac_quick import NOTHING, TOLERANCE_NA, Doubt, Quick
+from evse.planner.tree import Model
+
+WORK_MAX = 6_000_000
+"""Coefficients changed by pivots in one plan, some 0.4 us each."""
+
+SLICE = 200_000
+"""Work on a number that may be out of reach, before a smaller one is tried."""
+
+BRANCH_WORK = 2_000
+"""Counted for each branch beside its pivots."""
+
+NA_PER_MA = 1_000_000.0
+MULTIPLIER = 1 << 40
+"""The largest multiplier of a proof."""
+
+WHOLE = 1e-5
+"""A number this near to a whole one is taken for it (and checked)."""
+
+DIVISORS_MAX = 12
+"""Rounded rows made from one row."""
+
+
+class _Kind(msgspec.Struct):
+    group: int
+    low: int
+    high: int
+    rank: int  # class, 0 = first
+    members: list[int]  # in the order
+
+
+Box = tuple[list[int], list[int]]
+"""Least and most of each kind."""
+
+
+def _replaces(one: _Kind, other: _Kind) -> bool:
+    """True when ``one`` can be on wherever ``other`` can: same limits, no larger minimum, no smaller maximum."""
+    return (one.group, one.rank) == (other.group, other.rank) and one.low <= other.low and one.high >= other.high
+
+
+class _Row(msgspec.Struct):
+    """``sum(factor * column) <= cap`` in numbers and mA; ``scale`` brings the factors near to 1 in floating point."""
+
+    terms: dict[int, int]
+    cap: int
+    scale: int = 1
+
+
+class _Relaxed(Quick):
+    """`Quick` with bounds on both sides, rows that are taken in when they are broken, and with work counted."""
+
+    def __init__(self, rows: list[_Row], units: list[float], work: list[int]) -> None:
+        self.entries = [[(j, a * row.scale * NA_PER_MA / units[j]) for j, a in row.terms.items()] for row in rows]
+        super().__init__([[] for _ in rows], [row.cap * row.scale * int(NA_PER_MA) for row in rows], [1] * len(units))
+        self.caps = self.value[self.size :]
+        self.rows = {}
+        self.known: set[int] = set()
+        self.work = work
+
+    def inside(self, low: Sequence[float], high: Sequence[float], least: Sequence[tuple[int, float]]) -> dict[int, float] | None:
+        """None when some point seems to be between the bounds and inside every row, else multipliers that seem to prove that
+        there is none. ``least`` = least slack of some rows. Raises `Doubt`."""
+        self._move(low, high, least)
+        self.bad = {}
+        for b in self.rows:
+            self._judge(b)
+        self.pivots = 0
+        while True:
+            while self.bad:
+                if not self._improve():
+                    return self._weights()
+            broken = self._broken()
+            if not broken:
+                return None
+            for r in broken:
+                self._take_in(r)
+
+    def _move(self, low: Sequence[float], high: Sequence[float], least: Sequence[tuple[int, float]]) -> None:
+        """New bounds; what rests on one moves with it."""
+        for j, (new_low, new_high) in enumerate(zip(low, high, strict=True)):
+            old_low, old_high = self.low[j], self.high[j]
+            self.low[j], self.high[j] = new_low, new_high
+            if j not in self.rows:
+                now = self.value[j]
+                new = new_low if now == old_low and now != old_high else new_high if now == old_high else now
+                self._put(j, min(new_high, max(new_low, new)))
+        for r, slack in least:
+            b = self.size + r
+            self.low[b] = slack
+            if r in self.known and b not in self.rows and self.value[b] < slack:
+                self._put(b, slack)
+
+    def _put(self, j: int, new: float) -> None:
+        change = new - self.value[j]
+        if change:
+            self.value[j] = new
+            for b in self.columns[j]:
+                self.value[b] += self.rows[b][j] * change
+
+    def _broken(self) -> list[int]:
+        """Rows that were not looked at and are broken."""
+        value, size, found = self.value, self.size, []
+        for r, entries in enumerate(self.entries):
+            if r not in self.known:
+                slack = self.caps[r] - sum(c * value[j] for j, c in entries)
+                if slack < self.low[size + r] - TOLERANCE_NA:
+                    found.append(r)
+        return found
+
+    def _take_in(self, r: int) -> None:
+        self.known.add(r)
+        b, terms, rest = self.size + r, dict[int, float](), self.caps[r]
+        for j, c in self.entries[r]:
+            rest -= c * self.value[j]
+            inner = self.rows.get(j)
+            if inner is None:
+                terms[j] = terms.get(j, 0.0) - c
+                continue
+            for k, a in inner.items():
+                terms[k] = terms.get(k, 0.0) - c * a
+        self.rows[b] = {j: a for j, a in terms.items() if not -NOTHING < a < NOTHING}
+        self.value[b] = rest
+        for j in self.rows[b]:
+            self.columns[j].add(b)
+        self.work[0] += len(terms)
+        self._judge(b)
+
+    def _weights(self) -> dict[int, float]:
+        size = self.size
+        total = {b: 1.0 for b in self.bad if b >= size}
+        for j, gain in self._gains().items():
+            if j >= size:
+                total[j] = total.get(j, 0.0) - gain
+        return {j - size: y for j, y in total.items() if y > 0}
+
+    def _pivot(self, leaving: int, entering: int) -> None:
+        self.work[0] += 20 + len(self.columns[entering]) * len(self.rows[leaving])
+        if self.work[0] > WORK_MAX:
+            raise Spent
+        super()._pivot(leaving, entering)
+
+
+class Whole:
+    """The program of one plan. ``order`` = candidates, the first one first.
+
+    ``counted`` False: only the order matters (classes are in it).
+    """
+
+    def __init__(self, problem: AcProblem, model: Model, order: Sequence[int]) -> None:
+        self.model, self.order = model, order
+        self.ranks = sorted({problem.connectors[i].priority for i in order}, reverse=True)
+        place = {rank: k for k, rank in enumerate(self.ranks)}
+        found: dict[tuple[int, int, int, int], _Kind] = {}
+        self.kind_of: dict[int, tuple[int, int]] = {}
+        for i in order:
+            key = (model.group_of[i], model.low_ma[i], model.high_ma[i], place[problem.connectors[i].priority])
+            kind = found.setdefault(key, _Kind(*key, members=[]))
+            kind.members.append(i)
+        self.kinds = list(found.values())
+        for k, kind in enumerate(self.kinds):
+            for at, i in enumerate(kind.members):
+                self.kind_of[i] = (k, at)
+        self.kinds_of: dict[int, list[int]] = {}
+        for k, kind in enumerate(self.kinds):
+            self.kinds_of.setdefault(kind.group, []).append(k)
+        self.worse: list[list[int]] = []  # kinds that could be replaced by one
+        self.better: list[list[int]] = []  # kinds that could take the place of one
+        for k, kind in enumerate(self.kinds):
+            beside = [j for j in self.kinds_of[kind.group] if j != k]
+            self.worse.append([j for j in beside if _replaces(kind, self.kinds[j])])
+            self.better.append([j for j in beside if _replaces(self.kinds[j], kind)])
+        self.low = [0] * len(self.kinds)
+        self.high = [len(kind.members) for kind in self.kinds]
+        self.least = [0] * len(self.ranks)  # numbers of each class that must be reached
+        self.extras: dict[int, int] = {}  # group: column
+        self.extra_max: list[int] = []
+        self._find_extras()
+        self.step = max(1, min(kind.low for kind in self.kinds))
+        self.rows = self._limits()
+        self.rows += [row for source in self._sources() for row in self._rounded(*source)]
+        self.class_row = len(self.rows)
+        for k in range(len(self.ranks)):
+            self.rows.append(_Row({j: -1 for j, kind in enumerate(self.kinds) if kind.rank == k}, 0, self.step))
+        self.work = [0]
+        self.bound = 0  # on the number of the class that was last asked for
+        self.units = [max(1, kind.low) * NA_PER_MA for kind in self.kinds] + [NA_PER_MA] * len(self.extra_max)
+        self.relaxed = _Relaxed(self.rows, self.units, self.work)
+
+    # -- rows -----------------------------------------------------------------------------------------------------------
+
+    def _find_extras(self) -> None:
+        """Groups whose current above the minimums could help others."""
+        model = self.model
+        for group, inside in self.kinds_of.items():
+            most = sum((self.kinds[k].high - self.kinds[k].low) * len(self.kinds[k].members) for k in inside)
+            if most and any(c < 0 for _, c in model.group_diffs[group]):
+                self.extras[group] = len(self.kinds) + len(self.extra_max)
+                self.extra_max.append(most)
+
+    def _limits(self) -> list[_Row]:
+        model = self.model
+        rows = []
+        for r, cap in enumerate(model.row_cap_ma):
+            terms: dict[int, int] = {}
+            for group, c in model.row_groups[r]:
+                for k in self.kinds_of.get(group, ()):
+                    terms[k] = c * self.kinds[k].low
+                if group in self.extras:
+                    terms[self.extras[group]] = c
+            rows.append(_Row(terms, cap))
+        for group, column in self.extras.items():
+            spare = {k: self.kinds[k].low - self.kinds[k].high for k in self.kinds_of[group]}
+            rows.append(_Row({column: 1} | {k: a for k, a in spare.items() if a}, 0))
+        return rows
+
+    def _sources(self) -> list[tuple[dict[int, int], int]]:
+        """Packing rows, and the sums of the fuses of a node, over numbers alone."""
+        model, sources = self.model, []
+        for rows in [*((r,) for r in range(model.packing)), *model.fuses]:
+            terms: dict[int, int] = {}
+            for r in rows:
+                for k, a in self.rows[r].terms.items():
+                    if k < len(self.kinds):
+                        terms[k] = terms.get(k, 0) + a
+            sources.append((terms, sum(self.rows[r].cap for r in rows)))
+        return sources
+
+    def _rounded(self, terms: dict[int, int], cap: int) -> list[_Row]:
+        """What follows from a row for whole numbers: divided by each of its factors and rounded down, and the largest number."""
+        if sum(a * self.high[k] for k, a in terms.items()) <= cap:
+            return []
+        terms = {k: a for k, a in terms.items() if a}
+        divisors = sorted(set(terms.values()))[:DIVISORS_MAX]
+        rows = []
+        for divisor in divisors:
+            whole = {k: a // divisor for k, a in terms.items() if a >= divisor}
+            if any(a % divisor for a in terms.values()) or cap % divisor:
+                rows.append(_Row(whole, cap // divisor, self.step))
+        if len(divisors) > 1:
+            left, most = cap, 0
+            for a, number in sorted((a, self.high[k]) for k, a in terms.items()):
+                fit = min(number, left // a)
+                most, left = most + fit, left - fit * a
+                if fit < number:
+                    break
+            rows.append(_Row(dict.fromkeys(terms, 1), most, self.step))
+        return rows
+
+    # -- the search -----------------------------------------------------------------------------------------------------
+
+    def numbers(self, chosen: Sequence[int]) -> list[int]:
+        """How many of each kind are in ``chosen``."""
+        found = [0] * len(self.kinds)
+        for i in chosen:
+            found[self.kind_of[i][0]] += 1
+        return found
+
+    def members(self, numbers: Sequence[int]) -> list[int]:
+        """The first of each kind."""
+        return [i for k, kind in enumerate(self.kinds) for i in kind.members[: numbers[k]]]
+
+    def classes(self, numbers: Sequence[int]) -> list[int]:
+        """How many of each class ``numbers`` stand for."""
+        found = [0] * len(self.ranks)
+        for kind, number in zip(self.kinds, numbers, strict=True):
+            found[kind.rank] += number
+        return found
+
+    def find(self, low: list[int], high: list[int], work: int = WORK_MAX) -> list[int] | None:
+        """Numbers between the bounds that can be on together and reach ``least``; None = proven that there are none.
+
+        Raises `Spent`, also after ``work``.
+        """
+        stack = [(low, high)]
+        end = min(WORK_MAX, self.work[0] + work)
+        while stack:
+            low, high = stack.pop()
+            self.work[0] += BRANCH_WORK
+            if self.work[0] > end:
+                raise Spent
+            proof = self._ask(low, high)
+            if proof is not None:
+                if self._proven(proof, low, high):
+                    continue
+                split = self._open(low, high)
+                value = 0.0 if split is None else low[split] + 0.5
+            else:
+                split, value = self._fractional(low, high)
+            if split is None:
+                numbers = low if proof is not None else self._point(low, high)
+                if self._holds(numbers, proof is None):
+                    return numbers
+                split = self._open(low, high)
+                if split is None:
+                    continue
+                value = min(high[split] - 0.5, numbers[split] + 0.5)
+            branches = [self._fewer(split, floor(value), low, high), self._more(split, floor(value) + 1, low, high)]
+            stack += branches if value - floor(value) >= 0.4 else reversed(branches)
+        return None
+
+    def _fewer(self, k: int, most: int, low: list[int], high: list[int]) -> Box:
+        """At most so many of a kind: then none of those that it could take the place of, beyond what must be."""
+        high = high[:]
+        high[k] = most
+        for j in self.worse[k]:
+            high[j] = low[j]
+        return low, high
+
+    def _more(self, k: int, least: int, low: list[int], high: list[int]) -> Box:
+        """At least so many of a kind: then all of those that could take its place."""
+        low = low[:]
+        low[k] = least
+        for j in self.better[k]:
+            low[j] = high[j]
+        return low, high
+
+    def _ask(self, low: Sequence[int], high: Sequence[int]) -> dict[int, float] | None:
+        units = self.units
+        bottom = [n * unit for n, unit in zip(low, units, strict=False)] + [0.0] * len(self.extra_max)
+        top = [n * unit for n, unit in zip(high, units, strict=False)] + [most * NA_PER_MA for most in self.extra_max]
+        least = [
+            (self.class_row + k, number * self.rows[self.class_row + k].scale * NA_PER_MA if number else -inf)
+            for k, number in enumerate(self.least)
+        ]
+        try:
+            return self.relaxed.inside(bottom, top, least)
+        except Doubt:
+            raise Spent from None
+
+    def _combined(self, proof: dict[int, float]) -> tuple[dict[int, int], int, list[int]]:
+        """Row of whole multipliers: factors, cap without the numbers to reach, and the factor of each of these."""
+        most = max((y * self.rows[r].scale for r, y in proof.items()), default=1.0)
+        total: dict[int, int] = {}
+        cap, reach = 0, [0] * len(self.ranks)
+        for r, y in proof.items():
+            row = self.rows[r]
+            factor = int(y * row.scale / most * MULTIPLIER)
+            if not factor:
+                continue
+            cap += factor * row.cap
+            if r >= self.class_row:
+                reach[r - self.class_row] = factor
+            for j, a in row.terms.items():
+                total[j] = total.get(j, 0) + factor * a
+        return total, cap, reach
+
+    def _least_of(self, total: dict[int, int], low: Sequence[int], high: Sequence[int]) -> int:
+        """The least that a row can come to between the bounds."""
+        size = len(self.kinds)
+        return sum(
+            a * (low[j] if a > 0 else high[j]) if j < size else min(0, a * self.extra_max[j - size]) for j, a in total.items()
+        )
+
+    def _proven(self, proof: dict[int, float], low: Sequence[int], high: Sequence[int]) -> bool:
+        total, cap, reach = self._combined(proof)
+        return self._least_of(total, low, high) > cap - sum(f * n for f, n in zip(reach, self.least, strict=True))
+
+    def _open(self, low: Sequence[int], high: Sequence[int]) -> int | None:
+        return next((k for k, (a, b) in enumerate(zip(low, high, strict=True)) if a < b), None)
+
+    def _fractional(self, low: Sequence[int], high: Sequence[int]) -> tuple[int | None, float]:
+        """The number that is farthest from a whole one."""
+        best, farthest, at = None, WHOLE, 0.0
+        value, units = self.relaxed.value, self.units
+        for k in range(len(self.kinds)):
+            if low[k] == high[k]:
+                continue
+            number = value[k] / units[k]
+            far = abs(number - round(number))
+            if far > farthest:
+                best, farthest, at = k, far, min(max(number, low[k] + WHOLE), high[k] - WHOLE)
+        return best, at
+
+    def _point(self, low: Sequence[int], high: Sequence[int]) -> list[int]:
+        value, units = self.relaxed.value, self.units
+        return [min(b, max(a, round(value[k] / units[k]))) for k, (a, b) in enumerate(zip(low, high, strict=True))]
+
+    def _holds(self, numbers: Sequence[int], from_point: bool) -> bool:
+        """True when ``numbers`` keep every limit, on whole numbers, and reach ``least``. Raises `Spent`."""
+        if any(n < least for n, least in zip(self.classes(numbers), self.least, strict=True)):
+            return False
+        model, size = self.model, len(self.kinds)
+        if from_point:
+            point = [*numbers, *(round(v / NA_PER_MA) for v in self.relaxed.value[size : size + len(self.extra_max)])]
+            point[size:] = [min(most, max(0, v)) for most, v in zip(self.extra_max, point[size:], strict=True)]
+            limits = self.rows[: len(model.row_cap_ma) + len(self.extras)]
+            if all(sum(a * point[j] for j, a in row.terms.items()) <= row.cap for row in limits):
+                return True
+        low, high = [0] * len(model.members), [0] * len(model.members)
+        for kind, number in zip(self.kinds, numbers, strict=True):
+            low[kind.group] += number * kind.low
+            high[kind.group] += number * kind.high
+        self.work[0] += BRANCH_WORK
+        try:
+            return Reach(model.row_groups, model.row_cap_ma, high).ask(low) is None
+        except TooHard:
+            raise Spent from None
+
+    # -- what is asked --------------------------------------------------------------------------------------------------
+
+    def largest(self, known: list[int], bounds: Sequence[int]) -> tuple[list[int], bool]:
+        """As many as possible of each class in turn, then the first in the order: numbers of each kind, and whether they are proven.
+
+        ``known`` = numbers that can be on together; ``bounds`` = no more of the first classes can be on: of the first one, of the
+        second one when the first has its number, and so on.
+        """
+        best = known
+        for rank in range(len(self.ranks)):
+            best = self._most_of(rank, best, bounds)
+            if self.bound > self.classes(best)[rank]:
+                return best, False
+        return self.first(best)
+
+    def _most_of(self, rank: int, best: list[int], bounds: Sequence[int]) -> list[int]:
+        """The largest number of one class, those above it have theirs; ``bound`` is the same if it is proven."""
+        reached = self.classes(best)[rank]
+        self.bound = sum(self.high[k] for k, kind in enumerate(self.kinds) if kind.rank == rank)
+        if rank < len(bounds) and self.least[:rank] == list(bounds[:rank]):
+            self.bound = min(self.bound, bounds[rank])
+        try:
+            self._lower_bound(rank, reached)
+            target, step = self.bound, SLICE
+            while reached < self.bound:
+                self.least[rank] = target
+                try:
+                    found = self.find(self.low[:], self.high[:], step)
+                except Spent:
+                    if self.work[0] > WORK_MAX:
+                        raise
+                    target -= 1
+                    if target <= reached:
+                        target, step = self.bound, WORK_MAX
+                    continue
+                if found is None:
+                    self.bound = target - 1
+                else:
+                    best, reached = found, self.classes(found)[rank]
+                target, step = self.bound, WORK_MAX
+        except Spent:
+            pass
+        self.least[rank] = reached
+        return best
+
+    def _lower_bound(self, rank: int, reached: int) -> None:
+        """Lower ``bound`` to what the relaxation proves."""
+        while reached < self.bound:
+            self.least[rank] = self.bound
+            proof = self._ask(self.low, self.high)
+            if proof is None or not self._proven(proof, self.low, self.high):
+                break
+            self.bound = max(reached, self._bound_of(proof, rank, self.bound))
+
+    def _bound_of(self, proof: dict[int, float], rank: int, above: int) -> int:
+        """The largest number of a class that ``proof`` leaves open, below ``above``."""
+        total, cap, reach = self._combined(proof)
+        if not reach[rank]:
+            return above - 1
+        room = cap - self._least_of(total, self.low, self.high)
+        room -= sum(f * n for k, (f, n) in enumerate(zip(reach, self.least, strict=True)) if k != rank)
+        return min(above - 1, room // reach[rank])
+
+    def first(self, best: list[int]) -> tuple[list[int], bool]:
+        """The first in the order of those that reach ``least``, which ``best`` does: each is on if it can be, with those before it."""
+        low, high = self.low[:], self.high[:]
+        try:
+            for i in self.order:
+                k, at = self.kind_of[i]
+                if at >= high[k] or at < low[k]:
+                    continue
+                if best[k] <= at:
+                    found = self.find([*low[:k], at + 1, *low[k + 1 :]], high)
+                    if found is None:
+                        self._refuse(k, low, high)
+                        continue
+                    best = found
+                low[k] = at + 1
+        except Spent:
+            return best, False
+        return best, True
+
+    def _refuse(self, k: int, low: list[int], high: list[int]) -> None:
+        """No more of kind ``k``; nor of those that need as much at least and leave no more room to others."""
+        for j in (k, *self.worse[k]):
+            high[j] = low[j]
+
+
+__all__ = ["Whole"]
