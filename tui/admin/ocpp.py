@@ -69,7 +69,7 @@ class OcppScreen(SectionScreen):
         self.search = ""  # of the keys
         self.frozen = False
         self.whole = False  # the payload of the chosen message gets the page
-        self.place = 0  # connector whose schedules are shown
+        self.chosen = 0  # connector whose schedules are shown
         self.examining = False
         self._turns = 0
 
@@ -103,7 +103,7 @@ class OcppScreen(SectionScreen):
         self._turns += 1
         told = self.told()
         if told is None or self._turns % SCHEDULE_TURNS == 0:
-            self.data.schedules = await self.admin.store.call("ocpp.explain", o.OcppScheduleQuery(evse_id=self.place))
+            self.data.schedules = await self.admin.store.call("ocpp.explain", o.OcppScheduleQuery(evse_id=self.chosen))
 
     async def _load_messages(self) -> None:
         table, before = self.tables["messages"], self.data.messages
@@ -137,7 +137,7 @@ class OcppScreen(SectionScreen):
     def told(self) -> o.OcppScheduleExplanation | None:
         """The explanation of the chosen place; None until it has come."""
         items = self.data.schedules.items if self.data.schedules else ()
-        return next((item for item in items if item.evse_id == self.place), None)
+        return next((item for item in items if item.evse_id == self.chosen), None)
 
     # -- painting --------------------------------------------------------------------------------------------------
 
@@ -208,8 +208,8 @@ class OcppScreen(SectionScreen):
         """Schedules of the next place."""
         status = self.admin.store.status
         places = [0, *(view.evse_id for view in status.view.evses)] if status is not None else [0]
-        at = places.index(self.place) if self.place in places else -1
-        self.place = places[(at + 1) % len(places)]
+        at = places.index(self.chosen) if self.chosen in places else -1
+        self.chosen = places[(at + 1) % len(places)]
         self.tables["schedules"] = TableState()
         self.reload()
         self.paint_all()
