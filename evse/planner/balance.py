@@ -27,11 +27,14 @@ from evse.planner.ac_problem import (
     ceiling_ma,
     phases_of,
 )
-from evse.planner.transition import Pairs, ac_rows
+from evse.planner.transition import Follower, Pairs, Row, ac_rows, raised
 
 PASSES_MAX = 6
 STARTS_MAX = 4
 """Questions about who may start; after the last one nobody may."""
+
+ROUNDS_MAX = 16
+"""So often everybody follows, in thought, to see who can start on the way to a plan."""
 
 ROUNDING_MA = 2
 SUFFIX = " balance"
@@ -83,10 +86,7 @@ def solve_with_starts(
     if every difference holds whatever lines they use, and nobody who shall ``stay`` is paused for them."""
     active = list(starters)
     for _ in range(STARTS_MAX):
-        waits = frozenset(starters) - frozenset(active)
-        counted = {name: pairs for name, pairs in unsure.items() if name not in waits}
-        cars = tuple(msgspec.structs.replace(c, demand_ma=0) if c.id in waits else c for c in problem.connectors)
-        base = msgspec.structs.replace(problem, connectors=cars)
+        base, counted, waits = _with_starts(problem, unsure, starters, active)
         asked, solution = solve_by_draw(base, draws, ask, counted)
         given = solution.current_ma
         off = [name for name in active if not given[name]]
@@ -96,10 +96,47 @@ def solve_with_starts(
             return asked, solution, waits
         else:
             active = active[: len(active) // 2]
-    waits = frozenset(starters)
+    base, counted, waits = _with_starts(problem, unsure, starters, ())
+    return *solve_by_draw(base, draws, ask, counted), waits
+
+
+def _with_starts(
+    problem: AcProblem, unsure: Mapping[str, Pairs], starters: Sequence[str], active: Collection[str]
+) -> tuple[AcProblem, dict[str, Pairs], frozenset[str]]:
+    """Return the question in which of ``starters`` only the ``active`` ask, who is unsure in it, and who waits."""
+    waits = frozenset(starters) - frozenset(active)
+    return without(problem, waits), {name: pairs for name, pairs in unsure.items() if name not in waits}, waits
+
+
+def without(problem: AcProblem, waits: Collection[str]) -> AcProblem:
+    """Return the question in which those of ``waits`` ask for nothing."""
     cars = tuple(msgspec.structs.replace(c, demand_ma=0) if c.id in waits else c for c in problem.connectors)
-    counted = {name: pairs for name, pairs in unsure.items() if name not in waits}
-    return *solve_by_draw(msgspec.structs.replace(problem, connectors=cars), draws, ask, counted), waits
+    return msgspec.structs.replace(problem, connectors=cars)
+
+
+def cannot_start(
+    rows: Sequence[Row],
+    wanted: Mapping[str, int],
+    shares: Mapping[str, int],
+    least: Mapping[str, int],
+    step: int,
+    draws: Mapping[str, int],
+    first: Sequence[str] = (),
+) -> frozenset[str]:
+    """Return who of ``wanted`` gets nothing on any way there, even when all the others follow at once what they are told.
+
+    Nobody controls when a vehicle begins to draw: it may start only where every limit holds with its minimum and with those that
+    flow already. One-phase vehicles that balance each other only when all of them draw do not start for a limit below
+    their minimum. ``shares`` = those in force; ``draws`` = what vehicles draw of them that draw less.
+    """
+    now = dict(shares)
+    for _ in range(ROUNDS_MAX):
+        drawn = {name: min(ma, draws.get(name, ma)) if ma <= shares[name] else ma for name, ma in now.items()}
+        after = raised(rows, wanted, {name: Follower(share=ma) for name, ma in now.items()}, least, step, drawn, first)
+        if after == now or all(after[name] for name, ma in wanted.items() if ma):
+            break
+        now = after
+    return frozenset(name for name, ma in wanted.items() if ma and not shares[name] and not after[name])
 
 
 def _holds(problem: AcProblem, given: Mapping[str, int], draws: Mapping[str, int], unsure: Mapping[str, Pairs]) -> bool:
@@ -153,4 +190,4 @@ def _worst(more: Mapping[tuple[int, int], int], pair: tuple[int, int]) -> Phases
     return load[0], load[1], load[2]
 
 
-__all__ = ["SUFFIX", "solve_by_draw", "solve_with_starts", "unsure_pairs"]
+__all__ = ["STARTS_MAX", "SUFFIX", "cannot_start", "solve_by_draw", "solve_with_starts", "unsure_pairs", "without"]

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from evse.domain.ac import OFFER_MIN_MA
 from evse.domain.base import Frozen
 from evse.domain.limits import CurrentAllocation, CurrentRequest, LimitSource
 from evse.domain.station import GridSpec
@@ -34,11 +33,11 @@ from evse.planner.ac_problem import (
     phases_of,
 )
 from evse.planner.allowance import Allowance
-from evse.planner.balance import solve_with_starts, unsure_pairs
+from evse.planner.balance import STARTS_MAX, cannot_start, solve_with_starts, unsure_pairs, without
 from evse.planner.feedback import demand_ma
 from evse.planner.live_ac_memory import AcMemory, Point, SiteLoad, with_dc
-from evse.planner.live_ac_text import STARTS_LATER, Limits, binding, overdraws
-from evse.planner.transition import AC_PACE, Follower, Pairs, ac_rows, raised, set_share
+from evse.planner.live_ac_text import Limits, binding, overdraws, starts_later
+from evse.planner.transition import AC_PACE, Follower, Pairs, Row, ac_rows, raised, set_share
 from evse.planner.turns import RETURN_NS
 from evse.units import NS_PER_S, DurationNs, Instant
 
@@ -99,7 +98,8 @@ def plan_ac(
         if name in planner.fixed and now_ma:
             source, detail = overdraws(limits, name, planner.points[r.evse_id].ignores_ma, now_ma)
         if name in planner.held_back and not now_ma:
-            source, detail = LimitSource.OUT_OF_BALANCE, STARTS_LATER
+            known = () if name in planner.unsure else phases_of(planner.connector[name])
+            source, detail = LimitSource.OUT_OF_BALANCE, starts_later(grid.imbalance_ma, r.min_ma, known)
         rows.append(
             CurrentAllocation(
                 evse_id=r.evse_id,
@@ -161,7 +161,9 @@ class _Planner:
         """Vehicles that draw more than their share: their draw, a load beside which the others share the rest."""
         self.connector: dict[str, AcConnector] = {}
         self.demand: dict[str, int] = {}
-        self.asked = AcProblem(nodes=(), connectors=())  # the last question as it is, without what `balance` adds
+        self.rows: tuple[Row, ...] = ()
+        """Limits of the last question as it is, without what `balance` adds."""
+
         self.held_back: frozenset[str] = frozenset()
         self.unsure: dict[str, Pairs] = {}
         if self.balanced:
@@ -304,13 +306,34 @@ class _Planner:
             return problem, solution
         if not self.balanced:
             return problem, solve(problem)
+        return self._balanced(problem)
+
+    def _balanced(self, problem: AcProblem) -> tuple[AcProblem, AcSolution]:
+        """As `_solved` with an imbalance limit. Who could start only together with others, or only when his lines were known, waits."""
         asks = [p for r in self.requests if self.demand[str(r.evse_id)] and (p := self.points[r.evse_id])]
         first = sorted((p for p in asks if not p.share_ma and str(p.evse_id) in self.unsure), key=lambda p: (p.charged_ns, p.evse_id))
+        starters = [str(p.evse_id) for p in first]
         stay = [str(p.evse_id) for p in asks if p.share_ma and self._recent(p)]
-        asked, solution, self.held_back = solve_with_starts(
-            problem, self._less(), self.unsure, [str(p.evse_id) for p in first], stay
-        )
+        less, waits = self._less(), frozenset[str]()
+        for turn in range(STARTS_MAX):
+            left = [name for name in starters if name not in waits]
+            asked, solution, unknown = solve_with_starts(without(problem, waits), less, self.unsure, left, stay)
+            self.held_back = waits | unknown
+            stuck = self._stuck(solution.current_ma, less)
+            if not stuck:
+                break
+            waits |= stuck if turn < STARTS_MAX - 2 else {str(p.evse_id) for p in asks if not p.share_ma}
         return asked, solution
+
+    def _stuck(self, target: Mapping[str, int], less: Mapping[str, int]) -> frozenset[str]:
+        """Return who cannot start on the way to ``target``, because others would have to draw in the same moment."""
+        given = self.transition(target)
+        if all(given[name] for name, ma in target.items() if ma):
+            return frozenset()
+        shares = {str(p.evse_id): p.share_ma for p in self.points.values()}
+        settled = (r for r in self.requests if self.now - self.points[r.evse_id].changed_at >= AC_PACE.follow_ns)
+        draws = {str(r.evse_id): r.measured_ma or 0 for r in settled} | dict(less)
+        return cannot_start(self.rows, target, shares | dict.fromkeys(self.fixed, 0), self._least(), STEP_MA, draws, self._first())
 
     def _less(self) -> dict[str, int]:
         """Return who draws less than a share that it had time to follow, by the threshold or as it has proven before, and how
@@ -329,14 +352,15 @@ class _Planner:
         rows = [self._connector(r, self.demand[str(r.evse_id)]) for r in self.requests]
         rows += [self._dc_connector(ask) for ask in self.dc]
         self.connector = {c.id: c for c in rows}
-        self.asked = AcProblem(
+        asked = AcProblem(
             nodes=self._nodes(),
             connectors=tuple(rows),
             voltage_mv=max(self.grid.nominal_mv, self.site.voltage_mv),
             pause_policy=PausePolicy.MAX_SERVED if self.grid.max_served else PausePolicy.LONGEST_FIRST,
             step_ma=STEP_MA,
         )
-        return self.asked
+        self.rows = ac_rows(asked, self.unsure)
+        return asked
 
     # -- the way there ----------------------------------------------------------------------------------------------
 
@@ -345,11 +369,17 @@ class _Planner:
         own = {name: ma for name, ma in target.items() if name in self.fixed}
         followers = {str(p.evse_id): p.follower for p in self.points.values()}
         followers |= dict.fromkeys(own, Follower())  # what they draw is among the other loads
-        least = {name: c.min_ma for name, c in self.connector.items()}
         drawn = None
-        if self.balanced and self.grid.imbalance_ma >= OFFER_MIN_MA:
-            drawn = {str(r.evse_id): r.measured_ma or 0 for r in self.requests}
-        return raised(ac_rows(self.asked, self.unsure), self.beside(target), followers, least, STEP_MA, drawn) | own
+        if self.balanced:  # who asks for no more, or for less, is about to draw no more than that
+            drawn = {str(r.evse_id): min(r.measured_ma or 0, r.wanted_ma) for r in self.requests}
+        return raised(self.rows, self.beside(target), followers, self._least(), STEP_MA, drawn, self._first()) | own
+
+    def _least(self) -> dict[str, int]:
+        return {name: c.min_ma for name, c in self.connector.items()}
+
+    def _first(self) -> list[str]:
+        """Return who stops first where all minimums are too much: the lowest class, then who has charged longest."""
+        return [c.id for c in sorted(self.connector.values(), key=lambda c: (c.priority, -c.charging_s))]
 
 
 def _phases(values: Sequence[int]) -> Phases:

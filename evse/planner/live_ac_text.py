@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from evse.domain.limits import CurrentRequest, LimitSource
 from evse.domain.station import GridSpec
@@ -12,8 +12,6 @@ from evse.units import NS_PER_S, DurationNs
 
 NEAR_MA = 200
 """A row counts as full with less room than this: shares are steps of 0.1 A."""
-
-STARTS_LATER = "it starts when its 6 A fit on any one phase: nobody knows its phases yet, and the imbalance limit is nearly full"
 
 CAP_WORDS = {
     LimitSource.SITE: "site limit",
@@ -130,3 +128,12 @@ def overdraws(limits: Limits, name: str, draws_ma: int, given_ma: int) -> tuple[
     """Say what is given to a vehicle that draws more, and what is reserved for it."""
     source, _ = limits.fullest(name)
     return source, f"its fair share is {amps(given_ma)}; it draws {amps(draws_ma)}, which stays reserved for it"
+
+
+def starts_later(imbalance_ma: int, least_ma: int, phases: Sequence[int]) -> str:
+    """Say why a vehicle does not start under an imbalance limit; no ``phases`` = nobody knows which it uses."""
+    limit = f"the imbalance limit of {amps(imbalance_ma)}"
+    if not phases:
+        return f"it starts when its {amps(least_ma)} fit on any one phase: nobody knows its phases yet, and {limit} leaves no room"
+    on = " and ".join(f"L{k + 1}" for k in phases)
+    return f"it waits: {amps(least_ma)} on {on} alone would break {limit}; it starts when other phases carry more"

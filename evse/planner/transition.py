@@ -29,6 +29,9 @@ FALLS_MAX = 16
 
 PASSES_MAX = 4
 
+PAUSE_SLACK = 500
+"""Nobody is stopped for a difference that is exceeded by no more than this, mA: meters differ, and vehicles draw a little less."""
+
 
 class Pace(Frozen, frozen=True, kw_only=True):
     """How connectors follow. Before ``follow_ns`` nothing is believed, after ``wait_max_ns`` a missing reading is no longer
@@ -118,11 +121,14 @@ def set_share(f: Follower, share: int, now: Instant) -> Follower:
 
 class Row(Frozen, frozen=True, kw_only=True):
     """One limit: the sum of ``draws`` (weight per name) at their largest, less ``against`` at their smallest, is at most
-    ``most``. Who loads both sides of a difference alike is in neither."""
+    ``most``. Who loads both sides of a difference alike is in neither. ``of`` = the node of which it is a difference, "" = it is
+    none; ``limit`` = that difference with other loads in it."""
 
     most: int
     draws: Mapping[str, int]
     against: Mapping[str, int] = {}
+    of: str = ""
+    limit: int = 0
 
     def left(self, high: Mapping[str, int], low: Mapping[str, int]) -> int:
         """What is left, negative when the limit is exceeded."""
@@ -157,9 +163,10 @@ def ac_rows(problem: AcProblem, unsure: Mapping[str, Pairs] | None = None) -> tu
             for p in range(PHASES):
                 for q in range(PHASES):
                     if p != q:
-                        most = max(node.imbalance_ma, other[p] - other[q]) - (other[p] - other[q])
+                        limit = max(node.imbalance_ma, other[p] - other[q])
                         maybe = {name: 1 for name, _ in here if (p, q) in (unsure or {}).get(name, ())}
-                        rows.append(Row(most=most, draws=_without(on[p], on[q]) | maybe, against=_without(on[q], on[p])))
+                        draws, against = _without(on[p], on[q]) | maybe, _without(on[q], on[p])
+                        rows.append(Row(most=limit - (other[p] - other[q]), draws=draws, against=against, of=node.id, limit=limit))
     return tuple(row for row in rows if row.draws or row.against)
 
 
@@ -174,6 +181,7 @@ def raised(
     least: Mapping[str, int],
     step: int,
     drawn: Mapping[str, int] | None = None,
+    first: Sequence[str] = (),
 ) -> dict[str, int]:
     """Return the shares that may be in force now on the way to ``wanted``: no larger than wanted unless the present share is, none
     below ``least`` unless 0, on the grid ``step`` unless wanted or present.
@@ -183,13 +191,17 @@ def raised(
     other side with no more than that, and a share falls no further than they permit while others have not followed; None = all
     fall at once and differences count shares. Shares above a limit without another side (a fuse, a power limit) fall at once,
     whatever becomes of differences.
+
+    A difference that is exceeded although nobody was told so (somebody has stopped by himself, a limit has fallen) is answered
+    here and now: with these shares it holds as soon as they are followed. Where the minimums are too much, vehicles stop, those of
+    ``first`` first; up to `PAUSE_SLACK` nobody does. The other differences of that node may become as large as it is meanwhile.
     """
     if drawn is None and all(followers[name].reserved <= amount for name, amount in wanted.items()):
         return dict(wanted)
     way = _Way(rows, wanted, followers, step, drawn)
     way.fall(least)
     if drawn is not None:
-        way.give_way(least)
+        way.give_way(least, first)
     way.rise(least)
     return way.given
 
@@ -207,6 +219,7 @@ class _Way:
         self.rows = rows
         low = {name: self.low(name) for name in wanted}
         self.left = [row.left(self.high, low) for row in rows]
+        self.spare = self._spare()
         self.loads: dict[str, list[tuple[int, int]]] = {name: [] for name in wanted}  # (row, weight)
         self.helps: dict[str, list[tuple[int, int]]] = {name: [] for name in wanted}
         for r, row in enumerate(rows):
@@ -215,10 +228,25 @@ class _Way:
             for name, weight in row.against.items():
                 self.helps[name].append((r, weight))
 
+    def _spare(self) -> list[int]:
+        """By how much each row may be exceeded, because another difference of the same node is already as large."""
+        worst: dict[str, int] = {}
+        if self.drawn is not None:
+            for row, left in zip(self.rows, self.left, strict=True):
+                if row.of and left < 0:
+                    worst[row.of] = max(row.limit - left, worst.get(row.of, 0))
+        return [max(0, worst.get(row.of, row.limit) - row.limit) for row in self.rows]
+
     def low(self, name: str) -> int:
         """What it draws at least once it has followed."""
         ma = self.given[name]
         return ma if self.drawn is None else min(ma, self.drawn.get(name, ma))
+
+    def lowest(self, name: str, to: int) -> int:
+        """``to``, or the larger share down to which every difference that it helps permits it to fall."""
+        low = self.low(name)
+        room = min((max(0, self.left[r] + self.spare[r]) // weight for r, weight in self.helps[name]), default=low)
+        return max(to, -(-(low - room) // self.step) * self.step)
 
     def _set(self, name: str, amount: int) -> None:
         before = self.low(name)
@@ -242,12 +270,11 @@ class _Way:
         for _ in range(PASSES_MAX):
             moved = False
             for name in falling:
-                now, low, to = self.given[name], self.low(name), self.wanted[name]
+                now, to = self.given[name], self.wanted[name]
                 if now == to:
                     continue
-                if low > to:
-                    room = min((max(0, self.left[r]) // weight for r, weight in self.helps[name]), default=low)
-                    to = max(to, -(-(low - room) // self.step) * self.step)
+                if self.low(name) > to:
+                    to = self.lowest(name, to)
                     if self.wanted[name] < to < least[name]:
                         to = least[name]
                 if to < now:
@@ -256,30 +283,59 @@ class _Way:
             if not moved:
                 break
 
-    def give_way(self, least: Mapping[str, int]) -> None:
-        """Lower the largest shares on the upper side of a difference that is exceeded: somebody on the lower one has stopped."""
-        for r, row in enumerate(self.rows):
-            if not row.against or self.left[r] >= 0:
-                continue
-            cap = row.most + sum(weight * self.low(name) for name, weight in row.against.items())
-            floor = {name: min(self.given[name], least[name]) for name in row.draws}
-            if sum(weight * self.given[name] for name, weight in row.draws.items()) <= cap:
-                continue  # they are told already, and have not followed yet
-            low, high = 0, max(self.given[name] for name in row.draws) // self.step
-            while low < high:  # the highest common level that fits
-                level = (low + high + 1) // 2
-                total = sum(weight * max(floor[n], min(self.given[n], level * self.step)) for n, weight in row.draws.items())
-                low, high = (level, high) if total <= cap else (low, level - 1)
-            for name in sorted(row.draws, key=_order):
-                to = max(floor[name], min(self.given[name], low * self.step))
-                room = min((max(0, self.left[k]) // weight for k, weight in self.helps[name]), default=self.low(name))
-                to = max(to, min(self.given[name], -(-(self.low(name) - room) // self.step) * self.step))
-                if to < self.given[name]:
-                    self._set(name, to)
+    def give_way(self, least: Mapping[str, int], first: Sequence[str]) -> None:
+        """Lower the upper side of every difference that shares exceed, whatever is wanted: first the largest ones as far as other
+        differences permit, then further, then some to nothing. Where nobody is left on any side every row holds."""
+        differences = [row for row in self.rows if row.of]
+        order = {name: k for k, name in enumerate(first)}
+        for turn in range(PASSES_MAX + len(self.given)):
+            moved = False
+            for row in differences:
+                if self._over(row) > 0:
+                    moved |= self._level(row, least, gently=turn == 0)
+                    if turn and self._over(row) > PAUSE_SLACK:
+                        moved |= self._pause(row, order)
+            if turn and not moved:
+                break
+
+    def _over(self, row: Row) -> int:
+        """How much more than it permits the shares of a difference are, beside what the other side draws."""
+        return sum(w * self.given[n] for n, w in row.draws.items()) - row.most - sum(w * self.low(n) for n, w in row.against.items())
+
+    def _level(self, row: Row, least: Mapping[str, int], *, gently: bool) -> bool:
+        """Bring the largest shares of a difference down to the highest common level that fits, nobody below the minimum."""
+        cap = row.most + sum(weight * self.low(name) for name, weight in row.against.items())
+        floor = {name: min(self.given[name], least[name]) for name in row.draws}
+        low, high = 0, max(self.given[name] for name in row.draws) // self.step
+        while low < high:
+            level = (low + high + 1) // 2
+            total = sum(weight * max(floor[n], min(self.given[n], level * self.step)) for n, weight in row.draws.items())
+            low, high = (level, high) if total <= cap else (low, level - 1)
+        moved = False
+        for name in sorted(row.draws, key=_order):
+            to = max(floor[name], min(self.given[name], low * self.step))
+            to = min(self.given[name], self.lowest(name, to)) if gently else to
+            if to < self.given[name]:
+                self._set(name, to)
+                moved = True
+        return moved
+
+    def _pause(self, row: Row, order: Mapping[str, int]) -> bool:
+        """Stop vehicles on the upper side of a difference until it holds."""
+        moved = False
+        for name in sorted(row.draws, key=lambda n: (order.get(n, len(order)), _order(n))):
+            if self._over(row) <= PAUSE_SLACK:
+                break
+            if self.given[name]:
+                self._set(name, 0)
+                moved = True
+        return moved
 
     def rise(self, least: Mapping[str, int]) -> None:
         """Raise shares as far as there is room beside what may still flow."""
         rising = sorted((n for n, amount in self.wanted.items() if amount > self.given[n]), key=lambda n: (self.given[n], _order(n)))
+        if self.drawn is not None:  # nobody who has to give way, or has not followed down yet, is told to draw again
+            rising = [n for n in rising if all(self.left[r] >= 0 or not self.rows[r].of for r, _ in self.loads[n])]
         for _ in range(PASSES_MAX):
             moved = False
             for name in rising:
