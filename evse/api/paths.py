@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket
 import os
-import socket
 
 ENVIRONMENT = "EVSE_SOCKET"
 SYSTEM_DIR = "/run/evsed"
@@ -86,5 +86,8 @@ def _exists(path: str) -> bool:
 
 
 def _listens(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
         return probe.connect_ex(path) == 0
+    finally:
+        probe.close()
