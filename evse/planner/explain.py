@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from evse.domain.base import Frozen
 from evse.domain.limits import Allocation, CurrentAllocation, LimitEntry, LimitSource, Plan, PowerLimit
 from evse.domain.session import SessionPhase
@@ -45,6 +47,11 @@ _QUIET = {
     SessionPhase.HLC_SETUP: "the vehicle has not asked for power yet",
 }
 
+TOLD = frozenset({LimitSource.SITE, LimitSource.OCPP_STATIC, LimitSource.CSMS, LimitSource.DYNAMIC, LimitSource.FALLBACK, LimitSource.USER})
+"""Sources whose limits somebody sets: a sentence says when."""
+
+CONFIGURED = "from the configuration"
+
 _OWN_SOURCES = (LimitSource.CABLE, LimitSource.HARDWARE, LimitSource.THERMAL, LimitSource.USER)
 REACHED_PCT = 97  # a request this near a limit was cut by it: the cable's power moves with the voltage between two plans
 
@@ -82,15 +89,17 @@ def _origin(settings: PlannerSettingsW, source: LimitSource, now: Instant | None
         if limit.source is source and limit.evse_id == 0 and (found is None or limit.power_w < found.power_w):
             found = limit
     if found is None:
-        return None, "from the configuration" if source in (LimitSource.SITE, LimitSource.OCPP_STATIC) else ""
+        return None, CONFIGURED if source in (LimitSource.SITE, LimitSource.OCPP_STATIC) else ""
+    age_s = None if now is None else max(0, now - found.set_at) // NS_PER_S
     if found.detail == "configuration":
-        return None, "from the configuration"
-    detail = f"set by {found.detail}" if found.detail and " " not in found.detail else found.detail
-    return (None if now is None else max(0, now - found.set_at) // NS_PER_S), detail
+        return age_s, CONFIGURED
+    return age_s, f"set by {found.detail}" if found.detail and " " not in found.detail else found.detail
 
 
-def _bracket(age_s: int | None, detail: str) -> str:
-    words = " ".join(part for part in (detail, "" if age_s is None else age_words(age_s)) if part)
+def _bracket(source: LimitSource, age_s: int | None, detail: str) -> str:
+    """Where a limit comes from, and when it was set if somebody did."""
+    told = source in TOLD and detail != CONFIGURED and age_s is not None
+    words = " ".join(part for part in (detail, age_words(age_s) if told and age_s is not None else "") if part)
     return f" ({words})" if words else ""
 
 
@@ -108,7 +117,7 @@ def _rows(
         most = rows[LimitSource.EV]
         if binding is LimitSource.EV and row.requested_w < most.power_w:  # its demand binds, not the most that it could take
             words = f"asked for; the vehicle takes up to {most.power_w / 1000:.1f} kW"
-            rows[LimitSource.EV] = LimitEntry(source=LimitSource.EV, power_w=row.requested_w, binds=False, detail=words)
+            rows[LimitSource.EV] = replace(most, power_w=row.requested_w, binds=False, detail=words)
         chain = ", ".join(str(g) for g in row.chain)
         rows.setdefault(
             LimitSource.PLAN,
@@ -121,16 +130,15 @@ def _rows(
         )
     for source, power_w in settings.site_caps():
         age_s, detail = _origin(settings, source, now)
+        if age_s is None and source in rows:
+            age_s = rows[source].age_s
         words = "AC side, all connectors together"
         rows[source] = LimitEntry(
             source=source, power_w=power_w, binds=False, age_s=age_s, detail=f"{words}; {detail}" if detail else words
         )
     if row is not None and binding not in rows:  # what only the plan knows, such as the share beside AC connectors
         rows[binding] = LimitEntry(source=binding, power_w=row.assigned_w, binds=False, detail=row.detail)
-    marked = [
-        LimitEntry(source=e.source, power_w=e.power_w, binds=e.source is binding, age_s=e.age_s, detail=e.detail)
-        for e in rows.values()
-    ]
+    marked = [replace(e, binds=e.source is binding) for e in rows.values()]
     marked.sort(key=lambda e: (not e.binds, e.power_w))
     return marked
 
@@ -169,13 +177,13 @@ def explain(
         reason = _QUIET[view.phase]
     elif core is not None:
         what = _CORE_WORDS[core.source]
-        reason = f"the {what} of {core.power_w / 1000:.1f} kW binds" + _bracket(core.age_s, core.detail)
+        reason = f"the {what} of {core.power_w / 1000:.1f} kW binds" + _bracket(core.source, core.age_s, core.detail)
     elif row is None:
         reason = "there is no plan yet"
     else:
         reason = row.detail or f"the {_CORE_WORDS[row.binding]} binds"
         if row.binding in SITE_SOURCES:
-            reason += _bracket(*_origin(settings, row.binding, now))
+            reason += _bracket(row.binding, *_origin(settings, row.binding, now))
     return ExplanationText(
         evse_id=view.evse_id, offered_w=view.offered_w, text=f"{who} {gets}: {reason}", limits=limits
     )
@@ -194,7 +202,7 @@ def _explain_ac(view: EvseView, share: CurrentAllocation | None) -> ExplanationT
         reason = share.detail
     else:
         most = "" if core.current_ma is None else f" of {core.current_ma / 1000:.1f} A"
-        reason = f"the {_CORE_WORDS[core.source]}{most} binds" + _bracket(core.age_s, core.detail)
+        reason = f"the {_CORE_WORDS[core.source]}{most} binds" + _bracket(core.source, core.age_s, core.detail)
     current = view.ac.offered_ma if view.ac is not None else 0
     gets = f"gets {current / 1000:.1f} A per phase" if current else "gets nothing"
     text = f"Connector {view.evse_id} {gets}: {reason}"

@@ -20,9 +20,10 @@ from evse.core.inputs import GroupReading, Inputs
 from evse.domain.limits import CurrentRequest, LimitSource, Plan, PowerLimit, PowerRequest
 from evse.domain.readings import Sample
 from evse.domain.station import GridSpec, StationSpec
-from evse.domain.view import EvseView
+from evse.domain.view import EvseView, StationView
 from evse.planner.ac_problem import UNLIMITED_MA, AcProblem
 from evse.planner.allowance import Allowance, Cap, allowance, truncate
+from evse.planner.limit_ages import LimitAges
 from evse.planner.live import PlannerSettingsW, build_problem, look, plan_changed, truncate_power
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.planner.questions import Answer, Replan, Replanned
@@ -43,6 +44,10 @@ REQUEST_STEP_W = 1000
 
 LOAD_STEP_MA = 500
 """Loads of the house that moved by less than this wait as well."""
+
+
+DRAW_STEP_MA = 2_000
+"""So do draws below a share under an imbalance limit; without one a draw asks for no plan by itself."""
 
 
 class PlannerShell:
@@ -86,7 +91,12 @@ class PlannerShell:
         self._day = LocalDay(timezone)
         self._ac_problem: AcProblem | None = None
         self._asked: tuple[Sequence[PowerRequest], Sequence[GroupReading], int | None] = ((), (), None)
+        self._ages = LimitAges(now)
         self._limits_changed(now, "configuration")
+
+    def shown(self, view: StationView, now: Instant) -> StationView:
+        """Return the view with why the planner switches phases, and since when each limit has its value."""
+        return self._ages.shown(self.phases.shown(view), self._spec, now)
 
     def change_spec(self, spec: StationSpec, timezone: str) -> None:
         """Plan with other ratings from now on."""
@@ -254,12 +264,15 @@ class PlannerShell:
     def _ac_situation(self, currents: Sequence[CurrentRequest]) -> object:
         if not currents:
             return ()
+        grid = self._spec.grid
+        draws = grid is not None and grid.imbalance_ma >= 0  # what one vehicle stops drawing may leave the others unbalanced
         known = {p.evse_id: p for p in self._ac.points}
         points = [known.get(r.evse_id) or self._ac.point(r.evse_id) for r in currents]
         return (
             [(r.evse_id, r.wanted_ma, r.lines, r.rotation) for r in currents],
             [(p.draw.ceiling_ma, p.lines, p.idle, p.held_ma, p.ignores_ma // LOAD_STEP_MA, p.switched_at) for p in points],
             [-(-ma // LOAD_STEP_MA) for ma in self._ac.house_ma],
+            [max(0, p.share_ma - (r.measured_ma or 0)) // DRAW_STEP_MA for p, r in zip(points, currents, strict=True)] if draws else (),
         )
 
     def _situation(self, requests: Sequence[PowerRequest], groups: Sequence[GroupReading]) -> object:

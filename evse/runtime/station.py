@@ -250,7 +250,7 @@ class Station:
             if inputs is None:
                 inputs = self.loop.snapshot(())
             made = make_view(self.spec, self.loop.state, inputs, self.loop.now)
-            made = self.planner.phases.shown(made)
+            made = self.planner.shown(made, self.loop.now)
             self._view = _with_loop_fault(made, self.loop.fault) if self.loop.fault else made
             self._view_tick = self.loop.stats.count
         return self._view

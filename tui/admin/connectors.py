@@ -310,6 +310,6 @@ def paint_limits(frame: Frame, view: EvseView, y: int) -> None:
 def limit_line(entry: LimitEntry, *, amps: bool) -> str:
     """One limit: whether it binds, who set it, A per phase (``amps``), kW, age, detail."""
     current = f"{fmt.with_unit(fmt.tenths(entry.current_ma), 'A'):>8}" if amps else ""
-    age = f", {entry.age_s} s old" if entry.age_s else ""
+    age = "" if not entry.age_s else f", {entry.age_s} s old" if entry.age_s < 100 else f", {fmt.duration(entry.age_s)} old"
     word = "binds" if entry.binds else ""
     return f"{word:<6}{SOURCES[entry.source]:<13}{current}{fmt.kw(entry.power_w):>8} kW{age}  {entry.detail}".rstrip()
