@@ -8,7 +8,7 @@ somebody who hurts goes down. Every limit is checked again at the end.
 from __future__ import annotations
 
 from evse.planner.ac_fill import NA_PER_MA
-from evse.planner.ac_problem import PPM
+from evse.planner.ac_problem import PPM, UNLIMITED_MA
 from evse.planner.tree import Model
 
 PAIR_MOVES_MAX = 100
@@ -135,7 +135,9 @@ class Stepper:
 
     def hand_out(self) -> None:
         """Give whole steps to whoever can still rise, lowest level first, until nobody can."""
-        waiting = [i for i in self.on if self._up(i)]
+        room = [min((self.left[row] // c for row, c in rows), default=UNLIMITED_MA) for rows in self.model.group_rows]
+        group_of = self.model.group_of
+        waiting = [i for i in self.on if 0 < self._up(i) <= room[group_of[i]]]  # packing rows only get fuller
         while waiting:
             waiting.sort(key=self._level)
             again: list[int] = []

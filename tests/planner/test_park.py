@@ -308,6 +308,30 @@ def test_an_imbalance_limit_is_exceeded_only_by_vehicles_that_stop_by_themselves
     assert result.energy_wh > 0.6 * result.alone_wh and not result.broken
 
 
+class _Plain(ac._Day):
+    """A day that remembers no answer, no row and no question from one look to the next."""
+
+    def _step(self) -> None:
+        self.known.clear()
+        self.limits = self.settled = None
+        for car in self.cars.values():
+            car.row = car.connector
+        super()._step()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_day_remembers_changes_nothing(seed: int) -> None:
+    rng = Random(seed)
+    site = park(8, rng.choice([20, 32, 50]), imbalance_ma=rng.choice([None, 4_000, 20_000]), turning=rng.random() < 0.5)
+    cars = made_up_ac(AC_DAYS[seed], 9, seed)
+    for policy in AC_POLICIES:
+        quick, plain = (kind(site, cars, policy, seed) for kind in (ac._Day, _Plain))
+        quick.run()
+        plain.run()
+        assert (quick.done, quick.profile, quick.unbalanced_s) == (plain.done, plain.profile, plain.unbalanced_s)
+        assert (quick.judge.peak, quick.judge.broken) == (plain.judge.peak, plain.judge.broken) and quick.plans < plain.plans
+
+
 def switching(points: int, amps: int) -> AcProblem:
     site = park(points, amps, turning=False)
     return msgspec.structs.replace(site, connectors=tuple(msgspec.structs.replace(c, switch_s=60) for c in site.connectors))

@@ -27,7 +27,7 @@ from evse.planner.ac_problem import PHASES, AcProblem
 from evse.planner.balance import solve_with_starts, unsure_pairs
 from evse.planner.feedback import DrawRule
 from evse.planner.live_ac import STEP_MA, WAITS_S
-from evse.planner.transition import Follower, Pairs, ac_rows, raised
+from evse.planner.transition import Follower, Pairs, Row, ac_rows, raised
 from evse.planner.turns import RETURN_NS
 from evse.units import NS_PER_S
 
@@ -71,6 +71,10 @@ class _Day:
         self.due: float | None = None  # the next planned look
         self.known: dict[bool, tuple[AcProblem, dict[str, int], dict[str, int]]] = {}
         """Planned with draws or not: the last problem, what was known to be drawn less, and the answer."""
+
+        self.limits: tuple[object, tuple[Row, ...]] | None = None
+        self.settled: tuple[tuple[Row, ...], dict[str, int], list[tuple[int, int]]] | None = None
+        """Rows, target, and share and draw of everybody, when shares had come as near to the target as they can."""
 
     def wake(self, at: float, visit: int = -1) -> None:
         """Something happens at ``at``: a visit begins (its number), or a look (-1)."""
@@ -175,12 +179,8 @@ class _Day:
             if drawn:
                 wanted = feedback.demand_ma(car.feedback, wanted, car.connector.min_ma)
             stays = car.share > 0 and (not waiting or self._recent(car))
-            rows.append(
-                msgspec.structs.replace(
-                    car.connector, demand_ma=wanted, lines=PHASES if unsure else car.known_lines,
-                    charging_s=int(car.charged_s) + (0 if stays else WAITS_S) if paused else 0,
-                )
-            )
+            charged = int(car.charged_s) + (0 if stays else WAITS_S) if paused else 0
+            rows.append(car.asks(wanted, PHASES if unsure else car.known_lines, charged))
         return msgspec.structs.replace(self.site, connectors=tuple(rows), step_ma=max(STEP_MA, self.site.step_ma))
 
     def _recent(self, car: Car) -> bool:
@@ -253,7 +253,11 @@ class _Day:
             solution = solve_with_starts(problem, draws, unsure, [c.connector.id for c in first], stay)[1]
             target = solution.current_ma
             self.known[True] = (problem, draws, target)
-        rows, least = ac_rows(problem, unsure), {c.id: c.min_ma for c in problem.connectors}
+        rows, least = self._rows(problem, unsure), {c.id: c.min_ma for c in problem.connectors}
+        state = [(c.share, c.draws) for c in cars]
+        if self.settled is not None and self.settled[0] is rows and self.settled[1:] == (target, state):
+            return target  # nothing has moved since nothing moved
+        self.settled = None
         tight = all(n.imbalance_ma is None or n.imbalance_ma >= OFFER_MIN_MA for n in self.site.nodes)
         for _ in range(FLOWS_MAX):
             known = {c.connector.id: Follower(share=c.share, ignores=c.draws if c.draws > c.share else 0) for c in cars}
@@ -268,8 +272,16 @@ class _Day:
                 self._set(car, ma)
                 car.settle(self.now)
             if not moved:
+                self.settled = rows, target, [(c.share, c.draws) for c in cars]
                 break
         return target
+
+    def _rows(self, problem: AcProblem, unsure: dict[str, Pairs]) -> tuple[Row, ...]:
+        """Every limit as rows; they change with who is there and with the lines of everybody only."""
+        of = tuple([(c.id, c.lines) for c in problem.connectors]), unsure
+        if self.limits is None or self.limits[0] != of:
+            self.limits = of, ac_rows(problem, unsure)
+        return self.limits[1]
 
     def _set(self, car: Car, ma: int) -> None:
         if (ma > 0) is not (car.share > 0):

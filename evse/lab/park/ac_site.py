@@ -40,6 +40,9 @@ class Car:
         self.charged_s = 0.0
         self.waited_s = 0.0
         self.feedback = Draw()
+        most = min(visit.max_ma, connector.max_ma)
+        self.stages = [(end, min(most, max(OFFER_MIN_MA, round(most * scale)))) for end, scale in STAGES]
+        self.row = connector  # as it was last asked for
         self.wanted = self.wants()
 
     def wants(self) -> int:
@@ -47,15 +50,25 @@ class Car:
         if self.left_wh <= EPSILON_WH:
             return 0
         part = self.left_wh / self.visit.energy_wh
-        scale = next(s for end, s in STAGES if part > end + 1e-9 or end == 0.0)
-        most = min(self.visit.max_ma, self.connector.max_ma)
-        return min(most, max(OFFER_MIN_MA, round(most * scale)))
+        for end, amount in self.stages:
+            if part > end + 1e-9:
+                return amount
+        return self.stages[-1][1]
+
+    def asks(self, demand_ma: int, lines: int, charging_s: int) -> AcConnector:
+        """The connector with what it asks for; the same object while that does not change."""
+        row = self.row
+        if row.demand_ma != demand_ma or row.lines != lines or row.charging_s != charging_s:
+            self.row = row = msgspec.structs.replace(self.connector, demand_ma=demand_ma, lines=lines, charging_s=charging_s)
+        return row
 
     def stage_left_wh(self) -> float:
         """Energy until it changes what it wants."""
         part = self.left_wh / self.visit.energy_wh
-        end = next(end for end, _ in STAGES if part > end + 1e-9 or end == 0.0)
-        return self.left_wh - end * self.visit.energy_wh
+        for end, _ in self.stages:
+            if part > end + 1e-9:
+                return self.left_wh - end * self.visit.energy_wh
+        return self.left_wh
 
     def settle(self, now: float) -> None:
         """Draw what share and battery allow, unless it has not followed down yet."""
