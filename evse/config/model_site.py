@@ -57,7 +57,7 @@ class GridSection(Frozen, frozen=True, kw_only=True):
     imbalance_a: Annotated[
         int,
         Meta(
-            title="Largest difference between two phases, A; -1 = no limit (VDE-AR-N 4100: 20)",
+            title="Largest difference between two phases, A; -1 = no limit (VDE-AR-N 4100: 20); below 6 nearly no vehicle may start",
             ge=-1,
             le=4000,
             extra_json_schema=Live,

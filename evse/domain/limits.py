@@ -49,8 +49,8 @@ class PowerLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of an explanation: a cap on an EVSE, whether it binds, and where it comes from. ``age_s`` = for how long it has had
-    this value; None = the core alone does not know."""
+    """One row of an explanation: a cap on an EVSE, whether it binds, and where it comes from. ``age_s`` = for how long it
+    has had this value."""
 
     source: LimitSource
     power_w: int
