@@ -106,8 +106,12 @@ def meter_payload(connector_id: int, wall: WallNs, values: list[Payload]) -> Pay
 
 
 def meter_row(session: SessionRecord, wall: WallNs, context: str, values: list[Payload]) -> OutboxRow:
-    """Return a MeterValues message of a running transaction."""
-    return _row(session, "MeterValues", f"{context}@{wall}", wall, meter_payload(session.evse_id, wall, values))
+    """Return a MeterValues message of a running transaction.
+
+    Its unique id follows from all that it says: a clock that is set back comes to the same mark again, with another reading.
+    """
+    payload = meter_payload(session.evse_id, wall, values)
+    return _row(session, "MeterValues", f"{context}@{wall}:{msgspec.json.encode(payload).decode()}", wall, payload)
 
 
 def boot_payload(identity: Identity) -> Payload:

@@ -40,6 +40,23 @@ def test_aligned_values_lie_exactly_on_the_marks_in_and_out_of_transactions() ->
     under_virtual_time(main)
 
 
+def test_a_mark_that_comes_again_because_the_clock_was_set_back_is_another_message() -> None:
+    async def main() -> None:
+        bench = await Bench(aligned_interval_s=60).start()
+        await bench.begin(1)
+        register_wh = bench.station.meters[1].energy_import_wh
+        assert register_wh is not None
+        await asyncio.sleep(65)
+        bench.clock.jump_wall(bench.clock.wall() - 80 * NS_PER_S)
+        bench.station.meters[1] = MeterValues(energy_import_wh=register_wh + 500, power_w=0)
+        await asyncio.sleep(90)
+        said = [stamp for connector, stamp, _ in contexts(bench, "Sample.Clock") if connector == 1]
+        assert [stamp[11:16] for stamp in said] == ["00:01", "00:00", "00:01"]
+        assert bench.csms.violations == [] and bench.csms.repeats == 0, "three readings, none that was repeated"
+
+    under_virtual_time(main)
+
+
 def test_sampled_values_come_at_the_interval_from_the_start_also_offline() -> None:
     async def main() -> None:
         bench = await Bench(sample_interval_s=60).start()
