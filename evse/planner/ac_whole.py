@@ -20,7 +20,8 @@ import msgspec
 from evse.planner.ac_lp import Reach, TooHard
 from evse.planner.ac_most import Spent
 from evse.planner.ac_problem import AcProblem
-from evse.planner.ac_quick import NOTHING, TOLERANCE_NA, Doubt, Quick
+from evse.planner.ac_quick import Doubt
+from evse.planner.ac_relaxed import NA_PER_MA, Relaxed, Row
 from evse.planner.tree import Model
 
 WORK_MAX = 6_000_000
@@ -32,7 +33,6 @@ SLICE = 200_000
 BRANCH_WORK = 2_000
 """Counted for each branch beside its pivots."""
 
-NA_PER_MA = 1_000_000.0
 MULTIPLIER = 1 << 40
 """The largest multiplier of a proof."""
 
@@ -60,113 +60,8 @@ def _replaces(one: _Kind, other: _Kind) -> bool:
     return (one.group, one.rank) == (other.group, other.rank) and one.low <= other.low and one.high >= other.high
 
 
-class _Row(msgspec.Struct):
-    """``sum(factor * column) <= cap`` in numbers and mA; ``scale`` brings the factors near to 1 in floating point."""
-
-    terms: dict[int, int]
-    cap: int
-    scale: int = 1
-
-
-class _Relaxed(Quick):
-    """`Quick` with bounds on both sides, rows that are taken in when they are broken, and with work counted."""
-
-    def __init__(self, rows: list[_Row], units: list[float], work: list[int]) -> None:
-        self.entries = [[(j, a * row.scale * NA_PER_MA / units[j]) for j, a in row.terms.items()] for row in rows]
-        super().__init__([[] for _ in rows], [row.cap * row.scale * int(NA_PER_MA) for row in rows], [1] * len(units))
-        self.caps = self.value[self.size :]
-        self.rows = {}
-        self.known: set[int] = set()
-        self.work = work
-
-    def inside(self, low: Sequence[float], high: Sequence[float], least: Sequence[tuple[int, float]]) -> dict[int, float] | None:
-        """None when some point seems to be between the bounds and inside every row, else multipliers that seem to prove that
-        there is none. ``least`` = least slack of some rows. Raises `Doubt`."""
-        self._move(low, high, least)
-        self.bad = {}
-        for b in self.rows:
-            self._judge(b)
-        self.pivots = 0
-        while True:
-            while self.bad:
-                if not self._improve():
-                    return self._weights()
-            broken = self._broken()
-            if not broken:
-                return None
-            for r in broken:
-                self._take_in(r)
-
-    def _move(self, low: Sequence[float], high: Sequence[float], least: Sequence[tuple[int, float]]) -> None:
-        """New bounds; what rests on one moves with it."""
-        for j, (new_low, new_high) in enumerate(zip(low, high, strict=True)):
-            old_low, old_high = self.low[j], self.high[j]
-            self.low[j], self.high[j] = new_low, new_high
-            if j not in self.rows:
-                now = self.value[j]
-                new = new_low if now == old_low and now != old_high else new_high if now == old_high else now
-                self._put(j, min(new_high, max(new_low, new)))
-        for r, slack in least:
-            b = self.size + r
-            self.low[b] = slack
-            if r in self.known and b not in self.rows and self.value[b] < slack:
-                self._put(b, slack)
-
-    def _put(self, j: int, new: float) -> None:
-        change = new - self.value[j]
-        if change:
-            self.value[j] = new
-            for b in self.columns[j]:
-                self.value[b] += self.rows[b][j] * change
-
-    def _broken(self) -> list[int]:
-        """Rows that were not looked at and are broken."""
-        value, size, found = self.value, self.size, []
-        for r, entries in enumerate(self.entries):
-            if r not in self.known:
-                slack = self.caps[r] - sum(c * value[j] for j, c in entries)
-                if slack < self.low[size + r] - TOLERANCE_NA:
-                    found.append(r)
-        return found
-
-    def _take_in(self, r: int) -> None:
-        self.known.add(r)
-        b, terms, rest = self.size + r, dict[int, float](), self.caps[r]
-        for j, c in self.entries[r]:
-            rest -= c * self.value[j]
-            inner = self.rows.get(j)
-            if inner is None:
-                terms[j] = terms.get(j, 0.0) - c
-                continue
-            for k, a in inner.items():
-                terms[k] = terms.get(k, 0.0) - c * a
-        self.rows[b] = {j: a for j, a in terms.items() if not -NOTHING < a < NOTHING}
-        self.value[b] = rest
-        for j in self.rows[b]:
-            self.columns[j].add(b)
-        self.work[0] += len(terms)
-        self._judge(b)
-
-    def _weights(self) -> dict[int, float]:
-        size = self.size
-        total = {b: 1.0 for b in self.bad if b >= size}
-        for j, gain in self._gains().items():
-            if j >= size:
-                total[j] = total.get(j, 0.0) - gain
-        return {j - size: y for j, y in total.items() if y > 0}
-
-    def _pivot(self, leaving: int, entering: int) -> None:
-        self.work[0] += 20 + len(self.columns[entering]) * len(self.rows[leaving])
-        if self.work[0] > WORK_MAX:
-            raise Spent
-        super()._pivot(leaving, entering)
-
-
 class Whole:
-    """The program of one plan. ``order`` = candidates, the first one first.
-
-    ``counted`` False: only the order matters (classes are in it).
-    """
+    """The program of one plan. ``order`` = candidates, the first one first."""
 
     def __init__(self, problem: AcProblem, model: Model, order: Sequence[int]) -> None:
         self.model, self.order = model, order
@@ -202,11 +97,11 @@ class Whole:
         self.rows += [row for source in self._sources() for row in self._rounded(*source)]
         self.class_row = len(self.rows)
         for k in range(len(self.ranks)):
-            self.rows.append(_Row({j: -1 for j, kind in enumerate(self.kinds) if kind.rank == k}, 0, self.step))
+            self.rows.append(Row({j: -1 for j, kind in enumerate(self.kinds) if kind.rank == k}, 0, self.step))
         self.work = [0]
         self.bound = 0  # on the number of the class that was last asked for
         self.units = [max(1, kind.low) * NA_PER_MA for kind in self.kinds] + [NA_PER_MA] * len(self.extra_max)
-        self.relaxed = _Relaxed(self.rows, self.units, self.work)
+        self.relaxed = Relaxed(self.rows, self.units, self.work, WORK_MAX)
 
     # -- rows -----------------------------------------------------------------------------------------------------------
 
@@ -219,7 +114,7 @@ class Whole:
                 self.extras[group] = len(self.kinds) + len(self.extra_max)
                 self.extra_max.append(most)
 
-    def _limits(self) -> list[_Row]:
+    def _limits(self) -> list[Row]:
         model = self.model
         rows = []
         for r, cap in enumerate(model.row_cap_ma):
@@ -229,10 +124,10 @@ class Whole:
                     terms[k] = c * self.kinds[k].low
                 if group in self.extras:
                     terms[self.extras[group]] = c
-            rows.append(_Row(terms, cap))
+            rows.append(Row(terms, cap))
         for group, column in self.extras.items():
             spare = {k: self.kinds[k].low - self.kinds[k].high for k in self.kinds_of[group]}
-            rows.append(_Row({column: 1} | {k: a for k, a in spare.items() if a}, 0))
+            rows.append(Row({column: 1} | {k: a for k, a in spare.items() if a}, 0))
         return rows
 
     def _sources(self) -> list[tuple[dict[int, int], int]]:
@@ -247,7 +142,7 @@ class Whole:
             sources.append((terms, sum(self.rows[r].cap for r in rows)))
         return sources
 
-    def _rounded(self, terms: dict[int, int], cap: int) -> list[_Row]:
+    def _rounded(self, terms: dict[int, int], cap: int) -> list[Row]:
         """What follows from a row for whole numbers: divided by each of its factors and rounded down, and the largest number."""
         if sum(a * self.high[k] for k, a in terms.items()) <= cap:
             return []
@@ -257,7 +152,7 @@ class Whole:
         for divisor in divisors:
             whole = {k: a // divisor for k, a in terms.items() if a >= divisor}
             if any(a % divisor for a in terms.values()) or cap % divisor:
-                rows.append(_Row(whole, cap // divisor, self.step))
+                rows.append(Row(whole, cap // divisor, self.step))
         if len(divisors) > 1:
             left, most = cap, 0
             for a, number in sorted((a, self.high[k]) for k, a in terms.items()):
@@ -265,7 +160,7 @@ class Whole:
                 most, left = most + fit, left - fit * a
                 if fit < number:
                     break
-            rows.append(_Row(dict.fromkeys(terms, 1), most, self.step))
+            rows.append(Row(dict.fromkeys(terms, 1), most, self.step))
         return rows
 
     # -- the search -----------------------------------------------------------------------------------------------------
@@ -441,23 +336,22 @@ class Whole:
             self.bound = min(self.bound, bounds[rank])
         try:
             self._lower_bound(rank, reached)
-            target, step = self.bound, SLICE
+            stuck = self.bound + 1  # the smallest number that was too much work for a slice
             while reached < self.bound:
+                quick = reached + 1 < stuck
+                target = self.bound if stuck > self.bound or not quick else (reached + stuck) // 2
                 self.least[rank] = target
                 try:
-                    found = self.find(self.low[:], self.high[:], step)
+                    found = self.find(self.low[:], self.high[:], SLICE if quick else WORK_MAX)
                 except Spent:
-                    if self.work[0] > WORK_MAX:
+                    if not quick or self.work[0] > WORK_MAX:
                         raise
-                    target -= 1
-                    if target <= reached:
-                        target, step = self.bound, WORK_MAX
+                    stuck = target
                     continue
                 if found is None:
                     self.bound = target - 1
                 else:
                     best, reached = found, self.classes(found)[rank]
-                target, step = self.bound, WORK_MAX
         except Spent:
             pass
         self.least[rank] = reached
