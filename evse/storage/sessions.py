@@ -123,10 +123,14 @@ def prune(db: sqlite3.Connection) -> int:
 
 
 def add_points(db: sqlite3.Connection, points: Sequence[PointRecord]) -> None:
-    """Append samples (one per session and instant) and drop the oldest beyond `POINTS_MAX`."""
+    """Append samples and drop the oldest beyond `POINTS_MAX`.
+
+    One per session and instant; of two, as when the clock was set back, the one that is further on: a CSMS may have been told it.
+    """
     db.executemany(
-        "INSERT OR IGNORE INTO point (session_id, wall, power_w, energy_wh, soc_pct, meter_wh) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO point (session_id, wall, power_w, energy_wh, soc_pct, meter_wh) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (session_id, wall) DO UPDATE SET power_w = excluded.power_w, energy_wh = excluded.energy_wh, "
+        "soc_pct = excluded.soc_pct, meter_wh = excluded.meter_wh WHERE excluded.energy_wh > energy_wh",
         [(p.session_id, p.wall, p.power_w, p.energy_wh, p.soc_pct, p.meter_wh) for p in points],
     )
     db.execute("DELETE FROM point WHERE point_id <= (SELECT max(point_id) FROM point) - ?", (POINTS_MAX,))
