@@ -76,7 +76,7 @@ def _show(t: Tick, conn: Conn, leds: list[LedSpec]) -> None:
 def specs_of(leds: tuple[LedSpec, ...], evse_id: int) -> list[LedSpec]:
     """Return the lamps of one EVSE: per lamp the last one that names it, else the last one for all."""
     chosen: dict[tuple[Lamp, tuple[int, ...]], LedSpec] = {}
-    for wanted in (0, evse_id):
+    for wanted in (0, evse_id) if evse_id else (0,):
         for led in leds:
             if led.evse_id == wanted:
                 chosen[led.lamp, led.outputs] = led
@@ -98,28 +98,51 @@ def _note_cards(t: Tick, conn: Conn) -> None:
 def standing(t: Tick, conn: Conn) -> list[LedCondition]:
     """Return every condition that stands, in the order of `LedCondition`."""
     a, w, c = conn.a, conn.w, LedCondition
-    failure, error = _faults((*t.faults, *conn.w.faults))
-    flows = w.lease and w.stage is Stage.CURRENT and w.offered_ma > 0
-    cp = conn.b.cp if conn.b is not None else CpState.UNKNOWN
-    answered = max(CARD_SHOWN, ms(t.spec.blink_repeat * BLINK_MS))
-    found = (
-        (conn.b is None and not error and not failure and t.now - t.state.started_at <= START_GRACE, c.INIT),
-        (t.inputs.updating, c.UPDATING),
-        (failure, c.FAILURE),
-        (error, c.ERROR),
-        (w.auth is AuthState.WAITING, c.AUTH_PENDING),
-        (a.out_rejected_at and t.now - a.out_rejected_at < answered, c.AUTH_REJECTED),
-        (a.out_accepted_at and t.now - a.out_accepted_at < answered, c.AUTH_ACCEPTED),
-        (not conn.operative, c.DEACTIVATED),
-        (flows and cp is CpState.D, c.VENTILATION_1),
-        (flows and cp is CpState.C, c.CHARGE_1),
-        (w.tx_open and not flows and cp is CpState.D, c.VENTILATION_REQUEST),
-        (w.tx_open and not flows and cp is CpState.C, c.CHARGE_REQUEST),
-        (w.plugged, c.CONNECTED),
-        (w.reserved_deadline, c.RESERVED),
-        (w.stage is Stage.EMPTY and conn.operative and not conn.blocked, c.READY),
-    )
-    return [condition for stands, condition in found if stands]
+    faults = (*t.faults, *w.faults)
+    failure, error = _faults(faults) if faults else (False, False)
+    found = []
+    if conn.b is None and not error and not failure and t.now - t.state.started_at <= START_GRACE:
+        found.append(c.INIT)
+    if t.inputs.updating:
+        found.append(c.UPDATING)
+    if failure:
+        found.append(c.FAILURE)
+    if error:
+        found.append(c.ERROR)
+    if w.auth is AuthState.WAITING:
+        found.append(c.AUTH_PENDING)
+    if a.out_rejected_at and t.now - a.out_rejected_at < _answered(t):
+        found.append(c.AUTH_REJECTED)
+    if a.out_accepted_at and t.now - a.out_accepted_at < _answered(t):
+        found.append(c.AUTH_ACCEPTED)
+    if not conn.operative:
+        found.append(c.DEACTIVATED)
+    if w.tx_open or w.lease:
+        found += _energy(conn)
+    if w.plugged:
+        found.append(c.CONNECTED)
+    if w.reserved_deadline:
+        found.append(c.RESERVED)
+    if w.stage is Stage.EMPTY and conn.operative and not conn.blocked:
+        found.append(c.READY)
+    return found
+
+
+def _answered(t: Tick) -> DurationNs:
+    """How long the answer to a card stands."""
+    return max(CARD_SHOWN, ms(t.spec.blink_repeat * BLINK_MS))
+
+
+def _energy(conn: Conn) -> list[LedCondition]:
+    """Return what a vehicle in pilot state C or D takes or waits for."""
+    w, cp = conn.w, conn.b.cp if conn.b is not None else CpState.UNKNOWN
+    if cp is not CpState.C and cp is not CpState.D:
+        return []
+    if w.lease and w.stage is Stage.CURRENT and w.offered_ma > 0:
+        return [LedCondition.CHARGE_1 if cp is CpState.C else LedCondition.VENTILATION_1]
+    if not w.tx_open:
+        return []
+    return [LedCondition.CHARGE_REQUEST if cp is CpState.C else LedCondition.VENTILATION_REQUEST]
 
 
 def _faults(records: tuple[FaultRecord, ...]) -> tuple[bool, bool]:

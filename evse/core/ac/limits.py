@@ -13,7 +13,7 @@ has set a limit for the first time, ``failsafe_ma`` holds.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from evse.core.ac import over_current, phases, proximity
 from evse.core.ac.cp import MIN_MA
@@ -44,7 +44,7 @@ SKEW_TIME = s(10)
 OFFER_STAGES = frozenset({Stage.AUTHORISED, Stage.CURRENT})
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True):
     """One limit. ``current_ma`` per phase; ``age_s`` None = it has no age."""
 
     current_ma: int
@@ -124,13 +124,12 @@ def _hot(conn: Conn, heat: int | None, *, before: bool) -> bool:
 
 
 def _causes(t: Tick, conn: Conn) -> None:
-    a, spec, b = conn.a, conn.spec, conn.b
-    until = f"ends at {spec.derate_end_dc / 10:.1f} °C, free below {spec.derate_start_dc / 10:.1f} °C"
+    a, b = conn.a, conn.b
     if a.lim_hot_contact and b is not None:
-        text = f"contact of the connector {_degrees(b.temperature_dc)}, {until}"
+        text = f"contact of the connector {_degrees(b.temperature_dc)}, {_until(conn)}"
         conn.causes.append((FaultCode.CONNECTOR_OVER_TEMPERATURE, text))
     if a.lim_hot and b is not None:
-        text = f"board or housing {_degrees(conn.ab.board_temperature_dc)}, {until}"
+        text = f"board or housing {_degrees(conn.ab.board_temperature_dc)}, {_until(conn)}"
         conn.causes.append((FaultCode.STATION_OVER_TEMPERATURE, text))
     elif conn.ab.ptc_hot and conn.ac.ptc_ma < MIN_MA:
         conn.causes.append((FaultCode.STATION_OVER_TEMPERATURE, "a PTC of the chain is hot, or the chain is broken"))
@@ -139,6 +138,11 @@ def _causes(t: Tick, conn: Conn) -> None:
         conn.causes.append((FaultCode.OUT_OF_BALANCE, text))
     if a.lim_ignored:
         conn.causes.append((FaultCode.DYNAMIC_LIMIT_IGNORED, f"{a.lim_ignored!r} is the sixth name; five are possible"))
+
+
+def _until(conn: Conn) -> str:
+    spec = conn.spec
+    return f"ends at {spec.derate_end_dc / 10:.1f} °C, free below {spec.derate_start_dc / 10:.1f} °C"
 
 
 def _phases_in_use(t: Tick, conn: Conn) -> None:
@@ -162,8 +166,10 @@ def _degrees(heat: int | None) -> str:
 def _temperature_dc(conn: Conn) -> int | None:
     if conn.b is None:
         return None
-    known = [x for x in (conn.b.temperature_dc, conn.ab.board_temperature_dc) if x is not None]
-    return max(known, default=None)
+    contact, board = conn.b.temperature_dc, conn.ab.board_temperature_dc
+    if contact is None or board is None:
+        return board if contact is None else contact
+    return contact if contact >= board else board
 
 
 # -- the rows -------------------------------------------------------------------------------------------------------
@@ -179,7 +185,14 @@ def rotary_position(conn: Conn) -> RotaryPosition | None:
 
 def physical_ma(conn: Conn) -> int:
     """Return what cable, wiring and grid allow, in mA per phase, whatever is set from outside; 0 = no valid cable."""
-    return min(row.current_ma for row in _physical(conn))
+    spec, ma = conn.ac, conn.ac.evse_ma
+    ma = min(ma, proximity.cable_ma(conn) or 0)
+    position = rotary_position(conn)
+    if position is not None:
+        return min(ma, position.current_a * 1000)
+    if spec.rotary:
+        return min(ma, 0)
+    return min(ma, spec.grid_ma) if spec.grid_ma >= 0 else ma
 
 
 def _physical(conn: Conn) -> list[Row]:
@@ -228,12 +241,13 @@ def _rows(t: Tick, conn: Conn, shared: list[Row]) -> list[Row]:
 def _shared(t: Tick, conn: Conn) -> list[Row]:
     """What all vehicles of the site share: its limits, and the part of them that the planner gives this one."""
     result = []
+    whole = _whole(t)
     if t.site_w is not None:
-        told = [x for x in _whole(t) if x.source is t.site_source and max(0, x.power_w) == t.site_w]
+        told = [x for x in whole if x.source is t.site_source and max(0, x.power_w) == t.site_w]
         result.append(Row(current_ma(conn, t.site_w), t.site_source, f"site {t.site_w} W", _age_s(t, told)))
-    site_ma = site_current_ma(t)
+    site_ma = _smallest(whole)
     if site_ma is not None:
-        told = [x for x in _whole(t) if x.current_ma is not None and max(0, x.current_ma) == site_ma]
+        told = [x for x in whole if x.current_ma is not None and max(0, x.current_ma) == site_ma]
         result.append(Row(site_ma, told[0].source, "whole station, per phase", _age_s(t, told)))
     if conn.current is not None:
         plan = conn.current
@@ -284,7 +298,12 @@ def _age_s(t: Tick, told: list[PowerLimit]) -> int | None:
 
 def site_current_ma(t: Tick) -> int | None:
     """Return the smallest limit of the whole station that was set as a current per phase; None = there is none."""
-    return min((max(0, x.current_ma) for x in _whole(t) if x.current_ma is not None), default=None)
+    return _smallest(_whole(t))
+
+
+def _smallest(whole: list[PowerLimit]) -> int | None:
+    currents = [x.current_ma for x in whole if x.current_ma is not None]
+    return max(0, min(currents)) if currents else None
 
 
 def _thermal(conn: Conn) -> list[Row]:
@@ -292,13 +311,12 @@ def _thermal(conn: Conn) -> list[Row]:
     spec, ac = conn.spec, conn.ac
     result = []
     heat = _temperature_dc(conn)
-    text = "" if heat is None else f"{heat / 10:.1f} °C"
     if conn.a.lim_hot or conn.a.lim_hot_contact or (heat is not None and heat >= spec.derate_end_dc):
-        result.append(Row(0, LimitSource.THERMAL, text))
+        result.append(Row(0, LimitSource.THERMAL, "" if heat is None else f"{heat / 10:.1f} °C"))
     elif heat is not None and heat > spec.derate_start_dc:
         span = max(1, spec.derate_end_dc - spec.derate_start_dc)
         fall = max(0, ac.derate_start_ma - ac.derate_end_ma) * (heat - spec.derate_start_dc) // span
-        result.append(Row(ac.derate_start_ma - fall, LimitSource.THERMAL, text))
+        result.append(Row(ac.derate_start_ma - fall, LimitSource.THERMAL, f"{heat / 10:.1f} °C"))
     if conn.ab.ptc_hot:
         result.append(Row(ac.ptc_ma, LimitSource.THERMAL, "PTC chain"))
     return result
@@ -306,7 +324,10 @@ def _thermal(conn: Conn) -> list[Row]:
 
 def derating(conn: Conn) -> bool:
     """Return True while heat limits what could be offered."""
-    return bool(_thermal(conn))
+    if conn.a.lim_hot or conn.a.lim_hot_contact or conn.ab.ptc_hot:
+        return True
+    heat = _temperature_dc(conn)
+    return heat is not None and (heat > conn.spec.derate_start_dc or heat >= conn.spec.derate_end_dc)
 
 
 # -- the offer ------------------------------------------------------------------------------------------------------
