@@ -104,6 +104,8 @@ class PolledDevice(ABC, Generic[R]):
 
     async def _work(self, job: Callable[[], T]) -> T:
         """Run ``job`` in the worker; a cancellation waits until it has ended, so that nothing follows `_close`."""
+        if self._offload is inline:  # no worker: nothing can come between
+            return job()
         task = asyncio.ensure_future(self._offload(job))
         try:
             return await asyncio.shield(task)

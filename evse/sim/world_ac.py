@@ -25,6 +25,7 @@ HEAT_RATED_MA: Final = 32_000.0
 """A socket contact ends 30 K above ambient at 32 A (assumption)."""
 FORCED_HEAT_DC_S: Final = 100.0
 NO_CURRENT_MA: Final = 500.0
+NO_CURRENTS: Final = [0.0, 0.0, 0.0]
 ROTATIONS: Final = {
     "RST": (0, 1, 2), "RTS": (0, 2, 1), "SRT": (1, 0, 2), "STR": (1, 2, 0), "TRS": (2, 0, 1), "TSR": (2, 1, 0),
 }  # fmt: skip
@@ -103,6 +104,8 @@ class AcConnectorWorld:
     def power_l_w(self) -> tuple[float, float, float]:
         """Power of L1..L3 in W."""
         v, i = self.voltage_l_mv, self.current_l_ma
+        if i == NO_CURRENTS:
+            return (0.0, 0.0, 0.0)
         return (v[0] * i[0] / 1e6, v[1] * i[1] / 1e6, v[2] * i[2] / 1e6)
 
     @property
@@ -207,9 +210,7 @@ class AcConnectorWorld:
         plant.follow_parts()
 
     def _phases(self) -> int:
-        """How many vehicle phases, counted from L1, are switched through."""
-        if not self.closed:
-            return 0
+        """How many vehicle phases, counted from L1, are switched through by a closed contactor."""
         if self.spec.phases == 1:
             return 1
         if self.spec.phase_switch.enabled:
@@ -222,6 +223,12 @@ class AcConnectorWorld:
         for index in range(3):
             there = fed and (index == 0 or self.spec.phases == 3)
             self.voltage_l_mv[index] = mains.voltage_mv(grid[index]) if there else 0.0
+        if not self.closed:
+            self.live = 0
+            self.current_l_ma[:] = NO_CURRENTS
+            if ev is not None:
+                ev.current_ma = 0.0
+            return
         switched = self._phases()
         self.live = 0
         for index in range(switched):

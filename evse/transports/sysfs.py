@@ -103,6 +103,7 @@ class SysfsGpio:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._base = root / "sys/class/gpio"
+        self._values: dict[int, Path] = {}
 
     def open_input(self, number: int) -> None:
         """Make line ``number`` available as input."""
@@ -114,11 +115,18 @@ class SysfsGpio:
 
     def read(self, number: int) -> bool:
         """Return the electrical level."""
-        return read_number(self._base / f"gpio{number}/value", 0, 1) == 1
+        return read_number(self._value(number), 0, 1) == 1
 
     def write(self, number: int, *, high: bool) -> None:
         """Set the electrical level of an output."""
-        write_text(self._base / f"gpio{number}/value", "1" if high else "0")
+        write_text(self._value(number), "1" if high else "0")
+
+    def _value(self, number: int) -> Path:
+        """Return the attribute of a line; it is asked for twenty times a second."""
+        path = self._values.get(number)
+        if path is None:
+            path = self._values[number] = self._base / f"gpio{number}/value"
+        return path
 
     def _exported(self, number: int) -> Path:
         directory = self._base / f"gpio{number}"
