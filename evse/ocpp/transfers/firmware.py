@@ -21,11 +21,12 @@ from evse.domain.clock import Clock
 from evse.domain.firmware import BundleError, Firmware, InstallError
 from evse.ocpp.engine import Handler, Reply
 from evse.ocpp.messages import CallError, Payload
+from evse.ocpp.ports import SecurityNote
 from evse.ocpp.transfers.addresses import Addresses
 from evse.ocpp.transfers.errors import TransferError
 from evse.ocpp.transfers.journal import Journal
 from evse.ocpp.transfers.partial import MIB, PartFile, Saved
-from evse.ocpp.transfers.ports import Carrier, Offload, SecurityNote, Signatures, Site
+from evse.ocpp.transfers.ports import Carrier, Offload, Signatures, Site
 from evse.ocpp.transfers.target import Target, parse_target, shown
 from evse.ocpp.transfers.update import (
     ACTIVATING,

@@ -21,10 +21,6 @@ T = TypeVar("T")
 Progress = Callable[[int, int | None], None]
 """Told (bytes moved, bytes in all; None = not known)."""
 
-SecurityNote = Callable[[str, str], None]
-"""(kind of security event, technical information)."""
-
-
 class Offload(Protocol):
     """Runs a blocking function somewhere and returns its result."""
 

@@ -16,12 +16,12 @@ from evse.domain.clock import Clock
 from evse.domain.firmware import Firmware
 from evse.ocpp.engine import Engine, Handler
 from evse.ocpp.messages import Payload
-from evse.ocpp.ports import Vault
+from evse.ocpp.ports import SecurityNote, Vault
 from evse.ocpp.transfers.addresses import Addresses
 from evse.ocpp.transfers.firmware import FirmwareOptions, FirmwareUpdates
 from evse.ocpp.transfers.journal import Journal
 from evse.ocpp.transfers.logs import DIAGNOSTICS, LOG, Uploads
-from evse.ocpp.transfers.ports import Carrier, JobStore, LogSource, Offload, SecurityNote, Signatures, Site
+from evse.ocpp.transfers.ports import Carrier, JobStore, LogSource, Offload, Signatures, Site
 from evse.ocpp.transfers.worker import RESULTS_MAX, Result, Running
 
 log = logging.getLogger(__name__)
