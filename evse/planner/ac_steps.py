@@ -144,7 +144,10 @@ class Stepper:
             moved = False
             for i in waiting:
                 gain = self._up(i)
-                if not gain or not self._fits(i, gain):
+                if not gain or gain > room[group_of[i]]:
+                    continue
+                if not self._fits(i, gain):
+                    room[group_of[i]] = gain - 1
                     continue
                 again.append(i)  # a difference row may give way later, a packing row never does
                 if self._keeps_balance(i, gain):

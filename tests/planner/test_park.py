@@ -309,13 +309,16 @@ def test_an_imbalance_limit_is_exceeded_only_by_vehicles_that_stop_by_themselves
 
 
 class _Plain(ac._Day):
-    """A day that remembers no answer, no row and no question from one look to the next."""
+    """A day that remembers no answer, no row and no question from one look to the next, and always asks before it says no."""
+
+    def _lacks(self, problem: AcProblem) -> bool:
+        return False
 
     def _step(self) -> None:
         self.known.clear()
         self.limits = self.settled = None
         for car in self.cars.values():
-            car.row = car.connector
+            car.rows = [car.connector, car.connector]
         super()._step()
 
 

@@ -19,7 +19,7 @@ import msgspec
 from evse.domain.ac import OFFER_MIN_MA
 from evse.lab.park.ac_site import Car, Site
 from evse.lab.park.ac_switch import Switcher
-from evse.lab.park.policies import AC_POLICIES, PLANNER
+from evse.lab.park.policies import AC_POLICIES, PHASE_BLIND, PLANNER, blinded, lacking
 from evse.lab.park.result import SLOT_S, DayResult, Served, judged
 from evse.lab.park.visits import DAY_S, AcVisit
 from evse.planner import feedback
@@ -180,7 +180,7 @@ class _Day:
                 wanted = feedback.demand_ma(car.feedback, wanted, car.connector.min_ma)
             stays = car.share > 0 and (not waiting or self._recent(car))
             charged = int(car.charged_s) + (0 if stays else WAITS_S) if paused else 0
-            rows.append(car.asks(wanted, PHASES if unsure else car.known_lines, charged))
+            rows.append(car.asks(wanted, PHASES if unsure else car.known_lines, charged, drawn=drawn))
         return msgspec.structs.replace(self.site, connectors=tuple(rows), step_ma=max(STEP_MA, self.site.step_ma))
 
     def _recent(self, car: Car) -> bool:
@@ -219,14 +219,18 @@ class _Day:
 
     def _shared_out(self, cars: Sequence[Car]) -> tuple[AcProblem, dict[str, int]]:
         """The question and what everybody shall get: with what vehicles draw only if not everybody can have what is wanted."""
-        target = {}
         if not self.differences:
             problem = self._problem(cars, drawn=False)
-            target = self._shared(problem, cars, drawn=False)
-        if self.differences or any(target[c.id] + STEP_MA <= c.demand_ma for c in problem.connectors):
-            problem = self._problem(cars, drawn=True)
-            target = self._shared(problem, cars, drawn=True)
-        return problem, target
+            if not self._lacks(problem):
+                target = self._shared(problem, cars, drawn=False)
+                if all(target[c.id] + STEP_MA > c.demand_ma for c in problem.connectors):
+                    return problem, target
+        problem = self._problem(cars, drawn=True)
+        return problem, self._shared(problem, cars, drawn=True)
+
+    def _lacks(self, problem: AcProblem) -> bool:
+        """True when it is clear without an answer that not everybody can have what is wanted."""
+        return lacking(blinded(problem) if self.policy == PHASE_BLIND else problem, STEP_MA)
 
     def _shared(self, problem: AcProblem, cars: Sequence[Car], *, drawn: bool) -> dict[str, int]:
         """The policy's answer; asked only when the question is a new one."""

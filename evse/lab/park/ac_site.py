@@ -9,7 +9,7 @@ import msgspec
 
 from evse.domain.ac import OFFER_MIN_MA
 from evse.lab.park.visits import AcVisit
-from evse.planner.ac_problem import PHASES, AcConnector, AcProblem, phases_of
+from evse.planner.ac_problem import PHASES, AcConnector, AcProblem
 from evse.planner.feedback import Draw
 from evse.planner.phase_choice import PhaseState
 
@@ -25,6 +25,7 @@ class Car:
     def __init__(self, number: int, visit: AcVisit, connector: AcConnector, follow_s: float) -> None:
         self.number, self.visit, self.connector, self.follow_s = number, visit, connector, follow_s
         self.lines = min(visit.lines, connector.lines)
+        self.order = ["RST".index(letter) for letter in connector.rotation]  # grid phase of each line
         self.left_wh = float(visit.energy_wh)
         self.share = self.draws = 0
         self.follow_at: float | None = None  # draws its old share until then
@@ -42,7 +43,7 @@ class Car:
         self.feedback = Draw()
         most = min(visit.max_ma, connector.max_ma)
         self.stages = [(end, min(most, max(OFFER_MIN_MA, round(most * scale)))) for end, scale in STAGES]
-        self.row = connector  # as it was last asked for
+        self.rows = [connector, connector]  # as it was last asked for: with what it wants, with what it draws
         self.wanted = self.wants()
 
     def wants(self) -> int:
@@ -55,11 +56,12 @@ class Car:
                 return amount
         return self.stages[-1][1]
 
-    def asks(self, demand_ma: int, lines: int, charging_s: int) -> AcConnector:
+    def asks(self, demand_ma: int, lines: int, charging_s: int, *, drawn: bool) -> AcConnector:
         """The connector with what it asks for; the same object while that does not change."""
-        row = self.row
+        row = self.rows[drawn]
         if row.demand_ma != demand_ma or row.lines != lines or row.charging_s != charging_s:
-            self.row = row = msgspec.structs.replace(self.connector, demand_ma=demand_ma, lines=lines, charging_s=charging_s)
+            row = msgspec.structs.replace(self.connector, demand_ma=demand_ma, lines=lines, charging_s=charging_s)
+            self.rows[drawn] = row
         return row
 
     def stage_left_wh(self) -> float:
@@ -108,12 +110,13 @@ class Site:
         flow = [[0] * PHASES for _ in self.nodes]
         total = 0
         for car in cars:
-            if car.draws:
-                phases = phases_of(msgspec.structs.replace(car.connector, lines=car.lines))
-                total += car.draws * len(phases)
+            draws = car.draws
+            if draws:
+                total += draws * car.lines
                 for n in self.paths[car.connector.id]:
-                    for p in phases:
-                        flow[n][p] += car.draws
+                    mine = flow[n]
+                    for p in car.order[: car.lines]:
+                        mine[p] += draws
         self.peak_ma = max(self.peak_ma, total)
         before, self.unbalanced = self.unbalanced, False
         for node, mine in zip(self.nodes, flow, strict=True):

@@ -68,6 +68,11 @@ def _path(parent: Mapping[str, str | None], node: str) -> list[str]:
 
 def phase_blind(problem: AcProblem, by_arrival: Sequence[str]) -> dict[str, int]:
     """One number per fuse: every vehicle counts on all three phases, and the weakest phase is the fuse."""
+    return solve_ac(blinded(problem)).current_ma
+
+
+def blinded(problem: AcProblem) -> AcProblem:
+    """The question that `phase_blind` asks."""
     nodes = []
     for node in problem.nodes:
         free = min(limit - load for limit, load in zip(node.limit_ma, node.background_ma, strict=True))
@@ -79,7 +84,30 @@ def phase_blind(problem: AcProblem, by_arrival: Sequence[str]) -> dict[str, int]
             )
         )
     cars = tuple(msgspec.structs.replace(c, lines=PHASES) for c in problem.connectors)
-    return solve_ac(msgspec.structs.replace(problem, nodes=tuple(nodes), connectors=cars)).current_ma
+    return msgspec.structs.replace(problem, nodes=tuple(nodes), connectors=cars)
+
+
+def lacking(problem: AcProblem, by_ma: int) -> bool:
+    """True when somebody gets ``by_ma`` less than it asks for, or still less, however the limits are shared out: all together do not
+    fit. False says nothing."""
+    own: dict[str, list[int]] = {}
+    for c in problem.connectors:
+        if c.demand_ma >= by_ma:
+            flow = own.setdefault(c.node, [0] * PHASES)
+            for p in phases_of(c):
+                flow[p] += c.demand_ma - by_ma + 1
+    parent = {node.id: node.parent for node in problem.nodes}
+    total: dict[str, list[int]] = {name: [0] * PHASES for name in parent}
+    for name, flow in own.items():
+        for above in _path(parent, name):
+            total[above] = [a + b for a, b in zip(total[above], flow, strict=True)]
+    for node in problem.nodes:
+        flow, other = total[node.id], node.background_ma
+        if any(ma > max(0, limit - load) for ma, limit, load in zip(flow, node.limit_ma, other, strict=True)):
+            return True
+        if node.limit_w is not None and sum(flow) > max(0, node.limit_w * 1_000_000 // problem.voltage_mv - sum(other)):
+            return True
+    return False
 
 
 AC_POLICIES: Final[dict[str, AcPolicy]] = {PLANNER: planned, FIRST_COME: first_come, PHASE_BLIND: phase_blind}
