@@ -26,6 +26,11 @@ def minutes(full: float, part: float) -> float:
     return full if FULL else part
 
 
+def seconds(full: float, part: float) -> float:
+    """How long a test watches that something goes on, or does not happen: ``full`` when EVSE_EXAMPLES is full or new, else ``part``."""
+    return full if FULL else part
+
+
 def examples(full: int, least: int = LEAST) -> int:
     """Return ``full`` when EVSE_EXAMPLES is full or new, else a part of it, at least ``least`` (or ``full``)."""
     return full if FULL else max(full // PART, min(full, least))

@@ -62,15 +62,17 @@ class RandomDay(AcDay):
     """One seed. `run` on a virtual loop; afterwards `problems` is empty or says what happened.
 
     ``kind`` "dc": the stations of `tests._support.random_stations`; "matrix": its matrix cabinet; "ac": AC stations of any
-    make, some of them mixed.
+    make, some of them mixed. ``enough``: the day ends with the first problem that holds this text.
     """
 
-    def __init__(self, folder: Path, seed: int, minutes: float, kind: str = "dc") -> None:
+    def __init__(self, folder: Path, seed: int, minutes: float, kind: str = "dc", enough: str = "") -> None:
         self.seed = seed
         self.problems: list[str] = []
         self.trace: deque[str] = deque(maxlen=TRACE_MAX)
         self.ticks = 0
         self.lives = 1
+        self._enough = enough
+        self._ended: asyncio.Event | None = None
         self._rng = Random(seed)
         self._minutes = minutes
         self._folder = folder
@@ -114,7 +116,7 @@ class RandomDay(AcDay):
         self._tick, self._gate = tick, gate
         loop_module.tick, loop_module.gate = self._checked_tick, self._checked_gate  # type: ignore[attr-defined]
         try:
-            run_virtual(self._main(), VirtualLoop())
+            run_virtual(self._until_enough() if self._enough else self._main(), VirtualLoop())
         except Exception as error:  # noqa: BLE001  (whatever ends the day is a finding)
             self.problem(f"{type(error).__name__}: {error}")
         finally:
@@ -134,10 +136,20 @@ class RandomDay(AcDay):
         if len(self.problems) < PROBLEMS_MAX and text not in self.problems:
             self.problems.append(text)
             self._say(f"PROBLEM {text}")
+            if self._ended is not None and self._enough in text:
+                self._ended.set()
 
     def _say(self, text: str) -> None:
         now = self._lab.clock.now() if hasattr(self, "_lab") else 0
         self.trace.append(f"{now / NS_PER_S:9.2f} {text}")
+
+    async def _until_enough(self) -> None:
+        self._ended = asyncio.Event()
+        day = asyncio.create_task(self._main())
+        seen = asyncio.create_task(self._ended.wait())
+        await asyncio.wait((day, seen), return_when=asyncio.FIRST_COMPLETED)
+        if day.done():
+            day.result()
 
     async def _main(self) -> None:
         loop = asyncio.get_running_loop()

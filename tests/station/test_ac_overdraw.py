@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evse.lab.station import Lab
+from tests._support.examples import seconds
 from tests._support.lab_world import run_lab
 from tests._support.laws_run import RunLaws
 from tests.station.test_ac_planner import config, offers, shares
@@ -28,7 +29,7 @@ def test_a_car_that_takes_a_little_more_keeps_its_fair_share_and_the_other_gets_
         await lab.until(lambda: offers(lab)[:2] == [20_000, 20_000], "equal shares", 60)
         await lab.do(cmd="fault", action="raise", fault="over_current", connector=2, value=1_080)
         await lab.until(lambda: offers(lab)[1] < 19_000, "what it takes is reserved for it", 60)
-        for _ in range(45):
+        for _ in range(round(seconds(45, 15))):
             await lab.forward(1)
             assert offers(lab)[0] == 20_000 and 18_000 <= offers(lab)[1] <= 18_500
             assert flow_ma(lab) <= FUSE_A * 1000 + 150

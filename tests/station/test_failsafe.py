@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evse.domain.faults import FaultCode
 from evse.lab.station import Lab
+from tests._support.examples import seconds
 from tests._support.lab_world import Api, run_lab
 from tests.station.test_ac_planner import SITE, Fuse, config, offers
 
@@ -38,7 +39,7 @@ def test_the_site_meter_goes_and_comes_back_on_the_wire(tmp_path: Path) -> None:
             assert "the site meter is lost" in text, text
         assert any("site meter is lost" in c["detail"] for c in (await api("planner.get"))["plan"]["currents"])
         await lab.do(cmd="plug_in", connector=4, max_ma=32_000, soc_pct=20)
-        await lab.forward(60)
+        await lab.forward(seconds(60, 25))
         assert sum(offers(lab)) <= FAILSAFE_MA and max(offers(lab)) <= 7_000  # a newcomer raises nothing
         await lab.do(cmd="plug_out", connector=4)
         await lab.do(cmd="fault", action="clear", fault="site_meter_lost")
@@ -70,7 +71,7 @@ def test_dc_vehicles_keep_what_they_have_while_the_site_meter_is_lost(tmp_path: 
         await Api(lab)("planner.set", {"limit_w": 120_000})
         await plug(2)
         await lab.until(lambda: power_w(2) > 1_000, "the newcomer charges", 60)
-        for _ in range(30):
+        for _ in range(round(seconds(30, 12))):
             await lab.forward(1)
             assert power_w(1) <= had + 500 and power_w(2) <= 3_200, (power_w(1), power_w(2))
         text, binds = await explained(lab, 2)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from evse.lab.station import Lab
+from tests._support.examples import seconds
 from tests._support.lab_world import Api, play, run_lab
 from tests._support.random_day import RandomDay
 from tests._support.random_stations import matrix
@@ -92,7 +93,7 @@ def test_a_welded_contact_and_a_stuck_one_cost_power_and_nothing_else(tmp_path: 
         await lab.do(cmd="fault", action="raise", fault="matrix_contact_stuck_open", connector=3, value=chain(lab, 2)[-1])
         await arrive(lab, 3)
         await lab.until(lambda: power(lab, 3) > 110_000, "the third has two groups", 150)
-        await lab.forward(40)
+        await lab.forward(seconds(40, 15))
         assert min(power(lab, c) for c in (1, 2, 3)) > 110_000
         await lab.do(cmd="plug_out", connector=1)
         await lab.until(lambda: lab.sim.world.matrix[0].closed == 1 << welded - 1, "it lets go of all others", 60)
@@ -119,7 +120,7 @@ def test_a_contact_without_feedback_and_a_group_that_fails_take_their_group_only
         for address in (2 * failed - 2, 2 * failed - 1):
             await lab.do(cmd="fault", action="raise", fault="module_failure", connector=0, address=address)
         await lab.until(lambda: power(lab, 2) < 130_000, "its share is gone", 30)
-        await lab.forward(40)
+        await lab.forward(seconds(40, 15))
         assert sorted((power(lab, 1) // FULL_W, power(lab, 2) // FULL_W)) == [2, 2] or power(lab, 1) > 170_000
         assert power(lab, 2) > 110_000
 

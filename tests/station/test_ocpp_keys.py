@@ -11,6 +11,7 @@ from evse.domain.session import StopReason
 from evse.lab.station import Lab
 from evse.ocpp.messages import timestamp
 from evse.units import NS_PER_S
+from tests._support.examples import seconds
 from tests._support.lab_world import run_lab
 from tests.station.test_ocpp_ac import CARD, ac_station, ask, charge, charging, pilot, set_key
 
@@ -53,7 +54,7 @@ def test_free_mode_charges_without_a_card_under_its_own(tmp_path: Path) -> None:
         assert await set_key(lab, "FreeMode", "false") == "Accepted"
         await lab.forward(1)
         await lab.do(cmd="plug_in", connector=2)
-        await lab.forward(30)
+        await lab.forward(seconds(30, 12))
         assert not lab.evse(2).power_w
 
     run_lab(tmp_path, scenario, config=ac_station(tmp_path))
@@ -79,7 +80,7 @@ def test_a_refused_card_is_paused_and_keeps_its_transaction(tmp_path: Path) -> N
         assert await set_key(lab, "StopTransactionOnInvalidId", "false") == "Accepted"
         assert await set_key(lab, "MaxEnergyOnInvalidId", "50") == "Accepted"
         csms.answer("StartTransaction", payload={"transactionId": 1, "idTagInfo": {"status": "Invalid"}}, count=1)
-        await charge(lab)
+        await charge(lab, phases=3)
         await lab.until(lambda: not lab.evse(1).power_w, "it has had its 50 Wh", 120)
         session = lab.evse(1).session
         assert session is not None and session.ended_at is None
@@ -95,7 +96,7 @@ def test_nobody_charges_before_the_time_is_known_when_that_is_configured(tmp_pat
         lab.clock.valid = False
         await lab.do(cmd="plug_in", connector=1)
         await lab.do(cmd="swipe", token=CARD, reader="reader1")
-        await lab.forward(30)
+        await lab.forward(seconds(30, 12))
         assert not lab.evse(1).power_w and lab.evse(1).waiting_for == "the time of day"
         lab.clock.valid = True
         await charging(lab)

@@ -8,6 +8,7 @@ import pytest
 
 from evse.lab.station import Lab
 from tests._support.ac_world import charging, happened, one_point, plug, point, tap
+from tests._support.examples import seconds
 from tests._support.lab_world import Api, run_lab
 
 AUTO = 'phase_switch = { enabled = true, delay_s = 10, mode = "auto" }\nphase_rotation = "RST"\n'
@@ -53,7 +54,7 @@ def test_manual_stays_as_it_is(tmp_path: Path) -> None:
         await plug(lab, max_ma=16_000)
         await lab.forward(0.3)
         await tap(lab)
-        await lab.forward(120)
+        await lab.forward(seconds(120, 75))
         assert not switches(lab) and point(lab).current_l_ma[0] < 100
         assert (await api("planner.explain", {"evse_id": 1}))["items"][0]["phases"] == ""
 

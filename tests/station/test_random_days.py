@@ -28,7 +28,7 @@ def test_checkers_see_a_law_that_is_broken(tmp_path: Path, monkeypatch: pytest.M
     """The gate lets everything pass: on a day with emergency stops the checkers must say so."""
     monkeypatch.setattr("evse.runtime.loop.gate", lambda spec, outputs, inputs, now: outputs)
     monkeypatch.setattr("evse.core.faults.station_causes", lambda t: None)
-    day = RandomDay(tmp_path, 5, 0.3)
+    day = RandomDay(tmp_path, 5, 0.3, enough="law broken: L01")
     day.chaos, day.ways, day.ends, day.manners, day.busy_s = ["estop"], ["api"], ["wait"], [{}], 3.0
     assert any("law broken: L01" in text for text in day.run())
 
@@ -45,7 +45,7 @@ def test_random_day_of_an_ac_station_obeys_every_law_and_comes_to_rest(tmp_path:
 def test_checkers_see_a_vehicle_that_takes_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the excuse for vehicles that do not obey, physics must say so."""
     monkeypatch.setattr(RandomDay, "_misbehaves", staticmethod(lambda point: False))
-    day = RandomDay(tmp_path, 18, 0.3, "ac")
+    day = RandomDay(tmp_path, 18, 0.3, "ac", enough="more current than the pilot says")
     day.chaos, day.ways, day.ends, day.ac_manners = ["dynamic_limit"], ["api"], ["wait"], [{"over_permille": 1_400}]
     day.busy_s = 4.0
     assert any("more current than the pilot says" in text for text in day.run())

@@ -19,6 +19,7 @@ from evse.domain.session import StopReason
 from evse.lab.demo_config import demo_text
 from evse.lab.station import Lab
 from evse.lab.vloop import run_virtual
+from tests._support.examples import seconds
 from tests._support.lab_world import Api, run_lab
 from tests.meters.ocmf_check import genuine, id_of, readings
 from tests.station.test_ocpp_ac import CARD, ask
@@ -88,7 +89,7 @@ def test_a_transaction_is_signed_at_begin_and_end(tmp_path: Path, name: str, mod
         await lab.until(lambda: lab.evse(1).waiting_for == "the signed reading of the energy meter", "signing", 20)
         assert (lab.evse(1).power_w or 0) == 0
         await charging(lab)
-        await lab.forward(60)
+        await lab.forward(seconds(60, 12))
         await end(lab)
         stop = stop_of(lab)
         (first, begin), (last, final) = signed_values(stop)
@@ -132,7 +133,7 @@ def test_without_a_signed_begin_a_vehicle_is_refused_until_it_leaves(tmp_path: P
         await plug_and_swipe(lab)
         await lab.until(lambda: any(f.code is code for f in lab.evse(1).faults), "fault", 30)
         assert "has not signed" in lab.evse(1).faults[0].detail
-        await lab.forward(20)
+        await lab.forward(seconds(20, 12))
         refused = lab.evse(1).session
         assert refused is not None
         assert refused.started_at is None, "no transaction, no energy"
