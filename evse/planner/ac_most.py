@@ -23,7 +23,7 @@ from evse.planner.tree import Model, top_down
 UNIT_STATES = 600
 """A subtree with no more sets that differ in what they take is enumerated."""
 
-WORK_MAX = 150_000
+WORK_MAX = 80_000
 """Combinations tried in one plan, 1 to 2 us each. A car park of a thousand connectors on three storeys needs some 50 000; what
 needs more is for `ac_whole`."""
 

@@ -86,6 +86,15 @@ class Whole:
             beside = [j for j in self.kinds_of[kind.group] if j != k]
             self.worse.append([j for j in beside if _replaces(kind, self.kinds[j])])
             self.better.append([j for j in beside if _replaces(self.kinds[j], kind)])
+        alike: dict[tuple[int, int, int], list[int]] = {}
+        for k in sorted(range(len(self.kinds)), key=lambda k: -self.kinds[k].high):
+            alike.setdefault((self.kinds[k].group, self.kinds[k].rank, self.kinds[k].low), []).append(k)
+        self.families = list(alike.values())  # kinds that differ by their maximum only, the largest first
+        self.single = [[k] for k in range(len(self.kinds))]
+        fuses = [1 + len(model.group_rows[kind.group]) for kind in self.kinds]
+        lines = [1 + sum(c for _, c in model.group_rows[kind.group]) for kind in self.kinds]
+        rows = [a + len(model.group_diffs[kind.group]) for a, kind in zip(fuses, self.kinds, strict=True)]
+        self.weights = [fuses, rows, [a * kind.low for a, kind in zip(lines, self.kinds, strict=True)], [1] * len(self.kinds)]
         self.low = [0] * len(self.kinds)
         self.high = [len(kind.members) for kind in self.kinds]
         self.least = [0] * len(self.ranks)  # numbers of each class that must be reached
@@ -183,11 +192,23 @@ class Whole:
             found[kind.rank] += number
         return found
 
-    def find(self, low: list[int], high: list[int], work: int = WORK_MAX) -> list[int] | None:
+    def find(self, low: list[int], high: list[int]) -> list[int] | None:
         """Numbers between the bounds that can be on together and reach ``least``; None = proven that there are none.
 
-        Raises `Spent`, also after ``work``.
+        What is much work in one order of branches is often little in another one. Raises `Spent`.
         """
+        work = SLICE
+        while True:
+            for weight in self.weights:
+                try:
+                    return self._find(low, high, weight, work)
+                except Spent:
+                    if self.work[0] > WORK_MAX:
+                        raise
+            work *= 2
+
+    def _find(self, low: list[int], high: list[int], weight: list[int], work: int) -> list[int] | None:
+        """As `find`. Raises `Spent` after ``work``."""
         stack = [(low, high)]
         end = min(WORK_MAX, self.work[0] + work)
         while stack:
@@ -196,40 +217,47 @@ class Whole:
             if self.work[0] > end:
                 raise Spent
             proof = self._ask(low, high)
-            if proof is not None:
-                if self._proven(proof, low, high):
-                    continue
-                split = self._open(low, high)
-                value = 0.0 if split is None else low[split] + 0.5
-            else:
-                split, value = self._fractional(low, high)
-            if split is None:
+            family, total = self.families[0], 0.0
+            if proof is None:
+                family, total = self._fractional(low, high, weight)
+            elif self._proven(proof, low, high):
+                continue
+            if proof is not None or not family:
                 numbers = low if proof is not None else self._point(low, high)
                 if self._holds(numbers, proof is None):
                     return numbers
-                split = self._open(low, high)
-                if split is None:
+                k = next((k for k, (a, b) in enumerate(zip(low, high, strict=True)) if a < b), -1)
+                if k < 0:
                     continue
-                value = min(high[split] - 0.5, numbers[split] + 0.5)
-            branches = [self._fewer(split, floor(value), low, high), self._more(split, floor(value) + 1, low, high)]
-            stack += branches if value - floor(value) >= 0.4 else reversed(branches)
+                family, total = [k], min(high[k] - 0.5, numbers[k] + 0.5)
+            branches = [self._fewer(family, floor(total), low, high), self._more(family, floor(total) + 1, low, high)]
+            stack += branches if total - floor(total) >= 0.4 else reversed(branches)
         return None
 
-    def _fewer(self, k: int, most: int, low: list[int], high: list[int]) -> Box:
-        """At most so many of a kind: then none of those that it could take the place of, beyond what must be."""
-        high = high[:]
-        high[k] = most
-        for j in self.worse[k]:
-            high[j] = low[j]
-        return low, high
+    def _fewer(self, family: list[int], most: int, low: list[int], high: list[int]) -> Box:
+        """At most so many of a family: the best ones, and none of those that the others could take the place of, beyond what
+        must be."""
+        most -= sum(low[k] for k in family)
+        limit = high[:]
+        for k in family:
+            limit[k] = low[k] + min(high[k] - low[k], most)
+            most -= limit[k] - low[k]
+            if limit[k] < high[k]:
+                for j in self.worse[k]:
+                    limit[j] = low[j]
+        return low, limit
 
-    def _more(self, k: int, least: int, low: list[int], high: list[int]) -> Box:
-        """At least so many of a kind: then all of those that could take its place."""
-        low = low[:]
-        low[k] = least
-        for j in self.better[k]:
-            low[j] = high[j]
-        return low, high
+    def _more(self, family: list[int], least: int, low: list[int], high: list[int]) -> Box:
+        """At least so many of a family: the best ones, and all of those that could take their place."""
+        least -= sum(low[k] for k in family)
+        must = low[:]
+        for k in family:
+            must[k] = low[k] + min(high[k] - low[k], least)
+            least -= must[k] - low[k]
+            if must[k] > low[k]:
+                for j in self.better[k]:
+                    must[j] = high[j]
+        return must, high
 
     def _ask(self, low: Sequence[int], high: Sequence[int]) -> dict[int, float] | None:
         units = self.units
@@ -272,21 +300,24 @@ class Whole:
         total, cap, reach = self._combined(proof)
         return self._least_of(total, low, high) > cap - sum(f * n for f, n in zip(reach, self.least, strict=True))
 
-    def _open(self, low: Sequence[int], high: Sequence[int]) -> int | None:
-        return next((k for k, (a, b) in enumerate(zip(low, high, strict=True)) if a < b), None)
-
-    def _fractional(self, low: Sequence[int], high: Sequence[int]) -> tuple[int | None, float]:
-        """The number that is farthest from a whole one."""
-        best, farthest, at = None, WHOLE, 0.0
+    def _fractional(self, low: Sequence[int], high: Sequence[int], weight: Sequence[int]) -> tuple[list[int], float]:
+        """The family, or else the kind, whose number is farthest from a whole one, times ``weight``, and that number; ([], 0.0) =
+        all are whole."""
         value, units = self.relaxed.value, self.units
-        for k in range(len(self.kinds)):
-            if low[k] == high[k]:
-                continue
-            number = value[k] / units[k]
-            far = abs(number - round(number))
-            if far > farthest:
-                best, farthest, at = k, far, min(max(number, low[k] + WHOLE), high[k] - WHOLE)
-        return best, at
+        number = [value[k] / units[k] for k in range(len(self.kinds))]
+        for choice in (self.families, self.single):
+            best: list[int] = []
+            farthest, at = 0.0, 0.0
+            for family in choice:
+                total = sum(number[k] for k in family)
+                far = abs(total - round(total))
+                if far > WHOLE and far * weight[family[0]] > farthest:
+                    least, most = sum(low[k] for k in family), sum(high[k] for k in family)
+                    if least < most:
+                        best, farthest, at = family, far * weight[family[0]], min(max(total, least + WHOLE), most - WHOLE)
+            if best:
+                return best, at
+        return [], 0.0
 
     def _point(self, low: Sequence[int], high: Sequence[int]) -> list[int]:
         value, units = self.relaxed.value, self.units
@@ -342,7 +373,7 @@ class Whole:
                 target = self.bound if stuck > self.bound or not quick else (reached + stuck) // 2
                 self.least[rank] = target
                 try:
-                    found = self.find(self.low[:], self.high[:], SLICE if quick else WORK_MAX)
+                    found = self._find(self.low, self.high, self.weights[0], SLICE) if quick else self.find(self.low, self.high)
                 except Spent:
                     if not quick or self.work[0] > WORK_MAX:
                         raise
