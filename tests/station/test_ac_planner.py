@@ -9,6 +9,7 @@ from evse.config.load import parse_config
 from evse.config.model import StationConfig
 from evse.domain.limits import LimitSource
 from evse.lab.station import Lab
+from tests._support.examples import seconds
 from tests._support.lab_world import Api, run_lab
 from tests._support.laws import check_laws
 
@@ -131,7 +132,7 @@ def test_four_ac_cars_and_a_dc_car_share_a_fuse_of_63_a(tmp_path: Path) -> None:
         await lab.until(lambda: min(offers(lab)[:3]) >= 15_500, "freed current goes to the others", 40)
         await lab.do(cmd="plug_out", connector=1)
         await lab.until(lambda: min(offers(lab)[:3]) >= 20_900, "that of the DC car too", 60)
-        await lab.forward(20)
+        await lab.forward(seconds(20, 10))
         assert max(fuse.largest_ma) > 62_000
 
     run_lab(tmp_path, scenario, config=config(tmp_path, 63), check=fuse.check)
@@ -233,7 +234,7 @@ def test_vehicles_that_begin_to_charge_are_no_load_of_the_house_and_shares_come_
         await lab.until(lambda: min(offers(lab)[:3]) >= 12_500, "equal shares beside the station's own load", 60)
         await lab.forward(15)
         seen = set()
-        for _ in range(400):
+        for _ in range(round(seconds(400, 150))):
             await lab.forward(0.1)
             seen.add(tuple(offers(lab)))
         assert len(seen) <= 3 and all(max(row) - min(row[:3]) <= 200 for row in seen), seen

@@ -29,6 +29,7 @@ from tests._support.ac_world import (
     record,
     tap,
 )
+from tests._support.examples import seconds
 from tests._support.lab_world import Api, LawfulTick, run_lab
 from tests._support.laws_run import Lives
 
@@ -192,7 +193,7 @@ def test_a_restart_in_a_session_ends_it_once_with_power_loss_and_frees_the_plug(
         await lab.__aenter__()
         await lab.forward(3)
         await charge(lab)
-        await lab.forward(30)
+        await lab.forward(seconds(30, 10))
         cut = lab.evse(1).session
         assert cut is not None and locked(lab)
         await lab.kill()

@@ -19,6 +19,7 @@ from evse.runtime.main import _reset_due
 from evse.runtime.recorder import read_trace
 from evse.runtime.supervisor import PAUSE_MIN_S, Supervisor
 from evse.storage.executor import StorageError
+from tests._support.examples import seconds
 from tests._support.lab_world import Api, demo_config, run_lab
 
 
@@ -77,7 +78,7 @@ def test_tick_that_raises_for_good_means_no_energy_and_F19_on_the_screens(
         lab.station.reset_requested = "hard"
         assert _reset_due(lab.station), "the cure of F19 is a restart; it must not wait for a session that cannot end"
         monkeypatch.undo()
-        await lab.forward(60)
+        await lab.forward(seconds(60, 20))
         assert not any(c.closed for c in lab.sim.world.connectors), "a bug that came once may come again: stay off"
         assert any(r.code is FaultCode.INTERNAL for r in lab.station.loop.state.faults)
 

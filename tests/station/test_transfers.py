@@ -17,6 +17,7 @@ from evse.lab.station import Lab
 from evse.lab.vloop import run_virtual
 from evse.sim.installer import SimFirmware
 from evse.storage.executor import StorageError
+from tests._support.examples import seconds
 from tests._support.lab_world import demo_config
 
 
@@ -67,7 +68,7 @@ def test_an_update_waits_for_the_session_keeps_others_out_and_restarts_into_the_
         answer = await lab.do(cmd="update_firmware", version="0.2.0", protocol=protocol, size_kib=300)
         assert answer["answer"] == {}
         await lab.until(lambda: "Downloaded" in said(lab, "FirmwareStatusNotification"), "downloaded")
-        await lab.forward(60)
+        await lab.forward(seconds(60, 20))
         assert lab.evse(1).phase is SessionPhase.CHARGING
         assert said(lab, "FirmwareStatusNotification") == ["Downloading", "Downloaded"]
         await lab.do(cmd="plug_out", connector=1)
@@ -124,7 +125,7 @@ def test_after_the_restart_the_new_version_boots_and_is_said_once(tmp_path: Path
             again = Lab(config, data, sim=lab.sim, clock=lab.clock, database=database)
             await again.__aenter__()
             await again.until(lambda: "Installed" in said(again, "FirmwareStatusNotification"), "installed")
-            await again.forward(60)
+            await again.forward(seconds(60, 20))
             assert said(again, "FirmwareStatusNotification") == ["Downloading", "Downloaded", "Installing", "Installed"]
             boots = again.sim.csms.calls("BootNotification") if again.sim.csms is not None else []
             assert [boot["firmwareVersion"] for boot in boots] == ["0.1.0", "0.2.0"]
@@ -153,9 +154,9 @@ def test_a_failed_update_gives_the_connectors_back(tmp_path: Path, kind: str) ->
 def test_diagnostics_tell_what_happened_and_no_secret(tmp_path: Path) -> None:
     async def main(lab: Lab) -> None:
         await charge(lab)
-        await lab.forward(60)
+        await lab.forward(seconds(60, 20))
         await lab.do(cmd="plug_out", connector=1)
-        await lab.forward(30)
+        await lab.forward(seconds(30, 15))
         lab.station.dump_trace("test")
         answer = await lab.do(cmd="get_log", kind="diagnostics")
         await lab.until(lambda: "Uploaded" in said(lab, "DiagnosticsStatusNotification"), "uploaded")

@@ -10,6 +10,7 @@ from evse.config.model import StationConfig
 from evse.domain.session import AuthSource
 from evse.lab.demo_config import TEMPLATE
 from evse.lab.station import Lab
+from tests._support.examples import seconds
 from tests._support.lab_world import Api, run_lab
 
 VEHICLE = "0010BADA5501"
@@ -87,7 +88,7 @@ def test_a_card_goes_before_the_vehicle_and_an_unknown_vehicle_waits(tmp_path: P
         session = lab.evse(1).session
         assert session is not None and session.id_token == "04A1B2C3"
         await lab.do(cmd="plug_in", connector=2, soc_pct=20, evcc_id="0010BADA5599")
-        await lab.forward(40)
+        await lab.forward(seconds(40, 20))
         assert lab.evse(2).session is not None and lab.evse(2).auth_state == "none"
         refused = [e for e in lab.events if e.kind == "autocharge.refused"]
         assert [e.evse_id for e in refused] == [2]
@@ -129,7 +130,7 @@ def test_a_vehicle_that_the_list_does_not_know_is_asked_about_at_the_back_end(tm
         await lab.until(lambda: any(e.kind == "autocharge.refused" for e in lab.events), "the second is refused", 60)
         refused = next(e for e in lab.events if e.kind == "autocharge.refused")
         assert (refused.evse_id, refused.data) == (2, {"evcc_id": "0010BADA5599", "why": "Invalid"})
-        await lab.forward(30)
+        await lab.forward(seconds(30, 15))
         assert sum(e.kind == "autocharge.refused" for e in lab.events) == 1, "once per plug-in"
 
     run_lab(tmp_path, scenario, config=config(tmp_path, "autocharge = true\nautocharge_ocpp = true"))
