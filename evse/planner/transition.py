@@ -286,12 +286,12 @@ class _Way:
     def give_way(self, least: Mapping[str, int], first: Sequence[str]) -> None:
         """Lower the upper side of every difference that shares exceed, whatever is wanted: first the largest ones as far as other
         differences permit, then further, then some to nothing. Where nobody is left on any side every row holds."""
-        differences = [row for row in self.rows if row.of]
+        differences = [(r, row) for r, row in enumerate(self.rows) if row.of]
         order = {name: k for k, name in enumerate(first)}
         for turn in range(PASSES_MAX + len(self.given)):
             moved = False
-            for row in differences:
-                if self._over(row) > 0:
+            for r, row in differences:
+                if self.left[r] < 0 < self._over(row):
                     moved |= self._level(row, least, gently=turn == 0)
                     if turn and self._over(row) > PAUSE_SLACK:
                         moved |= self._pause(row, order)
@@ -334,8 +334,9 @@ class _Way:
     def rise(self, least: Mapping[str, int]) -> None:
         """Raise shares as far as there is room beside what may still flow."""
         rising = sorted((n for n, amount in self.wanted.items() if amount > self.given[n]), key=lambda n: (self.given[n], _order(n)))
-        if self.drawn is not None:  # nobody who has to give way, or has not followed down yet, is told to draw again
-            rising = [n for n in rising if all(self.left[r] >= 0 or not self.rows[r].of for r, _ in self.loads[n])]
+        over = set() if self.drawn is None else {r for r, row in enumerate(self.rows) if self.left[r] < 0 and row.of}
+        if over:  # nobody who has to give way, or has not followed down yet, is told to draw again
+            rising = [n for n in rising if not any(r in over for r, _ in self.loads[n])]
         for _ in range(PASSES_MAX):
             moved = False
             for name in rising:

@@ -16,7 +16,6 @@ from typing import Final
 
 import msgspec
 
-from evse.domain.ac import OFFER_MIN_MA
 from evse.lab.park.ac_site import Car, Site
 from evse.lab.park.ac_switch import Switcher
 from evse.lab.park.policies import AC_POLICIES, PHASE_BLIND, PLANNER, blinded, lacking
@@ -262,11 +261,9 @@ class _Day:
         if self.settled is not None and self.settled[0] is rows and self.settled[1:] == (target, state):
             return target  # nothing has moved since nothing moved
         self.settled = None
-        tight = all(n.imbalance_ma is None or n.imbalance_ma >= OFFER_MIN_MA for n in self.site.nodes)
         for _ in range(FLOWS_MAX):
             known = {c.connector.id: Follower(share=c.share, ignores=c.draws if c.draws > c.share else 0) for c in cars}
-            drawn = {c.connector.id: c.draws for c in cars} if tight else None
-            given = raised(rows, target, known, least, STEP_MA, drawn)
+            given = raised(rows, target, known, least, STEP_MA, {c.connector.id: c.draws for c in cars})
             moved = False
             for car in cars:
                 ma = given[car.connector.id]
