@@ -7,11 +7,14 @@ that gave it. Pure: `shown` takes a view and returns the same one with ages.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from evse.domain.limits import LimitEntry, LimitSource
 from evse.domain.station import EvseSpec, StationSpec
 from evse.domain.view import EvseView, StationView
+from evse.planner.shared_caps import SharedCap
 from evse.units import NS_PER_S, Instant
 
 CONFIGURED = frozenset({
@@ -33,6 +36,7 @@ class LimitAges:
         self._loaded_at = loaded_at
         self._seen: dict[int, dict[Key, tuple[int, Instant]]] = {}
         self._rated: dict[int, tuple[EvseSpec, Instant]] = {}
+        self._shared: dict[str, tuple[tuple[int, ...], Instant]] | None = None
 
     def shown(self, view: StationView, spec: StationSpec, now: Instant) -> StationView:
         """Return the view with the age of every limit; give it every view, or values seem to stand longer than they do."""
@@ -62,3 +66,14 @@ class LimitAges:
         if known is not None:
             return known[1] if known[0] == value else now
         return self._loaded_at if entry.source in CONFIGURED else now
+
+    def shared(self, caps: Iterable[SharedCap], now: Instant) -> tuple[SharedCap, ...]:
+        """Return caps that several connectors share with their ages; those that are there the first time came with the configuration."""
+        seen, rows = dict[str, tuple[tuple[int, ...], Instant]](), []
+        for cap in caps:
+            known = None if self._shared is None else self._shared.get(cap.name)
+            since = self._loaded_at if self._shared is None else known[1] if known is not None and known[0] == cap.value else now
+            seen[cap.name] = cap.value, since
+            rows.append(replace(cap, entry=replace(cap.entry, age_s=max(0, now - since) // NS_PER_S)))
+        self._shared = seen
+        return tuple(rows)

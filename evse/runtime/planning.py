@@ -17,7 +17,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from evse.core.inputs import GroupReading, Inputs
-from evse.domain.limits import CurrentRequest, LimitSource, Plan, PowerLimit, PowerRequest
+from evse.domain.limits import CurrentRequest, LimitEntry, LimitSource, Plan, PowerLimit, PowerRequest
 from evse.domain.readings import Sample
 from evse.domain.station import GridSpec, StationSpec
 from evse.domain.view import EvseView, StationView
@@ -27,6 +27,7 @@ from evse.planner.limit_ages import LimitAges
 from evse.planner.live import PlannerSettingsW, build_problem, look, plan_changed, truncate_power
 from evse.planner.live_ac_memory import AcMemory, SiteLoad, observe
 from evse.planner.questions import Answer, Replan, Replanned
+from evse.planner.shared_caps import SharedCap, shared_caps
 from evse.planner.transition import Follower
 from evse.planner.turns import Turns, freed
 from evse.planner.why_live import more_ac, more_dc
@@ -92,11 +93,18 @@ class PlannerShell:
         self._ac_problem: AcProblem | None = None
         self._asked: tuple[Sequence[PowerRequest], Sequence[GroupReading], int | None] = ((), (), None)
         self._ages = LimitAges(now)
+        self._shared: tuple[SharedCap, ...] = ()
         self._limits_changed(now, "configuration")
 
     def shown(self, view: StationView, now: Instant) -> StationView:
         """Return the view with why the planner switches phases, and since when each limit has its value."""
+        caps = shared_caps(self._spec.grid, self.settings.operator_ma, self.allowed)
+        self._shared = self._ages.shared(caps, now)
         return self._ages.shown(self.phases.shown(view), self._spec, now)
+
+    def caps(self, evse_id: int) -> tuple[LimitEntry, ...]:
+        """Return the caps of the grid connection that an EVSE shares with others, after the last view."""
+        return tuple(cap.entry for cap in self._shared if not cap.evses or evse_id in cap.evses)
 
     def change_spec(self, spec: StationSpec, timezone: str) -> None:
         """Plan with other ratings from now on."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from evse.domain.limits import LimitEntry, LimitSource
-from evse.domain.station import StationSpec
+from evse.domain.station import FuseSpec, GridSpec, HourLimit, StationSpec
+from evse.planner.allowance import allowance
 from evse.planner.limit_ages import LimitAges
+from evse.planner.shared_caps import shared_caps
 from evse.units import NS_PER_S
 from tests._support.fake_ac import ac_evse
 from tests._support.fake_data import station_view
@@ -63,3 +65,23 @@ def test_a_rating_of_a_dc_connector_stands_while_its_power_moves_with_the_voltag
     spec = replace(seen.spec, evses=(replace(seen.spec.evses[0], current_max_ma=100_000),))
     assert seen.at(70, spec=spec) == []
     assert seen.at(80, watts(LimitSource.CABLE, 40_000), spec=spec) == [10], "another rating in the file since then"
+
+
+def test_what_connectors_share_is_named_with_its_age() -> None:
+    seen, day = Seen(), (HourLimit(hour=6, limit_ma=(32_000,) * 3), HourLimit(hour=20, limit_ma=(16_000,) * 3))
+    fuse = FuseSpec(name="row A", fuse_ma=20_000, evses=(1, 2))
+    grid = GridSpec(fuse_ma=63_000, imbalance_ma=20_000, own_ma=(40_000, 40_000, 32_000), hours=day, fuses=(fuse,))
+
+    def told(second: int, minute: int, grid: GridSpec) -> dict[str, tuple[int | None, int | None]]:
+        caps = shared_caps(grid, None, allowance(grid, None, minute, None))
+        rows = seen.ages.shared(caps, START + second * NS_PER_S)
+        return {cap.name: (cap.entry.current_ma, cap.entry.age_s) for cap in rows}
+
+    names = ["fuse of the grid connection", "imbalance limit", "installer's limit", "the limit from 6:00 to 20:00", "fuse row A"]
+    now = told(10, 600, grid)
+    assert [name.partition(",")[0] for name in now] == names
+    assert [now[name] for name in now] == [(63_000, 10), (20_000, 10), (32_000, 10), (32_000, 10), (20_000, 10)]
+    later = list(told(70, 1_210, replace(grid, fuse_ma=50_000)).items())
+    assert later[0][1] == (50_000, 0) and later[1][1] == (20_000, 70), "another fuse in the file, the imbalance limit as before"
+    assert later[3] == ("the limit from 20:00 to 6:00, all connectors together", (16_000, 0)), "an hour began"
+    assert shared_caps(None, None, None) == ()

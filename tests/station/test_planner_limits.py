@@ -65,9 +65,15 @@ def test_the_operator_lowers_per_phase_and_cannot_go_above_the_installer(tmp_pat
         told = (await api("planner.explain", {"evse_id": 2}))["items"][0]
         assert "the operator's limit of 16.0 A is used up on L1" in told["text"]
         assert list(told["more"]) == ["limit of all connectors together +1.9 A on L1 (to 17.9 A)"]
-        ages = {row["source"]: row["age_s"] for row in told["limits"]}
-        assert None not in ages.values(), "every limit has an age"
-        assert ages["plan"] < 3 < ages["cable"] < ages["evse"], "since this plan, the plug, the start"
+        assert all(row["age_s"] is not None for row in told["limits"]), "every limit has an age"
+        own = {row["source"]: row["age_s"] for row in told["limits"] if row["source"] in ("plan", "cable", "evse")}
+        assert own["plan"] < 3 < own["cable"] < own["evse"], "since this plan, the plug, the start"
+        shared = {row["detail"]: (row["current_ma"], row["age_s"]) for row in told["limits"] if " together" in row["detail"]}
+        assert shared == {
+            "fuse of the grid connection, all connectors together and other loads": (63_000, own["evse"]),
+            "installer's limit, all connectors together": (40_000, own["evse"]),
+            "operator's limit, all connectors together: L1 16.0 A, L2 40.0 A, L3 40.0 A": (16_000, own["plan"]),
+        }
         state = await api("planner.set", {"operator_ma": []})
         assert state["settings"]["operator_ma"] is None
         await lab.until(lambda: min(offers(lab)[:2]) == 20_000, "half of 40 A each again", 60)

@@ -139,10 +139,9 @@ class PlannerOperations:
             choice = station.planner.phases.words(evse.evse_id)
             asks = request.evse_id and evse.session is not None
             more = await station.offload(station.planner.more(evse, now)) if asks else ()
+            caps = (*told.limits, *station.planner.caps(evse.evse_id))
             items.append(
-                m.Explanation(
-                    evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, phases=choice, limits=told.limits, more=more
-                )
+                m.Explanation(evse_id=evse.evse_id, offered_w=evse.offered_w, text=told.text, phases=choice, limits=caps, more=more)
             )
         return m.Explanations(items=tuple(items))
 
