@@ -39,19 +39,18 @@ def steps(request: DetectRequest, profiles: Sequence[MeterProfile], *, tcp: bool
     """Return all steps, the likeliest first: factory settings of many models, then of few, then all others."""
     found: list[Step] = []
     factory = {p.bus.unit for p in profiles if p.vendor != "dzg"} | set(request.units)
+    asking = [(p, _first(p), frozenset(dzg_units() if p.vendor == "dzg" else (p.bus.unit,))) for p in profiles if not p.sunspec_models]
+    # The slow ones first: their late answer to a greeting would be taken for another.
+    asking.sort(key=lambda row: -row[0].bus.timeout_ms)
     for baud, parity in [(0, "N")] if tcp else settings(request, profiles):
         for unit in units(request, profiles, baud, tcp=tcp):
             own = [
-                p
-                for p in profiles
-                if not p.sunspec_models
-                and (tcp or (p.bus.baud, p.bus.parity) == (baud, parity) or p.vendor == "dzg")
-                and unit in (dzg_units() if p.vendor == "dzg" else (p.bus.unit,))
+                (p, first)
+                for p, first, at in asking
+                if unit in at and (tcp or (p.bus.baud, p.bus.parity) == (baud, parity) or p.vendor == "dzg")
             ]
             greetings = GREETINGS if unit in factory or request.thorough or not own else ()
-            # The slow ones first: their late answer to a greeting would be taken for another.
-            own.sort(key=lambda p: -p.bus.timeout_ms)
-            questions = {_first(p): max(request.timeout_ms, p.bus.timeout_ms) for p in reversed(own)}
+            questions = {first: max(request.timeout_ms, p.bus.timeout_ms) for p, first in reversed(own)}
             asked = dict(reversed(questions.items())) | {
                 question: request.timeout_ms for question in greetings if question not in questions
             }
