@@ -14,10 +14,12 @@ import pytest
 from evse.ocpp.engine import Engine
 from evse.ocpp.queue import Outbox
 from tests.ocpp_kill.power_disk import Connection, Cursor, PowerDisk
-from tests.ocpp_kill.world import Death, Run
+from tests.ocpp_kill.world import NOT_DRAINED, Death, Run
 
 SEEDS = range(1, 41)
 DEFECT_SEEDS = range(1, 40)
+DEFECT_DRAIN_S = 900
+"""A defect often leaves a transaction open for ever. Nobody waits four hours for its end, and it is no proof: the books are."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -57,9 +59,10 @@ def _found(tmp_path: Path, disks: Iterator[PowerDisk | None]) -> str:
     for seed, disk in zip(DEFECT_SEEDS, disks, strict=False):
         folder = tmp_path / str(seed)
         folder.mkdir()
-        report = Run(folder, seed, disk=disk).report()
-        if report.problems:
-            return "\n".join(report.problems)
+        report = Run(folder, seed, disk=disk, drain_s=DEFECT_DRAIN_S).report()
+        problems = [text for text in report.problems if not text.startswith(NOT_DRAINED)]
+        if problems:
+            return "\n".join(problems)
     return ""
 
 

@@ -40,6 +40,7 @@ EVSES = (1, 2)
 LEASE_S = 0.3
 POINT_S = 10
 DRAIN_MAX_S = 4 * 3600
+NOT_DRAINED = "the queue did not drain"
 LIFE_S = (20.0, 150.0)
 
 
@@ -105,9 +106,14 @@ class _Core:
 
 
 class Run:
-    """One seed. `report` plays it. ``death``: one life only, without mischief, that ends so; ``disk`` replaces the good one."""
+    """One seed. `report` plays it. ``death``: one life only, without mischief, that ends so; ``disk`` replaces the good one.
 
-    def __init__(self, folder: Path, seed: int, *, death: Death | None = None, disk: PowerDisk | None = None) -> None:
+    ``drain_s``: virtual seconds after which a queue that is not empty is a problem.
+    """
+
+    def __init__(
+        self, folder: Path, seed: int, *, death: Death | None = None, disk: PowerDisk | None = None, drain_s: int = DRAIN_MAX_S
+    ) -> None:
         self.seed = seed
         self.rng = Random(seed)
         self.story: list[str] = []
@@ -121,6 +127,7 @@ class Run:
         self.disk = disk or PowerDisk(checkpoint_pages=pages)
         self.path = folder / "station.sqlite3"
         self.death = death
+        self.drain_s = drain_s
         self.forgets_time = self.rng.random() < 0.25 and death is None
         self.lives = self.rng.randint(1, 4) if death is None else 1
         self.lag_s = self.rng.choice((0.0, 0.0, 0.02, 0.3))
@@ -243,9 +250,9 @@ class Run:
         while not main.done() or life.client.summary().queued or self.csms.ledger()["open"]:
             if main.done() and main.exception() is not None:
                 raise main.exception() or AssertionError
-            if self.clock.now() - began > DRAIN_MAX_S * NS_PER_S:
+            if self.clock.now() - began > self.drain_s * NS_PER_S:
                 rows = [(r.action, r.session_id, r.attempts, r.parked) for r in await life.store.outbox_rows()]
-                self.problems.append(f"the queue did not drain: {life.client.summary()}: {rows}")
+                self.problems.append(f"{NOT_DRAINED}: {life.client.summary()}: {rows}")
                 break
             await asyncio.sleep(1)
             if main.done() and (summary := life.client.summary()).queued == summary.parked:
