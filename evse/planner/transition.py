@@ -122,13 +122,12 @@ def set_share(f: Follower, share: int, now: Instant) -> Follower:
 class Row(Frozen, frozen=True, kw_only=True):
     """One limit: the sum of ``draws`` (weight per name) at their largest, less ``against`` at their smallest, is at most
     ``most``. Who loads both sides of a difference alike is in neither. ``of`` = the node of which it is a difference, "" = it is
-    none; ``limit`` = that difference with other loads in it."""
+    none."""
 
     most: int
     draws: Mapping[str, int]
     against: Mapping[str, int] = {}
     of: str = ""
-    limit: int = 0
 
     def left(self, high: Mapping[str, int], low: Mapping[str, int]) -> int:
         """What is left, negative when the limit is exceeded."""
@@ -166,7 +165,7 @@ def ac_rows(problem: AcProblem, unsure: Mapping[str, Pairs] | None = None) -> tu
                         limit = max(node.imbalance_ma, other[p] - other[q])
                         maybe = {name: 1 for name, _ in here if (p, q) in (unsure or {}).get(name, ())}
                         draws, against = _without(on[p], on[q]) | maybe, _without(on[q], on[p])
-                        rows.append(Row(most=limit - (other[p] - other[q]), draws=draws, against=against, of=node.id, limit=limit))
+                        rows.append(Row(most=limit - (other[p] - other[q]), draws=draws, against=against, of=node.id))
     return tuple(row for row in rows if row.draws or row.against)
 
 
@@ -194,7 +193,7 @@ def raised(
 
     A difference that is exceeded although nobody was told so (somebody has stopped by himself, a limit has fallen) is answered
     here and now: with these shares it holds as soon as they are followed. Where the minimums are too much, vehicles stop, those of
-    ``first`` first; up to `PAUSE_SLACK` nobody does. The other differences of that node may become as large as it is meanwhile.
+    ``first`` first; up to `PAUSE_SLACK` nobody does.
     """
     if drawn is None and all(followers[name].reserved <= amount for name, amount in wanted.items()):
         return dict(wanted)
@@ -219,7 +218,6 @@ class _Way:
         self.rows = rows
         low = {name: self.low(name) for name in wanted}
         self.left = [row.left(self.high, low) for row in rows]
-        self.spare = self._spare()
         self.loads: dict[str, list[tuple[int, int]]] = {name: [] for name in wanted}  # (row, weight)
         self.helps: dict[str, list[tuple[int, int]]] = {name: [] for name in wanted}
         for r, row in enumerate(rows):
@@ -227,15 +225,6 @@ class _Way:
                 self.loads[name].append((r, weight))
             for name, weight in row.against.items():
                 self.helps[name].append((r, weight))
-
-    def _spare(self) -> list[int]:
-        """By how much each row may be exceeded, because another difference of the same node is already as large."""
-        worst: dict[str, int] = {}
-        if self.drawn is not None:
-            for row, left in zip(self.rows, self.left, strict=True):
-                if row.of and left < 0:
-                    worst[row.of] = max(row.limit - left, worst.get(row.of, 0))
-        return [max(0, worst.get(row.of, row.limit) - row.limit) for row in self.rows]
 
     def low(self, name: str) -> int:
         """What it draws at least once it has followed."""
@@ -245,7 +234,7 @@ class _Way:
     def lowest(self, name: str, to: int) -> int:
         """``to``, or the larger share down to which every difference that it helps permits it to fall."""
         low = self.low(name)
-        room = min((max(0, self.left[r] + self.spare[r]) // weight for r, weight in self.helps[name]), default=low)
+        room = min((max(0, self.left[r]) // weight for r, weight in self.helps[name]), default=low)
         return max(to, -(-(low - room) // self.step) * self.step)
 
     def _set(self, name: str, amount: int) -> None:
@@ -284,15 +273,15 @@ class _Way:
                 break
 
     def give_way(self, least: Mapping[str, int], first: Sequence[str]) -> None:
-        """Lower the upper side of every difference that shares exceed, whatever is wanted: first the largest ones as far as other
-        differences permit, then further, then some to nothing. Where nobody is left on any side every row holds."""
+        """Lower the upper side of every difference that shares exceed, whatever is wanted: the largest ones first, then some to
+        nothing. Where nobody is left on any side every row holds."""
         differences = [(r, row) for r, row in enumerate(self.rows) if row.of]
         order = {name: k for k, name in enumerate(first)}
         for turn in range(PASSES_MAX + len(self.given)):
             moved = False
             for r, row in differences:
                 if self.left[r] < 0 < self._over(row):
-                    moved |= self._level(row, least, gently=turn == 0)
+                    moved |= self._level(row, least)
                     if turn and self._over(row) > PAUSE_SLACK:
                         moved |= self._pause(row, order)
             if turn and not moved:
@@ -302,7 +291,7 @@ class _Way:
         """How much more than it permits the shares of a difference are, beside what the other side draws."""
         return sum(w * self.given[n] for n, w in row.draws.items()) - row.most - sum(w * self.low(n) for n, w in row.against.items())
 
-    def _level(self, row: Row, least: Mapping[str, int], *, gently: bool) -> bool:
+    def _level(self, row: Row, least: Mapping[str, int]) -> bool:
         """Bring the largest shares of a difference down to the highest common level that fits, nobody below the minimum."""
         cap = row.most + sum(weight * self.low(name) for name, weight in row.against.items())
         floor = {name: min(self.given[name], least[name]) for name in row.draws}
@@ -314,7 +303,6 @@ class _Way:
         moved = False
         for name in sorted(row.draws, key=_order):
             to = max(floor[name], min(self.given[name], low * self.step))
-            to = min(self.given[name], self.lowest(name, to)) if gently else to
             if to < self.given[name]:
                 self._set(name, to)
                 moved = True
