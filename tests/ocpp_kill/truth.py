@@ -20,7 +20,8 @@ from evse.ocpp.v16 import row_id_for
 from evse.sim.csms import Json, SimCsms
 
 BEHIND_MAX_S = 30 + 10 + 2
-"""A cut session may end this much before the cut: samples wait 30 s at most and are taken every 10 s (docs/storage.md)."""
+"""A cut session may end this much before the cut: samples wait 30 s at most and are taken every 10 s (docs/storage.md).
+The time for which a full disk has refused them comes on top."""
 
 START, METER, STOP = "StartTransaction", "MeterValues", "StopTransaction"
 
@@ -45,6 +46,7 @@ class Visit(msgspec.Struct):
     energised: bool = False  # the start was durable and told so
     ended_wh: int | None = None  # register at the regular end, wanted of the store
     cut: bool = False  # by the end of a process
+    refused_s: int = 0  # how long before that a full disk had refused samples
 
 
 class Witness:
@@ -196,7 +198,7 @@ def _energy(
             found.append(f"{visit.session_id}: starts at {row['meter_start_wh']}, the meter at {visit.start_wh} Wh")
         if stop is None:
             continue
-        least = visit.now_wh - visit.power_w * BEHIND_MAX_S // 3600 - 1
+        least = visit.now_wh - visit.power_w * (BEHIND_MAX_S + visit.refused_s) // 3600 - 1
         if not visit.energised:
             least = visit.start_wh
         if visit.ended_wh is not None and (row["stop_reason"] != "PowerLoss" or (visit.session_id in ended and not visit.cut)):

@@ -284,6 +284,7 @@ class Life:
         self.core = _Core()
         self._points: dict[str, float] = {}
         self._untold: set[str] = set()
+        self._refused_since: Instant | None = None  # by the full disk, samples that had to be written
 
     async def run(self) -> None:
         """Open as the runtime does, then serve."""
@@ -328,12 +329,14 @@ class Life:
 
     def unplug_all(self) -> None:
         """The boards drop the contactors when nobody renews the lease; the vehicles leave."""
+        now = self._run.clock.now()
+        refused_s = -(-(now - (self._refused_since or now)) // NS_PER_S)
         for visit in self._run.visits:
             if visit.energised and visit.ended_wh is None and not visit.cut:
                 visit.now_wh += int(visit.power_w * LEASE_S) // 3600
                 self._run.registers[visit.evse_id] = visit.now_wh
             if visit.session_id not in self._run.ended:
-                visit.cut = True
+                visit.cut, visit.refused_s = True, visit.refused_s or refused_s
 
     async def _look(self) -> None:
         while True:
@@ -352,8 +355,9 @@ class Life:
                     ))  # fmt: skip
             try:
                 await self.store.add_points(points)
+                self._refused_since = None
             except StorageError:
-                continue
+                self._refused_since = self._refused_since or self._run.clock.now()
 
     # -- vehicles --------------------------------------------------------------------------------------------------
 
