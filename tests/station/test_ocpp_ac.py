@@ -324,7 +324,7 @@ def test_amperes_of_a_profile_are_the_duty_within_two_ticks(tmp_path: Path, more
         await charge(lab)
         assert pilot(lab).duty_bp == 2_666
         begin = (lab.clock.wall() // NS_PER_S + 6) * NS_PER_S
-        assert await set_profile(lab, amps(1, [(0, 10), (20, 0), (50, 8)], begin, **more)) == "Accepted"
+        assert await set_profile(lab, amps(1, [(0, 10), (12, 0), (26, 8)], begin, **more)) == "Accepted"
         await lab.forward((begin - lab.clock.wall()) / NS_PER_S - 0.001)
         assert pilot(lab).duty_bp == 2_666, "not before its time"
         await lab.forward(0.001 + 2 * TICK_NS / NS_PER_S)
@@ -332,7 +332,7 @@ def test_amperes_of_a_profile_are_the_duty_within_two_ticks(tmp_path: Path, more
         await lab.forward(10)
         side = lab.evse(1).ac
         assert side is not None and side.current_l_ma is not None and 9_000 < max(side.current_l_ma) <= 10_100
-        await lab.forward((begin - lab.clock.wall()) / NS_PER_S + 20 + 2 * TICK_NS / NS_PER_S)
+        await lab.forward((begin - lab.clock.wall()) / NS_PER_S + 12 + 2 * TICK_NS / NS_PER_S)
         assert pilot(lab).pilot.value == "x1"
         await lab.forward(9)
         paused = lab.evse(1)
