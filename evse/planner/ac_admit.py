@@ -11,7 +11,7 @@ much work, branch and bound.
 from __future__ import annotations
 
 from evse.planner.ac_lp import Reach, TooHard
-from evse.planner.ac_most import Spent, counts, most
+from evse.planner.ac_most import WORK_LAST, Spent, counts, most
 from evse.planner.ac_problem import AcProblem, PausePolicy
 from evse.planner.ac_whole import Whole
 from evse.planner.tree import Model
@@ -176,7 +176,15 @@ def _largest(problem: AcProblem, model: Model, order: list[int]) -> tuple[list[i
     known = max(starts, key=lambda chosen: counts(problem, chosen, ranks))
     numbers, exact = whole.largest(whole.numbers(known), bounds)
     chosen = whole.members(numbers)
-    return (chosen, True) if exact else (_extended(model, chosen, order), False)
+    if exact:
+        return chosen, True
+    chosen = _extended(model, chosen, order)
+    if not model.has_differences:
+        try:
+            return most(problem, model, order, chosen, WORK_LAST), True
+        except Spent:
+            pass
+    return chosen, False
 
 
 def _extended(model: Model, chosen: list[int], order: list[int]) -> list[int]:

@@ -7,7 +7,7 @@ so the sum of their best values is a bound on the number. Then the tables are me
 behind the bound by more than the number to prove permits is dropped, which leaves few. What is found is proven, whatever
 the prices were: bad ones only make more work.
 
-Exact on whole numbers. `Spent` after `WORK_MAX` combinations.
+Exact on whole numbers. `Spent` after a number of combinations.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ UNIT_STATES = 600
 WORK_MAX = 80_000
 """Combinations tried in one plan, 1 to 2 us each. A car park of a thousand connectors on three storeys needs some 50 000; what
 needs more is for `ac_whole`."""
+
+WORK_LAST = 600_000
+"""The same where that was not enough either."""
 
 ROUNDS = 400
 """Steps towards the best prices."""
@@ -76,10 +79,11 @@ class _Unit(msgspec.Struct):
     front: list[tuple[tuple[int, ...], int, int, int]]
 
 
-def most(problem: AcProblem, model: Model, order: Sequence[int], known: Sequence[int]) -> list[int]:
+def most(problem: AcProblem, model: Model, order: Sequence[int], known: Sequence[int], work_max: int = WORK_MAX) -> list[int]:
     """The connectors that are on: the largest number per priority class, then the first in ``order``.
 
-    ``known`` = any set that fits, the better the less work. Raises `Spent`. Difference rows are not looked at.
+    ``known`` = any set that fits, the better the less work. Raises `Spent`, after ``work_max`` combinations. Difference rows are
+    not looked at.
     """
     ranks = sorted({problem.connectors[i].priority for i in order}, reverse=True)
     chosen: list[int] = []
@@ -87,7 +91,7 @@ def most(problem: AcProblem, model: Model, order: Sequence[int], known: Sequence
     work = [0]
     for r in range(len(ranks)):
         inside = [i for i in order if problem.connectors[i].priority >= ranks[r]]
-        search = _Search(problem, model, inside, ranks[: r + 1], work)
+        search = _Search(problem, model, inside, ranks[: r + 1], work, work_max)
         reached = counts(problem, known, ranks[: r + 1])
         try:
             chosen, number = search.best(fixed, reached[r] if reached[:r] == fixed else 0)
@@ -105,8 +109,10 @@ def counts(problem: AcProblem, chosen: Sequence[int], ranks: Sequence[int]) -> t
 class _Search:
     """One question: classes above the last have their numbers, the last one shall have as many as possible."""
 
-    def __init__(self, problem: AcProblem, model: Model, order: Sequence[int], ranks: Sequence[int], work: list[int]) -> None:
-        self.order, self.ranks, self.work = order, ranks, work
+    def __init__(
+        self, problem: AcProblem, model: Model, order: Sequence[int], ranks: Sequence[int], work: list[int], work_max: int
+    ) -> None:
+        self.order, self.ranks, self.work, self.work_max = order, ranks, work, work_max
         self.bound = len(order)  # on the number of the last class
         self.bit = {i: 1 << (len(order) - 1 - k) for k, i in enumerate(order)}
         step = gcd(*(model.low_ma[i] for i in order)) or 1
@@ -376,7 +382,7 @@ class _Search:
                 old = out.get(key)
                 if (old is None and (node is None or self._fits(key, node))) or (old is not None and chosen > old[1]):
                     out[key] = la + lb, chosen
-            if self.work[0] > WORK_MAX:
+            if self.work[0] > self.work_max:
                 raise Spent
         return sorted((behind, key, chosen) for key, (behind, chosen) in out.items())
 

@@ -30,7 +30,7 @@ WORK_MAX = 6_000_000
 SLICE = 200_000
 """Work on a number that may be out of reach, before a smaller one is tried."""
 
-BRANCH_WORK = 2_000
+BRANCH_WORK = 500
 """Counted for each branch beside its pivots."""
 
 MULTIPLIER = 1 << 40
@@ -46,7 +46,7 @@ DIVISORS_MAX = 12
 class _Kind(msgspec.Struct):
     group: int
     low: int
-    high: int
+    high: int  # the minimum where more could help nobody
     rank: int  # class, 0 = first
     members: list[int]  # in the order
 
@@ -69,8 +69,10 @@ class Whole:
         place = {rank: k for k, rank in enumerate(self.ranks)}
         found: dict[tuple[int, int, int, int], _Kind] = {}
         self.kind_of: dict[int, tuple[int, int]] = {}
+        helps = [any(c < 0 for _, c in diffs) for diffs in model.group_diffs]
         for i in order:
-            key = (model.group_of[i], model.low_ma[i], model.high_ma[i], place[problem.connectors[i].priority])
+            group, low = model.group_of[i], model.low_ma[i]
+            key = (group, low, model.high_ma[i] if helps[group] else low, place[problem.connectors[i].priority])
             kind = found.setdefault(key, _Kind(*key, members=[]))
             kind.members.append(i)
         self.kinds = list(found.values())
@@ -102,24 +104,19 @@ class Whole:
         self.extra_max: list[int] = []
         self._find_extras()
         self.step = max(1, min(kind.low for kind in self.kinds))
-        self.rows = self._limits()
-        self.rows += [row for source in self._sources() for row in self._rounded(*source)]
-        self.class_row = len(self.rows)
-        for k in range(len(self.ranks)):
-            self.rows.append(Row({j: -1 for j, kind in enumerate(self.kinds) if kind.rank == k}, 0, self.step))
+        self.limits = self._limits()
         self.work = [0]
         self.bound = 0  # on the number of the class that was last asked for
         self.units = [max(1, kind.low) * NA_PER_MA for kind in self.kinds] + [NA_PER_MA] * len(self.extra_max)
-        self.relaxed = Relaxed(self.rows, self.units, self.work, WORK_MAX)
+        self._relax(self.low, self.high)
 
     # -- rows -----------------------------------------------------------------------------------------------------------
 
     def _find_extras(self) -> None:
         """Groups whose current above the minimums could help others."""
-        model = self.model
         for group, inside in self.kinds_of.items():
             most = sum((self.kinds[k].high - self.kinds[k].low) * len(self.kinds[k].members) for k in inside)
-            if most and any(c < 0 for _, c in model.group_diffs[group]):
+            if most:
                 self.extras[group] = len(self.kinds) + len(self.extra_max)
                 self.extra_max.append(most)
 
@@ -145,31 +142,41 @@ class Whole:
         for rows in [*((r,) for r in range(model.packing)), *model.fuses]:
             terms: dict[int, int] = {}
             for r in rows:
-                for k, a in self.rows[r].terms.items():
+                for k, a in self.limits[r].terms.items():
                     if k < len(self.kinds):
                         terms[k] = terms.get(k, 0) + a
-            sources.append((terms, sum(self.rows[r].cap for r in rows)))
+            sources.append((terms, sum(self.limits[r].cap for r in rows)))
         return sources
 
-    def _rounded(self, terms: dict[int, int], cap: int) -> list[Row]:
-        """What follows from a row for whole numbers: divided by each of its factors and rounded down, and the largest number."""
-        if sum(a * self.high[k] for k, a in terms.items()) <= cap:
+    def _relax(self, low: Sequence[int], high: Sequence[int]) -> None:
+        """Make the relaxation with the rows that follow between these bounds."""
+        self.rows = self.limits + [row for terms, cap in self._sources() for row in self._rounded(terms, cap, low, high)]
+        self.class_row = len(self.rows)
+        for k in range(len(self.ranks)):
+            self.rows.append(Row({j: -1 for j, kind in enumerate(self.kinds) if kind.rank == k}, 0, self.step))
+        self.relaxed = Relaxed(self.rows, self.units, self.work, WORK_MAX)
+
+    def _rounded(self, terms: dict[int, int], cap: int, low: Sequence[int], high: Sequence[int]) -> list[Row]:
+        """What follows from a row for whole numbers between two bounds: beyond the lower ones, divided by each of its factors and
+        rounded down, and the largest number."""
+        room = cap - sum(a * low[k] for k, a in terms.items())
+        free = {k: a for k, a in terms.items() if a and low[k] < high[k]}
+        if room < 0 or sum(a * (high[k] - low[k]) for k, a in free.items()) <= room:
             return []
-        terms = {k: a for k, a in terms.items() if a}
-        divisors = sorted(set(terms.values()))[:DIVISORS_MAX]
+        divisors = sorted(set(free.values()))[:DIVISORS_MAX]
         rows = []
         for divisor in divisors:
-            whole = {k: a // divisor for k, a in terms.items() if a >= divisor}
-            if any(a % divisor for a in terms.values()) or cap % divisor:
-                rows.append(Row(whole, cap // divisor, self.step))
+            whole = {k: a // divisor for k, a in free.items() if a >= divisor}
+            if any(a % divisor for a in free.values()) or room % divisor:
+                rows.append(Row(whole, room // divisor + sum(a * low[k] for k, a in whole.items()), self.step))
         if len(divisors) > 1:
-            left, most = cap, 0
-            for a, number in sorted((a, self.high[k]) for k, a in terms.items()):
+            left, most = room, 0
+            for a, number in sorted((a, high[k] - low[k]) for k, a in free.items()):
                 fit = min(number, left // a)
                 most, left = most + fit, left - fit * a
                 if fit < number:
                     break
-            rows.append(Row(dict.fromkeys(terms, 1), most, self.step))
+            rows.append(Row(dict.fromkeys(free, 1), most + sum(low[k] for k in free), self.step))
         return rows
 
     # -- the search -----------------------------------------------------------------------------------------------------
@@ -197,6 +204,20 @@ class Whole:
 
         What is much work in one order of branches is often little in another one. Raises `Spent`.
         """
+        try:
+            return self._find(low, high, self.weights[0], SLICE)
+        except Spent:
+            if self.work[0] > WORK_MAX:
+                raise
+        relaxed, rows, class_row = self.relaxed, self.rows, self.class_row
+        self._relax(low, high)
+        try:
+            return self._find_again(low, high)
+        finally:
+            self.relaxed, self.rows, self.class_row = relaxed, rows, class_row
+
+    def _find_again(self, low: list[int], high: list[int]) -> list[int] | None:
+        """As `find`, in one order of branches after the other, with more and more work."""
         work = SLICE
         while True:
             for weight in self.weights:
@@ -331,8 +352,7 @@ class Whole:
         if from_point:
             point = [*numbers, *(round(v / NA_PER_MA) for v in self.relaxed.value[size : size + len(self.extra_max)])]
             point[size:] = [min(most, max(0, v)) for most, v in zip(self.extra_max, point[size:], strict=True)]
-            limits = self.rows[: len(model.row_cap_ma) + len(self.extras)]
-            if all(sum(a * point[j] for j, a in row.terms.items()) <= row.cap for row in limits):
+            if all(sum(a * point[j] for j, a in row.terms.items()) <= row.cap for row in self.limits):
                 return True
         low, high = [0] * len(model.members), [0] * len(model.members)
         for kind, number in zip(self.kinds, numbers, strict=True):

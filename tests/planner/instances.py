@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 
 import msgspec
@@ -71,13 +71,36 @@ def ac_instance(seed: int, size: int) -> tuple[str, AcProblem]:
         nodes=tuple(nodes), connectors=connectors, step_ma=step,
         pause_policy=PausePolicy.MAX_SERVED if most else PausePolicy.LONGEST_FIRST,
     )  # fmt: skip
-    kind = "ac imbalance" if imbalance else "ac max_served" if most else "ac"
+    kind = " ".join(["ac", *(["imbalance"] if imbalance else []), *(["max_served"] if most else [])])
     return kind, problem
 
 
-def judge_ac(seed: int, size: int) -> Verdict:
+def odd_instance(seed: int, size: int) -> tuple[str, AcProblem]:
+    """A flat site or some equal feeders, ``max_served``: minimums that are not multiples of one another in several classes, half
+    of the time with an imbalance limit."""
+    rng = Random(f"odd {seed} {size}")
+    amps = [rng.randrange(2 * size, 4 * size) * 1000 for _ in range(3)]
+    root = AcNode(
+        id="root", parent=None, limit_ma=(amps[0], amps[1], amps[2]), limit_w=rng.choice([None, sum(amps) // 5]),
+        imbalance_ma=rng.choice([None, None, 10_000, 20_000]),
+    )  # fmt: skip
+    feeders = rng.choice([0, 0, 1, 3, 6])
+    nodes = [root, *(AcNode(id=f"f{k}", parent="root", limit_ma=(amps[0] // feeders * 5 // 4,) * 3) for k in range(feeders))]
+    classes = rng.choice([[0], [0, 1], [0, 1, 2]])
+    connectors = tuple(
+        AcConnector(
+            id=f"c{i}", node=rng.choice(nodes[1:] or nodes).id, lines=rng.choice([1, 2, 3]), rotation=rng.choice(ROTATIONS),
+            min_ma=rng.choice([6_000, 6_100, 7_300]), max_ma=32_000, demand_ma=rng.choice([32_000, 32_000, rng.randrange(8_000, 32_000)]),
+            priority=rng.choice(classes), charging_s=rng.randrange(4000),
+        )
+        for i in range(size)
+    )
+    return "ac odd minimums", AcProblem(nodes=tuple(nodes), connectors=connectors, pause_policy=PausePolicy.MAX_SERVED)
+
+
+def judge_ac(seed: int, size: int, instance: Callable[[int, int], tuple[str, AcProblem]] = ac_instance) -> Verdict:
     """Compare the planner with the optimum: every limit, who is on, and what each gets."""
-    kind, problem = ac_instance(seed, size)
+    kind, problem = instance(seed, size)
     solution = solve_ac(problem)
     wrong = [f"limit: {line}" for line in ac_verify.check(problem, solution.current_ma)]
     if not solution.exact:
