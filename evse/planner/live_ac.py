@@ -359,7 +359,10 @@ class _Planner:
             pause_policy=PausePolicy.MAX_SERVED if self.grid.max_served else PausePolicy.LONGEST_FIRST,
             step_ma=STEP_MA,
         )
-        self.rows = ac_rows(asked, self.unsure)
+        lower = [b - a for a, b in zip(self.memory.house_low_ma, self.memory.house_ma, strict=True)] if self.site.fitted else ()
+        top = asked.nodes[0]
+        certain = {top.id: _phases([ma - less for ma, less in zip(top.background_ma, lower, strict=True)])} if any(lower) else None
+        self.rows = ac_rows(asked, self.unsure, certain)
         return asked
 
     # -- the way there ----------------------------------------------------------------------------------------------

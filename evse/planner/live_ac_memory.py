@@ -89,7 +89,18 @@ class AcMemory(Frozen, frozen=True, kw_only=True):
     house_at: tuple[Instant, Instant, Instant] = (0, 0, 0)
     rise_ma: Phases = (0, 0, 0)  # smallest load since `rise_at`
     rise_at: tuple[Instant, Instant, Instant] = (0, 0, 0)  # above `house_ma` since, 0 = it is not
+    fall_ma: Phases = (0, 0, 0)  # largest load since `fall_at`
+    fall_at: tuple[Instant, Instant, Instant] = (0, 0, 0)  # below `house_ma` since, 0 = it is not
     at: Instant = 0
+
+    @property
+    def house_low_ma(self) -> Phases:
+        """What the house is certain to take: a smaller load counts for differences as soon as a larger one does."""
+        a, b, c = (
+            low if since and self.at - since >= HOUSE_RISE_NS else counts
+            for counts, low, since in zip(self.house_ma, self.fall_ma, self.fall_at, strict=True)
+        )
+        return a, b, c
 
     def point(self, evse_id: int) -> Point:
         """Return what is known about an EVSE."""
@@ -127,12 +138,16 @@ def observe(
     ]
     house = [_house(memory, site, k, now) for k in range(PHASES)]
     a, b, c = house
+    falls = [_fall(memory, site, k, counts[0], now) for k, counts in enumerate(house)]
+    x, y, z = falls
     return AcMemory(
         points=tuple(points),
         house_ma=(a[0], b[0], c[0]),
         house_at=(a[1], b[1], c[1]),
         rise_ma=(a[2], b[2], c[2]),
         rise_at=(a[3], b[3], c[3]),
+        fall_ma=(x[0], y[0], z[0]),
+        fall_at=(x[1], y[1], z[1]),
         at=now,
     )
 
@@ -169,6 +184,17 @@ def _house(memory: AcMemory, site: SiteLoad, k: int, now: Instant) -> tuple[int,
         return counts, at, 0, 0
     low, since = (min(low, load), since) if since else (load, now)
     return (low, now, 0, 0) if now - since >= HOUSE_RISE_NS else (counts, at, low, since)
+
+
+def _fall(memory: AcMemory, site: SiteLoad, k: int, counts: int, now: Instant) -> tuple[int, Instant]:
+    """Return the largest load since it is below the one that counts, and since when, of one phase; a lost meter says nothing."""
+    high, since = memory.fall_ma[k], memory.fall_at[k]
+    if site.house_ma is None:
+        return high, since
+    load = max(0, site.house_ma[k])
+    if load >= counts:
+        return 0, 0
+    return (max(high, load), since) if since else (load, now)
 
 
 def _point(

@@ -21,7 +21,7 @@ import msgspec
 
 from evse.domain.base import Frozen
 from evse.domain.limits import Plan
-from evse.planner.ac_problem import PHASES, AcProblem, phases_of
+from evse.planner.ac_problem import PHASES, AcProblem, Phases, phases_of
 from evse.units import NS_PER_S, DurationNs, Instant
 
 FALLS_MAX = 16
@@ -139,10 +139,13 @@ Pairs = tuple[tuple[int, int], ...]
 """Differences (of phase p to q, 0 = L1)."""
 
 
-def ac_rows(problem: AcProblem, unsure: Mapping[str, Pairs] | None = None) -> tuple[Row, ...]:
+def ac_rows(
+    problem: AcProblem, unsure: Mapping[str, Pairs] | None = None, certain: Mapping[str, Phases] | None = None
+) -> tuple[Row, ...]:
     """Every limit of an AC problem: each node and phase, kW, and differences of two phases both ways. In mA.
 
-    ``unsure`` = the differences that a connector of three lines may enlarge, because nobody knows which lines it uses."""
+    ``unsure`` = the differences that a connector of three lines may enlarge, because nobody knows which lines it uses; ``certain`` =
+    what other loads of a node take at least, where that is less than what counts of them."""
     parent = {node.id: node.parent for node in problem.nodes}
     inside: dict[str, list[tuple[str, tuple[int, ...]]]] = {node.id: [] for node in problem.nodes}
     for c in problem.connectors:
@@ -153,6 +156,7 @@ def ac_rows(problem: AcProblem, unsure: Mapping[str, Pairs] | None = None) -> tu
     rows = []
     for node in problem.nodes:
         here, other = inside[node.id], node.background_ma
+        low = (certain or {}).get(node.id, other)
         on = [{name: 1 for name, phases in here if k in phases} for k in range(PHASES)]
         rows += [Row(most=node.limit_ma[k] - other[k], draws=on[k]) for k in range(PHASES)]
         if node.limit_w is not None:
@@ -162,10 +166,10 @@ def ac_rows(problem: AcProblem, unsure: Mapping[str, Pairs] | None = None) -> tu
             for p in range(PHASES):
                 for q in range(PHASES):
                     if p != q:
-                        limit = max(node.imbalance_ma, other[p] - other[q])
+                        beside = other[p] - low[q]
                         maybe = {name: 1 for name, _ in here if (p, q) in (unsure or {}).get(name, ())}
                         draws, against = _without(on[p], on[q]) | maybe, _without(on[q], on[p])
-                        rows.append(Row(most=limit - (other[p] - other[q]), draws=draws, against=against, of=node.id))
+                        rows.append(Row(most=max(node.imbalance_ma, beside) - beside, draws=draws, against=against, of=node.id))
     return tuple(row for row in rows if row.draws or row.against)
 
 

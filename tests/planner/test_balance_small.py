@@ -67,8 +67,15 @@ def test_other_loads_may_leave_room_for_one() -> None:
     assert park.shares() == [11_000, 0, 0], "L1 carries 4 A more than L2 and L3"
     assert "on L2 alone" in park.rows[2].detail
     park.house = (0, 0, 7_000)
-    park.run(12, check=False)
+    park.run(2.5, check=False)
+    assert park.shares() == [11_000, 0, 0], "a moment between two meters"
+    park.run(1, check=False)
     assert park.shares() == [0, 0, 0], "the load went away: its 6 A alone are too much"
+    park.house = (0, 7_000, 7_000)
+    park.run(70, check=False)
+    assert park.shares() == [11_000, 0, 0]
+    park.house = None
+    assert worst(park, 60) <= 11_000 and park.shares() == [11_000, 0, 0], "a lost meter says nothing new"
 
 
 @pytest.mark.parametrize("leaves", ["unplugs", "stops by itself", "asks for less"])
