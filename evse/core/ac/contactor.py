@@ -61,11 +61,12 @@ def observe(t: Tick, conn: Conn) -> None:
 def _causes(t: Tick, conn: Conn) -> None:
     a, w, now = conn.a, conn.w, t.now
     since = now - w.lease_since
-    names = [n for n, up in (("main", closed(conn)), ("second", second_closed(conn))) if up is True and not w.lease]
-    if names and since > OPEN_LIMIT:
+    main, second = closed(conn), second_closed(conn)
+    if (main or second) and not w.lease and since > OPEN_LIMIT:
+        names = [name for name, up in (("main", main), ("second", second)) if up]
         text = f"{' and '.join(names)} contactor closed {OPEN_LIMIT // NS_PER_MS} ms after the command to open"
         conn.causes.append((FaultCode.CONTACTOR_WELDED, text))
-    elif w.lease and not a.k_up and since > CLOSE_LIMIT and cp.energy(conn) and not closed(conn) and not _blind(conn):
+    elif w.lease and not a.k_up and since > CLOSE_LIMIT and cp.energy(conn) and not main and not _blind(conn):
         text = f"main contactor not closed {CLOSE_LIMIT // NS_PER_MS} ms after the command to close"
         conn.causes.append((FaultCode.CONTACTOR_NOT_CLOSED, text))
     elif a.k_blind_at and now - a.k_blind_at > CLOSE_LIMIT:
@@ -74,7 +75,6 @@ def _causes(t: Tick, conn: Conn) -> None:
     elif a.k_losses >= LOSSES_MAX:
         text = f"the board has opened {a.k_losses} times by itself in this transaction"
         conn.causes.append((FaultCode.CONTACTOR_NOT_CLOSED, text))
-    second = second_closed(conn)
     driven = w.lease and cp.energy(conn) and conn.b is not None and conn.b.lease_active
     if driven and second is not None and since > CLOSE_LIMIT and second is not a.k_second:
         text = f"second contactor {'closed' if second else 'open'}, commanded {'closed' if a.k_second else 'open'}"

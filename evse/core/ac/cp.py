@@ -10,6 +10,8 @@ a state has stood for its time. A board that measures the half waves is not beli
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from evse.core.ac.memory import AcWork
 from evse.core.context import START_GRACE, Conn, Tick
 from evse.domain.ac import AcStatus, PilotMode, PpState
@@ -106,6 +108,7 @@ def digital(duty_bp: int) -> bool:
     return _DIGITAL_LOW <= duty_bp <= _DIGITAL_HIGH
 
 
+@lru_cache(maxsize=256)  # boards repeat themselves
 def readings_of(high_mv: int) -> tuple[CpState, ...]:
     """Return the states that a positive half wave in mV may mean: one, two between bands, none outside of all."""
     if high_mv < -BAND_MV:
