@@ -327,10 +327,13 @@ class _Planner:
 
     def _stuck(self, target: Mapping[str, int], less: Mapping[str, int]) -> frozenset[str]:
         """Return who cannot start on the way to ``target``, because others would have to draw in the same moment."""
-        given = self.transition(target)
-        if all(given[name] for name, ma in target.items() if ma):
-            return frozenset()
         shares = {str(p.evse_id): p.share_ma for p in self.points.values()}
+        starts = [name for name, ma in target.items() if ma and not shares[name]]
+        if not starts:
+            return frozenset()
+        given = self.transition(target)
+        if all(given[name] for name in starts):
+            return frozenset()
         settled = (r for r in self.requests if self.now - self.points[r.evse_id].changed_at >= AC_PACE.follow_ns)
         draws = {str(r.evse_id): r.measured_ma or 0 for r in settled} | dict(less)
         return cannot_start(self.rows, target, shares | dict.fromkeys(self.fixed, 0), self._least(), STEP_MA, draws, self._first())
