@@ -292,11 +292,6 @@ def test_a_station_file_is_a_site(capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 connectors" in capsys.readouterr().out
 
 
-def test_a_mixed_station_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["generic/mixed-2dc-2ac"]) == 9
-    assert "AC and DC in one site" in capsys.readouterr().err
-
-
 # -- imbalance and switching ------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -17,18 +18,23 @@ from evse.config.load import load_config, parse_config
 from evse.config.profiles import list_stations
 from evse.domain.base import ConfigError
 from evse.lab.park import ac, dc
-from evse.lab.park.policies import AC_POLICIES, PLANNER
-from evse.lab.park.result import NO_SWITCHING, Report, document, table
-from evse.lab.park.sites import Site, site_from_config
+from evse.lab.park.beside import Beside, DcPoint
+from evse.lab.park.policies import AC_POLICIES, FIRST_COME, OWN_GROUPS, PHASE_BLIND, PLANNER
+from evse.lab.park.result import NO_SWITCHING, DayResult, Report, document, table
+from evse.lab.park.sites import MixedSite, Site, site_from_config
 from evse.lab.park.visits import AC_DAYS, DC_DAYS, made_up_ac, made_up_dc, measured_ac, measured_dc
 from evse.planner.ac_document import ac_problem_from
 from evse.planner.ac_problem import AcProblem
 from evse.planner.document import DOCUMENT_BYTES_MAX, decode, problem_from
+from evse.planner.problem import DcProblem
 from evse.planner.reader import short
 
 EXIT_BROKEN, EXIT_INVALID = 1, 9
 CARS_PER_CONNECTOR = {"work": 1.2, "home": 1.0, "city": 3.0, "motorway": 8.0}
 CARS_MAX = 20_000
+MIXED_POLICIES = {PLANNER: PLANNER, FIRST_COME: FIRST_COME, PHASE_BLIND: OWN_GROUPS}
+"""How a site with both kinds is shared: its AC points, its DC connectors."""
+
 PROFILE_ONLY = 'profile = "{name}"\n[station]\nid = "{name}"\n'
 
 
@@ -56,41 +62,89 @@ def load_site(path: Path) -> Site:
 def simulate(site: Site, options: argparse.Namespace) -> Report:
     """All policies on the same visits. Raises `ConfigError`."""
     began = time.monotonic()
-    is_ac = isinstance(site, AcProblem)
-    days = AC_DAYS if is_ac else DC_DAYS
-    day = options.day or days[0]
-    if not options.sessions and day not in days:
-        raise ConfigError([f"--day {day}: this site knows {', '.join(days)}"])
-    count = options.cars or max(1, round(len(site.connectors) * CARS_PER_CONNECTOR[day])) if not options.sessions else 0
-    name = f"{day}, {count} vehicles made up"
     if isinstance(site, AcProblem):
-        if options.sessions:
-            date, cars = measured_ac(options.sessions, options.date, site.voltage_mv / 1000)
-            name = f"{date}, {len(cars)} measured sessions"
-        else:
-            cars = made_up_ac(day, count, options.seed)
-        base = [ac.alone_wh(site, visit) for visit in cars]
-        results = [ac.run_day(site, cars, policy, seed=options.seed, alone=base) for policy in AC_POLICIES]
-        if any(c.switch_s for c in site.connectors):
-            none = ac.run_day(site, cars, PLANNER, seed=options.seed, alone=base, switching=False)
-            results.insert(1, replace(none, policy=NO_SWITCHING))
+        kind, name, count, results = "ac", *_ac_days(site, options)
+    elif isinstance(site, DcProblem):
+        kind, name, count, results = "dc", *_dc_days(site, options)
     else:
-        if options.sessions:
-            date, fast = measured_dc(options.sessions, options.date, site.efficiency_ppm / 1_000_000)
-            name = f"{date}, {len(fast)} measured sessions"
-        else:
-            fast = made_up_dc(day, count, options.seed)
-        base = [dc.alone_wh(site, visit) for visit in fast]
-        results = [dc.run_day(site, fast, policy, alone=base) for policy in dc.DC_POLICIES]
+        kind, name, count, results = "mixed", *_mixed_days(site, options)
+    first = site.ac if isinstance(site, MixedSite) else site
     return Report(
-        kind="ac" if is_ac else "dc",
-        site=site.name or options.file.name,
+        kind=kind,
+        site=first.name or options.file.name,
         day=name,
         seed=None if options.sessions else options.seed,
-        connectors=len(site.connectors),
+        connectors=count,
         results=tuple(results),
         wall_seconds=round(time.monotonic() - began, 1),
     )
+
+
+Days = tuple[str, int, list[DayResult]]
+"""Name of the day, number of connectors, results."""
+
+
+def _day(options: argparse.Namespace, days: Sequence[str]) -> str:
+    day: str = options.day or days[0]
+    if not options.sessions and day not in days:
+        raise ConfigError([f"--day {day}: this site knows {', '.join(days)}"])
+    return day
+
+
+def _count(connectors: int, day: str) -> int:
+    return max(1, round(connectors * CARS_PER_CONNECTOR[day]))
+
+
+def _ac_days(site: AcProblem, options: argparse.Namespace) -> Days:
+    day = _day(options, AC_DAYS)
+    if options.sessions:
+        date, cars = measured_ac(options.sessions, options.date, site.voltage_mv / 1000)
+        name = f"{date}, {len(cars)} measured sessions"
+    else:
+        cars = made_up_ac(day, options.cars or _count(len(site.connectors), day), options.seed)
+        name = f"{day}, {len(cars)} vehicles made up"
+    base = [ac.alone_wh(site, visit) for visit in cars]
+    results = [ac.run_day(site, cars, policy, seed=options.seed, alone=base) for policy in AC_POLICIES]
+    if any(c.switch_s for c in site.connectors):
+        none = ac.run_day(site, cars, PLANNER, seed=options.seed, alone=base, switching=False)
+        results.insert(1, replace(none, policy=NO_SWITCHING))
+    return name, len(site.connectors), results
+
+
+def _dc_days(site: DcProblem, options: argparse.Namespace) -> Days:
+    day = _day(options, DC_DAYS)
+    if options.sessions:
+        date, cars = measured_dc(options.sessions, options.date, site.efficiency_ppm / 1_000_000)
+        name = f"{date}, {len(cars)} measured sessions"
+    else:
+        cars = made_up_dc(day, options.cars or _count(len(site.connectors), day), options.seed)
+        name = f"{day}, {len(cars)} vehicles made up"
+    base = [dc.alone_wh(site, visit) for visit in cars]
+    return name, len(site.connectors), [dc.run_day(site, cars, policy, alone=base) for policy in dc.DC_POLICIES]
+
+
+def _mixed_days(site: MixedSite, options: argparse.Namespace) -> Days:
+    """AC points at work, at home or in the city; the DC connectors beside them in the city or at a motorway."""
+    if options.sessions:
+        raise ConfigError(["--sessions: a site with AC points and DC connectors takes made-up vehicles only; leave it away"])
+    day = _day(options, (*AC_DAYS, *(d for d in DC_DAYS if d not in AC_DAYS)))
+    of_ac, of_dc = day if day in AC_DAYS else AC_DAYS[-1], day if day in DC_DAYS else DC_DAYS[-1]
+    usual = _count(len(site.ac.connectors), of_ac), _count(len(site.dc.connectors), of_dc)
+    slow, fast = usual
+    if options.cars:
+        fast = min(options.cars, round(options.cars * usual[1] / sum(usual)))
+        slow = options.cars - fast
+    visits, quick = made_up_ac(of_ac, slow, options.seed), made_up_dc(of_dc, fast, options.seed)
+    base = [ac.alone_wh(site.ac, visit) for visit in visits], [dc.alone_wh(site.dc, visit) for visit in quick]
+    rows = (DcPoint(name, node).row(0) for name, node in site.nodes.items())
+    joined = replace(site.ac, connectors=(*site.ac.connectors, *rows))
+    results = []
+    for policy, of_hub in MIXED_POLICIES.items():
+        beside = Beside(site.dc, quick, of_hub, site.nodes, site.ac.voltage_mv)
+        both = ac.run_beside(joined, visits, policy, beside, seed=options.seed, alone=base[0]), dc.summed(beside.hub, of_hub, base[1])
+        results += [replace(both[0], policy=f"{policy} AC"), replace(both[1], policy=f"{of_hub} DC")]
+    name = f"{of_ac}, {slow} vehicles made up at AC points; {of_dc}, {fast} at DC connectors"
+    return name, len(joined.connectors), results
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
         sys.stdout.write(table(report, ascii_only=plain))
-    return EXIT_BROKEN if report.results[0].broken else 0
+    return EXIT_BROKEN if any(r.broken for r in report.results if r.policy.startswith(PLANNER)) else 0
 
 
 if __name__ == "__main__":

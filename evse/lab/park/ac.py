@@ -18,6 +18,7 @@ import msgspec
 
 from evse.lab.park.ac_site import Car, Site
 from evse.lab.park.ac_switch import Switcher
+from evse.lab.park.beside import Beside, DcPoint
 from evse.lab.park.policies import AC_POLICIES, PHASE_BLIND, PLANNER, blinded, lacking
 from evse.lab.park.result import SLOT_S, DayResult, Served, judged
 from evse.lab.park.visits import DAY_S, AcVisit
@@ -43,10 +44,13 @@ class _Day:
     """One policy's day."""
 
     def __init__(
-        self, site: AcProblem, visits: Sequence[AcVisit], policy: str, seed: int, *, alone: bool = False, switching: bool = False
-    ) -> None:
+        self, site: AcProblem, visits: Sequence[AcVisit], policy: str, seed: int, *, alone: bool = False, switching: bool = False,
+        beside: Beside | None = None,
+    ) -> None:  # fmt: skip
         self.site, self.visits, self.policy, self.alone = site, visits, policy, alone
         self.share = AC_POLICIES[policy]
+        self.beside = beside
+        self.points = beside.points if beside is not None else []
         self.rng = Random(f"follow {seed}")
         self.judge = Site(site)
         self.differences = any(node.imbalance_ma is not None for node in site.nodes)
@@ -55,7 +59,7 @@ class _Day:
         self.balanced = self.differences and policy == PLANNER
         self.switcher = Switcher(self.judge.volts) if switching and any(c.switch_s for c in site.connectors) else None
         self.gone = False  # a vehicle that drew something has left since the last look
-        self.free = [c.id for c in site.connectors]
+        self.free = [c.id for c in site.connectors if c.id not in {point.name for point in self.points}]
         self.connector = {c.id: c for c in site.connectors}
         self.cars: dict[str, Car] = {}
         self.done: list[tuple[int, float, float]] = []  # (visit, Wh, waited s)
@@ -84,6 +88,8 @@ class _Day:
         """From the first event to the last."""
         for number, visit in enumerate(self.visits):
             self.wake(float(visit.arrive_s), number)
+        for arrive_s in () if self.beside is None else self.beside.arrivals():
+            self.wake(arrive_s)
         while self.heap:
             at = self.heap[0][0]
             self._pass(at)
@@ -112,6 +118,8 @@ class _Day:
             self.unbalanced_s += seconds if self.judge.unbalanced else 0.0
             self.by_itself_s += seconds if self.judge.by_itself else 0.0
         self.now = until
+        if self.beside is not None:
+            self.beside.go_to(until)
 
     def _count(self, wh: float, seconds: float) -> None:
         """Spread energy over the quarter hours of the profile."""
@@ -163,12 +171,12 @@ class _Day:
             car.feedback = feedback.observe(car.feedback, RULE, car.share, car.draws if car.share else None, now_ns)
         self._plan(cars)
         if not self.alone:
-            self.judge.look(cars, self.now, stopped)
+            self.judge.look(cars, self.now, stopped, {} if self.beside is None else self.beside.flows())
         self._next(cars)
 
     def _problem(self, cars: Sequence[Car], *, drawn: bool) -> AcProblem:
-        paused = any(car.share == 0 and car.wanted for car in cars)
-        waiting = paused and any(car.share == 0 and car.wanted and not self._recent(car) for car in cars)
+        waits: list[Car | DcPoint] = [*(car for car in cars if car.wanted and not car.share), *(point for point in self.points if point.waits)]
+        paused, waiting = bool(waits), any(not self._recent(one) for one in waits)
         rows = []
         for car in cars:
             wanted = car.connector.max_ma if car.wanted and car.pause_until is None and not self._returns(car) else 0
@@ -180,9 +188,12 @@ class _Day:
             stays = car.share > 0 and (not waiting or self._recent(car))
             charged = int(car.charged_s) + (0 if stays else WAITS_S) if paused else 0
             rows.append(car.asks(wanted, PHASES if unsure else car.known_lines, charged, drawn=drawn))
+        for point in self.points:
+            stays = point.share > 0 and (not waiting or self._recent(point))
+            rows.append(point.row(int(point.charged_s) + (0 if stays else WAITS_S) if paused else 0))
         return msgspec.structs.replace(self.site, connectors=tuple(rows), step_ma=max(STEP_MA, self.site.step_ma))
 
-    def _recent(self, car: Car) -> bool:
+    def _recent(self, car: Car | DcPoint) -> bool:
         return car.switched_at is not None and self.now - car.switched_at < self.site.dwell_s - 1e-6
 
     def _returns(self, car: Car) -> bool:
@@ -195,7 +206,9 @@ class _Day:
         return not car.lines_known and car.connector.lines > 1
 
     def _plan(self, cars: Sequence[Car]) -> None:
-        if not cars:
+        if self.beside is not None:
+            self.beside.ask()
+        if not cars and not self.points:
             return
         if self.balanced:
             problem = self._problem(cars, drawn=True)
@@ -208,11 +221,17 @@ class _Day:
                     self._set(car, ma)
                     if car.draws > ma:
                         car.follow_at = self.now + car.follow_s
+            for point in self.points:
+                point.set(min(point.share, target[point.name]), self.now)  # it follows at once
             if not any(car.follow_at is not None for car in cars):  # who rises waits until everybody has followed
                 for car in cars:
                     if target[car.connector.id] > car.share:
                         self._set(car, target[car.connector.id])
                     car.settle(self.now)
+                for point in self.points:
+                    point.set(target[point.name], self.now)
+        if self.beside is not None:
+            self.beside.use()
         if self.switcher is not None:
             self.switcher.look(cars, problem, target, self.now)
 
@@ -237,8 +256,9 @@ class _Day:
         if last is not None and last[0] == problem:
             return last[2]
         self.plans += 1
-        by_arrival = [car.connector.id for car in sorted(cars, key=lambda c: (c.visit.arrive_s, c.number))]
-        target = self.share(problem, by_arrival)
+        queue = [(car.visit.arrive_s, car.number, car.connector.id) for car in cars]
+        queue += [] if self.beside is None else self.beside.queue()
+        target = self.share(problem, [name for _, _, name in sorted(queue)])
         self.known[drawn] = (problem, {}, target)
         return target
 
@@ -257,14 +277,19 @@ class _Day:
             target = solution.current_ma
             self.known[True] = (problem, draws, target)
         rows, least = self._rows(problem, unsure), {c.id: c.min_ma for c in problem.connectors}
-        state = [(c.share, c.draws) for c in cars]
+        state = self._state(cars)
         if self.settled is not None and self.settled[0] is rows and self.settled[1:] == (target, state):
             return target  # nothing has moved since nothing moved
         self.settled = None
         for _ in range(FLOWS_MAX):
             known = {c.connector.id: Follower(share=c.share, ignores=c.draws if c.draws > c.share else 0) for c in cars}
-            given = raised(rows, target, known, least, STEP_MA, {c.connector.id: c.draws for c in cars})
+            known |= {point.name: Follower(share=point.share) for point in self.points}
+            drawn = {c.connector.id: c.draws for c in cars} | {point.name: point.draws for point in self.points}
+            given = raised(rows, target, known, least, STEP_MA, drawn)
             moved = False
+            for point in self.points:
+                moved = moved or given[point.name] != point.share
+                point.set(given[point.name], self.now)
             for car in cars:
                 ma = given[car.connector.id]
                 moved = moved or ma != car.share
@@ -273,9 +298,13 @@ class _Day:
                 self._set(car, ma)
                 car.settle(self.now)
             if not moved:
-                self.settled = rows, target, [(c.share, c.draws) for c in cars]
+                self.settled = rows, target, self._state(cars)
                 break
         return target
+
+    def _state(self, cars: Sequence[Car]) -> list[tuple[int, int]]:
+        """Share and draw of everybody."""
+        return [(car.share, car.draws) for car in cars] + [(point.share, point.draws) for point in self.points]
 
     def _rows(self, problem: AcProblem, unsure: dict[str, Pairs]) -> tuple[Row, ...]:
         """Every limit as rows; they change with who is there and with the lines of everybody only."""
@@ -321,7 +350,10 @@ class _Day:
                 times.append(car.pause_until)
             if not car.share and car.wanted and car.switched_at is not None and self._returns(car):
                 times.append(car.switched_at + self.return_s)
-        if any(car.share == 0 and car.wanted for car in cars):
+        if self.beside is not None:
+            times += self.beside.times()
+        if any(car.share == 0 and car.wanted for car in cars) or any(point.waits for point in self.points):
+            times += [point.switched_at + self.site.dwell_s for point in self.points if point.switched_at is not None and self._recent(point)]
             times += [car.switched_at + self.site.dwell_s for car in cars if car.switched_at is not None and self._recent(car)]
             times.append(self.now + max(self.site.dwell_s, LOOK_S))
         if self.switcher is not None and any(car.phases and car.wanted for car in cars):
@@ -348,10 +380,23 @@ def run_day(
     switching = switching and policy == PLANNER and any(c.switch_s for c in site.connectors)
     day = _Day(site, visits, policy, seed, switching=switching)
     day.run()
-    base = alone if alone is not None else [alone_wh(site, visit) for visit in visits]
+    return _summed(day, alone if alone is not None else [alone_wh(site, visit) for visit in visits])
+
+
+def run_beside(
+    site: AcProblem, visits: Sequence[AcVisit], policy: str, beside: Beside, *, seed: int = 1, alone: Sequence[float]
+) -> DayResult:
+    """As `run_day` with DC connectors at the same limits; ``site`` has them too. The use of limits is that of both together."""
+    day = _Day(site, visits, policy, seed, switching=policy == PLANNER, beside=beside)
+    day.run()
+    return _summed(day, alone)
+
+
+def _summed(day: _Day, base: Sequence[float]) -> DayResult:
+    visits, switching = day.visits, day.switcher is not None
     watts = day.judge.volts * 1000
     return judged(
-        policy,
+        day.policy,
         [Served(energy_wh=wh, alone_wh=base[number], waited_s=waited) for number, wh, waited in sorted(day.done)],
         turned_away=day.turned_away,
         asked_wh=sum(visits[number].energy_wh for number, _, _ in day.done),
@@ -367,4 +412,4 @@ def run_day(
     )
 
 
-__all__ = ["DAY_S", "alone_wh", "run_day"]
+__all__ = ["DAY_S", "alone_wh", "run_beside", "run_day"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -105,8 +105,9 @@ class Site:
         self.by_itself = False  # it is, since a vehicle stopped or left
         self.unbalanced_ma = 0
 
-    def look(self, cars: Sequence[Car], now: float, stopped: bool) -> None:
-        """Judge every limit with what flows now. ``stopped`` = a vehicle draws less by itself, or has left, since the last look."""
+    def look(self, cars: Sequence[Car], now: float, stopped: bool, fast: Mapping[str, int]) -> None:
+        """Judge every limit with what flows now. ``stopped`` = a vehicle draws less by itself, or has left, since the last look;
+        ``fast`` = what DC connectors may take, mA on each phase."""
         flow = [[0] * PHASES for _ in self.nodes]
         total = 0
         for car in cars:
@@ -117,6 +118,10 @@ class Site:
                     mine = flow[n]
                     for p in car.order[: car.lines]:
                         mine[p] += draws
+        for name, ma in fast.items():
+            total += PHASES * ma
+            for n in self.paths[name]:
+                flow[n] = [mine + ma for mine in flow[n]]
         self.peak_ma = max(self.peak_ma, total)
         before, self.unbalanced = self.unbalanced, False
         for node, mine in zip(self.nodes, flow, strict=True):

@@ -28,15 +28,15 @@ REGROUP_S: Final = 5
 replace = msgspec.structs.replace
 
 
-class _Car:
+class Car:
     """A vehicle at a connector."""
 
-    def __init__(self, number: int, visit: DcVisit, connector: DcConnector, now: int) -> None:
+    def __init__(self, number: int, visit: DcVisit, connector: DcConnector, now: float) -> None:
         self.number, self.visit, self.connector = number, visit, connector
         self.soc = float(visit.start_ppm)
         self.asks_at = now + SETUP_S
         self.given_w = 0
-        self.silent_until = 0  # while its groups change
+        self.silent_until = 0.0  # while its groups change
         self.wh = 0.0
         self.waited_s = self.waits_s = self.longest_s = 0.0
         self.groups: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class _Car:
         """What the battery would take now, W."""
         return round(power_at(self.visit.curve, self.soc))
 
-    def draws_w(self, now: int) -> int:
+    def draws_w(self, now: float) -> int:
         """What it takes of what it is given."""
         return 0 if now < self.silent_until else min(self.given_w, self.wants_w())
 
@@ -60,12 +60,12 @@ class _Car:
         return self.soc >= self.visit.target_ppm
 
 
-Policy = Callable[["_Hub", DcProblem], tuple[DcSolution, bool]]
+Policy = Callable[["Hub", DcProblem], tuple[DcSolution, bool]]
 
 
-def _planned(hub: _Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
+def _planned(hub: Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
     """The planner of the station, with its dwells."""
-    at: Instant = hub.now * NS_PER_S
+    at: Instant = round(hub.now * NS_PER_S)
     asks = [c.id for c in problem.connectors]
     hub.turns = observe(hub.turns, asks, [name for name in asks if hub.cars[name].given_w], hub.lacking, at)
     problem = arranged(problem, hub.turns, hub.site.dwell_s * NS_PER_S, at)
@@ -78,7 +78,7 @@ def _planned(hub: _Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
     return solution, moved
 
 
-def _own_groups(hub: _Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
+def _own_groups(hub: Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
     """Nobody borrows, and each connector has its fixed part of the site."""
     cap = site_cap_w(problem)
     part = None if cap is None else cap // max(1, len(hub.site.connectors))
@@ -89,7 +89,7 @@ def _own_groups(hub: _Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
     return solve(replace(problem, allow_cross=False, connectors=tuple(fixed(c) for c in problem.connectors))), True
 
 
-def _first_come(hub: _Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
+def _first_come(hub: Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
     """One after the other as each would be alone with the groups and the power that are left."""
     cap = site_cap_w(problem)
     taken: dict[str, str | None] = {}
@@ -118,20 +118,21 @@ def _first_come(hub: _Hub, problem: DcProblem) -> tuple[DcSolution, bool]:
 DC_POLICIES: Final[dict[str, Policy]] = {PLANNER: _planned, FIRST_COME: _first_come, OWN_GROUPS: _own_groups}
 
 
-class _Hub:
-    """One policy's day."""
+class Hub:
+    """One policy's day; on a site with AC points step by step (`evse.lab.park.beside`)."""
 
     def __init__(self, site: DcProblem, visits: Sequence[DcVisit], policy: str) -> None:
         self.site, self.visits, self.share = site, visits, DC_POLICIES[policy]
         self.free = [c.id for c in site.connectors]
         self.connector = {c.id: c for c in site.connectors}
-        self.cars: dict[str, _Car] = {}
+        self.cars: dict[str, Car] = {}
         self.owner: dict[str, str | None] = {}
-        self.now = 0
+        self.now = 0.0
+        self.planned: tuple[float, int | None, dict[str, int]] | None = None  # when, with which limit, what everybody wished
         self.regrouped_at: Instant | None = None
         self.turns = Turns()
         self.lacking: tuple[str, ...] = ()  # who waits for module groups, not for the site
-        self.done: list[_Car] = []
+        self.done: list[Car] = []
         self.turned_away = self.plans = self.relays = 0
         self.profile: list[float] = []
         self.peak_w, self.peak, self.peak_of = 0, 0.0, "none"
@@ -141,19 +142,51 @@ class _Hub:
         """From the first arrival until the last vehicle has left."""
         coming = list(enumerate(self.visits))[::-1]
         while coming or self.cars:
-            self._pass(self._next(coming[-1][1].arrive_s if coming else None))
-            for name, car in list(self.cars.items()):
-                if car.full or car.visit.depart_s <= self.now:
-                    del self.cars[name]
-                    self.free.append(name)
-                    self.done.append(car)
-            while coming and coming[-1][1].arrive_s <= self.now:
-                self._arrive(*coming.pop())
+            self.go_to(self.next_at(coming[-1][1].arrive_s if coming else None), coming)
             self._plan()
             self._look()
 
-    def _next(self, arrival: int | None) -> int:
-        times = [] if arrival is None else [arrival]
+    def go_to(self, until: float, coming: list[tuple[int, DcVisit]]) -> None:
+        """Let time go by. Who has what it came for, or must go, leaves; who comes (the next one last) takes a free connector."""
+        self._pass(until)
+        for name, car in list(self.cars.items()):
+            if car.full or car.visit.depart_s <= self.now:
+                del self.cars[name]
+                self.free.append(name)
+                self.done.append(car)
+                self.planned = None
+        while coming and coming[-1][1].arrive_s <= self.now:
+            self._arrive(*coming.pop())
+
+    def asking(self) -> dict[str, Car]:
+        """Who asks, by connector."""
+        return {name: car for name, car in self.cars.items() if car.asks_at <= self.now}
+
+    def wishes(self) -> dict[str, int]:
+        """What everybody would get of the whole site, W; thought about again every `LOOK_S` and when somebody comes or leaves."""
+        asking = self.asking()
+        known = self.planned
+        if known is None or self.now - known[0] >= LOOK_S - 1e-6 or known[2].keys() != asking.keys():
+            kept = self.turns, self.lacking
+            solution, _ = self.share(self, self._problem(list(asking.values()), None))
+            self.turns, self.lacking = kept
+            self.planned = known = self.now, -1, solution.power_w
+        return known[2]
+
+    def use(self, limit_w: int) -> None:
+        """Plan with ``limit_w`` (AC side) for all together; nothing new unless that or the `wishes` are."""
+        if self.planned is None or self.planned[1] != limit_w:
+            self._plan(limit_w)
+            self.planned = None if self.planned is None else (self.planned[0], limit_w, self.planned[2])
+        self._look()
+
+    def assigned(self) -> dict[str, int]:
+        """What is assigned to each connector with a vehicle, W."""
+        return {name: car.given_w for name, car in self.cars.items()}
+
+    def next_at(self, arrival: int | None) -> float:
+        """When must be looked again."""
+        times: list[float] = [] if arrival is None else [arrival]
         for car in self.cars.values():
             times.append(car.visit.depart_s)
             if car.asks_at > self.now:
@@ -164,7 +197,7 @@ class _Hub:
                 times.append(car.silent_until)
         return max(self.now + 1, min(times))
 
-    def _pass(self, until: int) -> None:
+    def _pass(self, until: float) -> None:
         seconds = until - self.now
         moved = 0.0
         for car in self.cars.values():
@@ -190,27 +223,31 @@ class _Hub:
             return
         name = min(self.free, key=list(self.connector).index)
         self.free.remove(name)
-        self.cars[name] = _Car(number, visit, self.connector[name], self.now)
+        self.cars[name] = Car(number, visit, self.connector[name], self.now)
 
-    def _plan(self) -> None:
-        asking = [car for car in self.cars.values() if car.asks_at <= self.now]
+    def _problem(self, asking: Sequence[Car], limit_w: int | None) -> DcProblem:
         cabinets = tuple(
             replace(c, prior={g.id: self.owner.get(g.id) for g in c.groups}) for c in self.site.cabinets
         )
         rows = tuple(
             replace(
                 car.connector, request_w=max(car.wants_w(), self.site.min_w), voltage_mv=car.voltage_mv,
-                charging_s=self.now - car.asks_at,
+                charging_s=int(self.now - car.asks_at),
             )
             for car in asking
         )
-        problem = replace(self.site, cabinets=cabinets, connectors=rows)
+        caps = [w for w in (self.site.site_limit_w, limit_w) if w is not None]
+        return replace(self.site, cabinets=cabinets, connectors=rows, site_limit_w=min(caps, default=None))
+
+    def _plan(self, limit_w: int | None = None) -> None:
+        asking = list(self.asking().values())
+        problem = self._problem(asking, limit_w)
         solution, moved = self.share(self, problem)
         self.plans += 1
-        operations = sum(relay_operations(cabinet, solution.owner) for cabinet in cabinets)
+        operations = sum(relay_operations(cabinet, solution.owner) for cabinet in problem.cabinets)
         self.relays += operations
         if moved and operations:
-            self.regrouped_at = self.now * NS_PER_S
+            self.regrouped_at = round(self.now * NS_PER_S)
         self.owner = dict(solution.owner)
         for car in asking:
             groups = frozenset(g for g, o in self.owner.items() if o == car.connector.id)
@@ -245,15 +282,21 @@ class _Hub:
 
 def alone_wh(site: DcProblem, visit: DcVisit) -> float:
     """Energy that ``visit`` would get with nobody else there, Wh (DC side)."""
-    hub = _Hub(site, [visit], PLANNER)
+    hub = Hub(site, [visit], PLANNER)
     hub.run()
     return hub.done[0].wh
 
 
 def run_day(site: DcProblem, visits: Sequence[DcVisit], policy: str, *, alone: Sequence[float] | None = None) -> DayResult:
     """Simulate ``visits`` under one of `DC_POLICIES`; ``alone`` = `alone_wh` of each visit if known."""
-    hub = _Hub(site, visits, policy)
+    hub = Hub(site, visits, policy)
     hub.run()
+    return summed(hub, policy, alone)
+
+
+def summed(hub: Hub, policy: str, alone: Sequence[float] | None) -> DayResult:
+    """The day that ``hub`` has had; ``alone`` as in `run_day`."""
+    site, visits = hub.site, hub.visits
     base = alone if alone is not None else [alone_wh(site, visit) for visit in visits]
     done = sorted(hub.done, key=lambda car: car.number)
     return judged(
@@ -269,4 +312,4 @@ def run_day(site: DcProblem, visits: Sequence[DcVisit], policy: str, *, alone: S
     )
 
 
-__all__ = ["DAY_S", "DC_POLICIES", "alone_wh", "run_day"]
+__all__ = ["DAY_S", "DC_POLICIES", "Hub", "alone_wh", "run_day", "summed"]

@@ -128,23 +128,28 @@ def table(report: Report, *, ascii_only: bool = False) -> str:
     """The report for people."""
     day = report.day if report.seed is None else f"{report.day}, seed {report.seed}"
     lines = [f"{report.site}: {report.connectors} connectors, {day}", ""]
-    head = f"{'':<12}{'served':>9}{'of alone':>10}{'waiting':>9}{'fairness':>10}{'worst':>8}{'peak':>9}{'of limit':>10}"
-    head += f"{'relays':>8}" if report.kind == "dc" else ""
+    wide = max(12, *(len(r.policy) + 1 for r in report.results))
+    relays = report.kind != "ac"
+    head = f"{'':<{wide}}{'served':>9}{'of alone':>10}{'waiting':>9}{'fairness':>10}{'worst':>8}{'peak':>9}{'of limit':>10}"
+    head += f"{'relays':>8}" if relays else ""
     lines.append(head)
     for r in report.results:
         part = 100 * r.energy_wh / r.alone_wh if r.alone_wh else 100.0
-        row = f"{r.policy:<12}{r.energy_wh / 1000:>5.0f} kWh{part:>8.1f} %{r.waited_h:>7.1f} h{r.fairness:>10.3f}{100 * r.worst:>6.0f} %"
+        row = f"{r.policy:<{wide}}{r.energy_wh / 1000:>5.0f} kWh{part:>8.1f} %{r.waited_h:>7.1f} h{r.fairness:>10.3f}{100 * r.worst:>6.0f} %"
         row += f"{r.peak_w / 1000:>6.0f} kW{100 * r.peak:>8.0f} %"
-        lines.append(row + (f"{r.relay_operations:>8}" if report.kind == "dc" else ""))
+        lines.append(row + (f"{r.relay_operations:>8}" if relays else ""))
     first = report.results[0]
-    lines += ["", f"{first.visits} visits asked for {first.asked_wh / 1000:.0f} kWh"]
-    if first.turned_away:
-        lines[-1] += f"; {first.turned_away} more found no free connector"
+    mine = report.results[: 2 if report.kind == "mixed" else 1]
+    lines += ["", f"{sum(r.visits for r in mine)} visits asked for {sum(r.asked_wh for r in mine) / 1000:.0f} kWh"]
+    if any(r.turned_away for r in mine):
+        lines[-1] += f"; {sum(r.turned_away for r in mine)} more found no free connector"
+    if report.kind == "mixed":
+        lines[-1] += "; limits, peaks and differences of the AC rows are those of all connectors together"
     top = max((max(r.profile_w, default=0) for r in report.results), default=0)
     glyphs = BARS_ASCII if ascii_only else BARS
     hours = max((len(r.profile_w) for r in report.results), default=0) // 4 + 1
-    lines += ["", f"{'power by':<12}" + "".join(f"{f'{h} h':<12}" for h in range(0, hours, 6))]
-    lines += [f"{r.policy:<12}{_bars(r.profile_w, top, glyphs)}" for r in report.results]
+    lines += ["", f"{'power by':<{wide}}" + "".join(f"{f'{h} h':<12}" for h in range(0, hours, 6))]
+    lines += [f"{r.policy:<{wide}}{_bars(r.profile_w, top, glyphs)}" for r in report.results]
     for r in report.results:
         lines += [f"{r.policy}: limit broken: {text}" for text in r.broken]
         if r.longest_wait_s:

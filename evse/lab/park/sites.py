@@ -1,11 +1,11 @@
-"""A station.toml as a site to simulate: its fuses and AC points, or its cabinet of DC modules."""
+"""A station.toml as a site to simulate: its fuses and AC points, its cabinet of DC modules, or both."""
 
 from __future__ import annotations
 
 from evse.config.model import StationConfig
 from evse.config.spec import station_spec
 from evse.domain.ac import OFFER_MIN_MA, AcSpec
-from evse.domain.base import ConfigError
+from evse.domain.base import Frozen
 from evse.domain.station import EvseKind, StationSpec
 from evse.planner.ac_problem import PHASES, PPM, ROTATIONS, UNLIMITED_MA, AcConnector, AcNode, AcProblem, PausePolicy
 from evse.planner.live import ASSUMED_MV
@@ -13,16 +13,27 @@ from evse.planner.live_ac import STEP_MA
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
 from evse.planner.turns import DWELL_S
 
-Site = AcProblem | DcProblem
+
+class MixedSite(Frozen, frozen=True, kw_only=True):
+    """AC points and DC connectors behind the same limits. ``nodes`` = the fuse of ``ac`` at which each DC connector hangs."""
+
+    ac: AcProblem
+    dc: DcProblem
+    nodes: dict[str, str]
+
+
+Site = AcProblem | DcProblem | MixedSite
 
 
 def site_from_config(config: StationConfig) -> Site:
-    """Return the site that ``config`` describes. Raises `ConfigError` for a mixed one: each kind is simulated alone."""
+    """Return the site that ``config`` describes."""
     spec = station_spec(config)
     kinds = {evse.kind for evse in spec.evses}
-    if len(kinds) > 1:
-        raise ConfigError(["evse: AC and DC in one site; write a file with the AC points and one with the DC connectors"])
-    return _ac(spec) if EvseKind.AC in kinds else _dc(spec)
+    if len(kinds) == 1:
+        return _ac(spec) if EvseKind.AC in kinds else _dc(spec)
+    at = {str(evse): f"fuse {fuse.name}" for fuse in (spec.grid.fuses if spec.grid is not None else ()) for evse in fuse.evses}
+    dc = _dc(spec)
+    return MixedSite(ac=_ac(spec), dc=dc, nodes={c.id: at.get(c.id, "grid") for c in dc.connectors})
 
 
 def _ac(spec: StationSpec) -> AcProblem:
@@ -81,6 +92,7 @@ def _dc(spec: StationSpec) -> DcProblem:
             limit_w=e.power_max_w,
         )
         for e in spec.evses
+        if e.kind is EvseKind.DC
     )
     return DcProblem(
         cabinets=(DcCabinet(id="cabinet", topology=spec.topology, groups=groups),), connectors=connectors,
