@@ -25,8 +25,9 @@ from msgspec.structs import replace
 from evse.domain.limits import PowerRequest
 from evse.domain.readings import GroupStatus, Sample
 from evse.domain.station import EvseSpec, GroupSpec, StationSpec, Topology
+from evse.lab.park.ac import run_day as run_park_day
 from evse.lab.park.dc import run_day
-from evse.lab.park.visits import made_up_dc
+from evse.lab.park.visits import made_up_ac, made_up_dc
 from evse.planner.ac import solve as solve_ac
 from evse.planner.ac_problem import AcConnector, AcNode, AcProblem, PausePolicy
 from evse.planner.dc import solve
@@ -129,6 +130,16 @@ def hub_day_s(topology: Topology) -> float:
     visits = made_up_dc("motorway", 96, 1)
     began = time.process_time()
     run_day(site, visits, "planner", alone=[1.0] * len(visits))
+    return time.process_time() - began
+
+
+def park_day_s(vehicles: int, imbalance: bool) -> float:
+    """CPU time of the planner's day at work (`evsectl plan site`) of `car_park` with 200 points."""
+    site = car_park(200, 3, imbalance)
+    site = replace(site, connectors=tuple(replace(c, demand_ma=0, charging_s=0) for c in site.connectors))
+    visits = made_up_ac("work", vehicles, 1)
+    began = time.process_time()
+    run_park_day(site, visits, "planner", alone=[1.0] * len(visits))
     return time.process_time() - began
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.bench_planner import AC_BUDGETS_MS, AC_IMBALANCE_BUDGETS_MS, ac_row, cases, hub_day_s, median_ms
+from benchmarks.bench_planner import (
+    AC_BUDGETS_MS,
+    AC_IMBALANCE_BUDGETS_MS,
+    ac_row,
+    cases,
+    hub_day_s,
+    median_ms,
+    park_day_s,
+)
 from benchmarks.timing import Figure
 from evse.domain.station import Topology
 
@@ -34,6 +42,13 @@ def run(repeat: int = REPEAT) -> list[Figure]:
         Figure(name=f"planner, a day of a DC hub, {t.value}, 12 connectors on 16 groups", value=hub_day_s(t), unit="s", budget=60.0)
         for t in Topology
     ]
+    figures += [
+        Figure(
+            name=f"planner, a day of a car park{' with imbalance' if imbalance else ''}, 200 points, {vehicles} vehicles",
+            value=park_day_s(vehicles, imbalance), unit="s", budget=60.0,
+        )
+        for vehicles, imbalance in ((240, False), (60, True))
+    ]  # fmt: skip
     return [*figures, *ac(AC_BUDGETS_MS, imbalance=False), *ac(AC_IMBALANCE_BUDGETS_MS, imbalance=True)]
 
 
