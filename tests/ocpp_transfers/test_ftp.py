@@ -190,8 +190,8 @@ async def upload_with_cuts(ways: Net, url: str, path: Path, arrives: Path, said:
             break
         assert (await refusal(send(ways, parse_target(url), path, arrives.name, quiet))).why is Why.LINE
         before, there = there, await settled(arrives, said)
-        assert there > before
-    assert 400_000 < there < 650_000
+        assert there >= before  # a server that hears of the break on its other line first throws away what it has not read yet
+    assert 0 < there < 650_000
     assert len(BIG) - there < proxy.sent < len(BIG) - there + 20_000  # commands and TLS come on top
     assert await asyncio.to_thread(arrives.read_bytes) == BIG
     listening.close()
