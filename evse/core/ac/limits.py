@@ -185,14 +185,7 @@ def rotary_position(conn: Conn) -> RotaryPosition | None:
 
 def physical_ma(conn: Conn) -> int:
     """Return what cable, wiring and grid allow, in mA per phase, whatever is set from outside; 0 = no valid cable."""
-    spec, ma = conn.ac, conn.ac.evse_ma
-    ma = min(ma, proximity.cable_ma(conn) or 0)
-    position = rotary_position(conn)
-    if position is not None:
-        return min(ma, position.current_a * 1000)
-    if spec.rotary:
-        return min(ma, 0)
-    return min(ma, spec.grid_ma) if spec.grid_ma >= 0 else ma
+    return min(row.current_ma for row in _physical(conn))
 
 
 def _physical(conn: Conn) -> list[Row]:
