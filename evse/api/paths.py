@@ -43,15 +43,9 @@ def server_socket(configured: str) -> str:
 def demo_socket() -> str:
     """Return the socket of this user's demo that was started last, "" if none runs."""
     folder = os.environ.get("TMPDIR") or TEMPORARY_DIR
-    found: list[tuple[float, str]] = []
-    try:
-        for name in os.listdir(folder):  # noqa: PTH208 - see trusted()
-            path = f"{folder}/{name}/{SOCKET_NAME}"
-            if name.startswith(DEMO_PREFIX) and _exists(path) and os.lstat(path).st_uid == os.getuid() and _listens(path):
-                found.append((os.lstat(path).st_mtime, path))
-    except OSError:
-        return ""  # ended while we looked
-    return max(found)[1] if found else ""
+    names = os.listdir(folder) if _exists(folder) else []  # noqa: PTH208 - see trusted()
+    paths = [f"{folder}/{name}/{SOCKET_NAME}" for name in names if name.startswith(DEMO_PREFIX)]
+    return max(((began, path) for path in paths if (began := _listens_since(path))), default=(0.0, ""))[1]
 
 
 def user_dir() -> str:
@@ -85,9 +79,13 @@ def _exists(path: str) -> bool:
     return True
 
 
-def _listens(path: str) -> bool:
+def _listens_since(path: str) -> float:
+    """When somebody of this user began to listen at a socket, 0 if nobody does."""
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
-        return probe.connect_ex(path) == 0
+        made = os.lstat(path)
+        return made.st_mtime if made.st_uid == os.getuid() and probe.connect_ex(path) == 0 else 0.0
+    except OSError:
+        return 0.0  # it ended while we looked
     finally:
         probe.close()
