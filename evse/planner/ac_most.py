@@ -27,6 +27,9 @@ WORK_MAX = 80_000
 """Combinations tried in one plan, 1 to 2 us each. A car park of a thousand connectors on three storeys needs some 50 000; what
 needs more is for `ac_whole`."""
 
+WORK_EACH = 60
+"""Combinations for each connector, where that is more."""
+
 WORK_LAST = 600_000
 """The same where that was not enough either."""
 
@@ -82,9 +85,10 @@ class _Unit(msgspec.Struct):
 def most(problem: AcProblem, model: Model, order: Sequence[int], known: Sequence[int], work_max: int = WORK_MAX) -> list[int]:
     """The connectors that are on: the largest number per priority class, then the first in ``order``.
 
-    ``known`` = any set that fits, the better the less work. Raises `Spent`, after ``work_max`` combinations. Difference rows are
-    not looked at.
+    ``known`` = any set that fits, the better the less work. Raises `Spent`, after ``work_max`` combinations (or `WORK_EACH` for each
+    connector). Difference rows are not looked at.
     """
+    work_max = max(work_max, WORK_EACH * len(order))
     ranks = sorted({problem.connectors[i].priority for i in order}, reverse=True)
     chosen: list[int] = []
     fixed: tuple[int, ...] = ()

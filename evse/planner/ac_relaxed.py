@@ -32,6 +32,7 @@ class Relaxed(Quick):
         self.rows = {}
         self.known: set[int] = set()
         self.work, self.work_max = work, work_max
+        self.look = (len(units) + sum(map(len, self.entries))) // 8  # work of looking at everything once
 
     def inside(self, low: Sequence[float], high: Sequence[float], least: Sequence[tuple[int, float]]) -> dict[int, float] | None:
         """None when some point seems to be between the bounds and inside every row, else multipliers that seem to prove that
@@ -75,6 +76,9 @@ class Relaxed(Quick):
 
     def _broken(self) -> list[int]:
         """Rows that were not looked at and are broken."""
+        self.work[0] += self.look
+        if self.work[0] > self.work_max:
+            raise Doubt
         value, size, found = self.value, self.size, []
         for r, entries in enumerate(self.entries):
             if r not in self.known:
