@@ -12,10 +12,10 @@ FRESH = os.environ.get("EVSE_EXAMPLES") == "new"
 
 FULL = FRESH or os.environ.get("EVSE_EXAMPLES") == "full"
 
-PART = 4
+PART = 8
 """`make test` tries one example in so many."""
 
-LEAST = 25
+LEAST = 15
 
 DEEP_EVERY = 7 if FULL else 19
 """On every so many ticks of a plant determinism and the round trip of the state are looked at as well."""

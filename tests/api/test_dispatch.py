@@ -25,6 +25,7 @@ from evse.domain.base import ConfigError, DeviceError
 from evse.domain.records import AuditRecord
 from evse.lab.vloop import VirtualClock, VirtualLoop, run_virtual
 from tests._support.api_world import OWN_UID, UIDS, MemorySettings, MemoryVault, SecuredStation, make_access
+from tests._support.examples import examples
 from tests._support.fake_ac import REQUESTS as REQUESTS_AC
 from tests._support.fake_ocpp import REQUESTS as REQUESTS_OCPP
 from tests._support.fake_rules import REQUESTS as REQUESTS_RULES
@@ -428,7 +429,7 @@ json_values = st.recursive(
 FIELDS = sorted({name for op in OPERATIONS for name in op.request.__struct_fields__})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     operation=st.sampled_from([op for op in OPERATIONS if not op.stream]),
     content=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), json_values, max_size=4).map(

@@ -14,6 +14,7 @@ from evse.api import http1
 from evse.api.client_table import TABLE
 from evse.api.openapi import OPENAPI_FILE, outputs
 from evse.api.operations import OPERATIONS
+from tests._support.examples import examples
 
 BODY = b'{"a": 1}'
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n" + BODY
@@ -45,7 +46,7 @@ def test_an_answer_that_is_cut_is_an_error(wire: bytes) -> None:
             read([wire[:cut], b""])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     wire=st.binary(max_size=200)
     | st.binary(max_size=60).map(lambda b: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b)

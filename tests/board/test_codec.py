@@ -391,7 +391,7 @@ def test_garbage_is_refused_with_the_named_error_or_parses(block: bytes) -> None
         link.decode_block(block)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(sorted({int(number) for number in m.MsgId} | {0x7E, 0xF0})), st.binary(max_size=250), U8)
 def test_garbage_behind_a_right_crc_is_refused_with_the_named_error_or_parses(
     number: int, body: bytes, version: int

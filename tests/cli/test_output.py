@@ -21,6 +21,7 @@ from evsectl.fields import FIELDS
 from evsectl.layout import Column, Screen, fit, pairs, table, wrap
 from evsectl.output import TIME_KEYS, flat, iso, value_text
 from evsectl.yaml import yaml
+from tests._support.examples import examples
 from tests._support.fake_service import FakeStation
 from tests.cli.support import Rewind, make_eventful, rows, run
 from tests.cli.test_golden import CASES
@@ -88,7 +89,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["on", "no", "a_b", "1x", "x.y", "null", "data"]), JSON_VALUES, min_size=1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_yaml_of_any_value_is_read_back(value: dict[str, Any]) -> None:
     assert read_yaml(yaml(value)) == value
 

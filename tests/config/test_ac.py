@@ -11,6 +11,7 @@ from evse.config.spec import station_spec
 from evse.domain.ac import ROTARY_TABLE, FeedbackType, HlcMode, LockMode, ReleaseMode
 from evse.domain.base import ConfigError
 from evse.domain.station import EvseKind
+from tests._support.examples import examples
 
 HEAD = '[station]\nid = "X"\n[[evse]]\nid = 1\nkind = "ac"\nboard.port = "/dev/b1"\n'
 
@@ -108,7 +109,7 @@ def test_each_mistake_is_named_with_its_remedy(text: str, words: str) -> None:
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_order_of_the_rcd_test_is_exactly_that_of_the_manual(trigger: int, tripped: int, normal: int) -> None:
     """Charge Control C, table 71: tripped is looked at before normal."""
     text = f"[evse.ac]\nrcd = {{ enabled = true, trigger_ms = {trigger}, check_tripped_ms = {tripped}, check_normal_ms = {normal} }}\n"

@@ -14,6 +14,7 @@ from evse.core.state import Stage
 from evse.domain.session import StopReason
 from evse.domain.signing import SigningMode
 from evse.units import TICK_NS, s
+from tests._support.examples import examples
 from tests.core.plant import Plant, spec_of
 
 WAIT_S = 4
@@ -86,7 +87,7 @@ HISTORY = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.sampled_from(SigningMode), HISTORY)
 def test_any_history_keeps_the_laws_of_signing(mode: SigningMode, history: list[tuple[str, str, int, int]]) -> None:
     p = Signing(mode)

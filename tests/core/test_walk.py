@@ -267,7 +267,7 @@ class Station(RuleBasedStateMachine):
 
 TestStation = Station.TestCase
 TestStation.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(25), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

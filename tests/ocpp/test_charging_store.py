@@ -20,6 +20,7 @@ from evse.planner import composite
 from evse.planner.composite import ChargingProfile, Purpose
 from evse.storage.executor import StorageError
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 from tests.ocpp.support import Bench, under_virtual_time
 from tests.ocpp.test_charging import OK, START_TEXT, body, put
 
@@ -277,7 +278,7 @@ def _caps(draw: st.DrawFn) -> dict[int, ChargingProfile]:
     return found
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(_caps(), _caps(), st.data())
 def test_what_does_not_count_as_tighter_never_allows_less(
     stored: dict[int, ChargingProfile], wanted: dict[int, ChargingProfile], data: st.DataObject

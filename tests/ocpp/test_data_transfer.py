@@ -13,6 +13,7 @@ from evse.ocpp.data_transfer import DataTransferError, MeterKey
 from evse.ocpp.messages import CallError
 from evse.sim.csms import CsmsError
 from evse.transports.base import WsClosed
+from tests._support.examples import examples
 from tests.ocpp.support import Bench, under_virtual_time
 
 VENDOR = "com.example"
@@ -149,7 +150,7 @@ def test_there_are_64_subscriptions_at_most_and_wrong_confirmations_are_named() 
     under_virtual_time(main)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.text(max_size=200), st.none() | st.text(max_size=50))
 def test_payloads_pass_untouched_both_ways(data: str, message_id: str | None) -> None:
     async def main() -> None:

@@ -16,6 +16,7 @@ from evse.domain.station import EvseSpec
 from evse.ocpp.data_transfer import MeterKey
 from evse.ocpp.key_table import NOT_OFFERED, PAGE_KEYS, KeySpec, log_rows, reader_rows, signing_rows, table
 from evse.ocpp.keys import Keys, _accept
+from tests._support.examples import examples
 from tests.ocpp.support import Bench, under_virtual_time
 from tests.ocpp.test_keys_ac import ac, put
 
@@ -202,7 +203,7 @@ def test_a_hard_reset_comes_into_a_soft_one_that_waits() -> None:
     under_virtual_time(main)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.sampled_from(ROWS), st.text(max_size=60) | st.integers().map(str) | st.booleans().map(str))
 def test_no_value_confuses_a_row(spec: KeySpec, value: str) -> None:
     accepted = _accept(spec, value)

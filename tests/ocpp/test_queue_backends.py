@@ -17,6 +17,7 @@ from evse.ocpp.messages import parse_timestamp
 from evse.ocpp.queue import BURST, Pace, backend_of
 from evse.ocpp.time_source import VALID_FROM
 from evse.units import NS_PER_S, WallNs
+from tests._support.examples import examples
 from tests.ocpp.support import Bench, under_virtual_time
 from tests.ocpp.test_queue import rows
 
@@ -34,7 +35,7 @@ def test_what_tells_back_ends_apart(one: str, other: str, same: bool) -> None:
     assert "secret" not in backend_of(one)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.integers(1, 1000), st.lists(st.integers(0, 3 * NS_PER_S), min_size=1, max_size=60))
 def test_pace_never_lets_more_through_than_a_burst_and_its_rate(per_s: int, gaps: list[int]) -> None:
     pace, now, sent = Pace(lambda: per_s), 0, []

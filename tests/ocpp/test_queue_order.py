@@ -17,6 +17,7 @@ from evse.domain.readings import MeterValues
 from evse.domain.records import ASIDE
 from evse.domain.session import SessionPhase
 from evse.sim import csms as sim
+from tests._support.examples import examples
 from tests.ocpp.support import Bench, under_virtual_time
 
 METER = "MeterValues"
@@ -99,7 +100,7 @@ async def well_again(bench: Bench, csms: Refusing) -> None:
         await asyncio.sleep(60)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(examples(5, 2)))
 def test_no_session_is_told_out_of_order_and_nothing_is_lost(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = Random(seed)
     csms = Refusing(rng, monkeypatch)

@@ -18,6 +18,7 @@ from evse.domain.session import SessionRecord, StopReason
 from evse.ocpp import schema, v16
 from evse.ocpp.messages import check_call, check_result, known_actions, parse_timestamp, timestamp
 from evse.ocpp.ports import Identity
+from tests._support.examples import examples
 
 NAMES = sorted(schema.names())
 
@@ -77,7 +78,7 @@ def test_our_verdict_is_that_of_jsonschema(name: str) -> None:
     document, validator = reference(name)
     check = schema.load(name)
 
-    @settings(max_examples=12, deadline=None, database=None)
+    @settings(max_examples=examples(12), deadline=None, database=None)
     @given(values_for(document, document))
     def agree(value: Any) -> None:
         rules = {str(error.validator) for error in validator.iter_errors(value)} - {"multipleOf"}

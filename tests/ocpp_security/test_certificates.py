@@ -22,6 +22,7 @@ from evse.ocpp.security import x509 as made
 from evse.sim.csms import SimCsms
 from evse.sim.csms_security import Authority, CsmsSecurity, new_key, pem
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 from tests.ocpp_security.support import KEY_1, NAME, World, secured, with_key
 
 ROOT = Authority("Any root", now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
@@ -220,7 +221,7 @@ def test_an_authority_beside_the_csms_signs_what_a_technician_brings_it(tmp_path
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_any_text_in_any_request_gets_an_answer_of_the_schema(data: st.DataObject) -> None:
     """Whatever stands in a request, the answer is one of the schema and nothing is lost."""
     root = pem(ROOT.certificate)
@@ -306,7 +307,7 @@ def test_a_bad_request_is_rejected_by_the_simulated_csms(csr: str) -> None:
 
 
 @given(at=st.integers(0, len(CSR) - 1), letter=st.characters(codec="latin-1"))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_a_damaged_request_is_rejected_or_still_the_same(at: int, letter: str) -> None:
     text = CSR[:at] + letter + CSR[at + 1 :]
     assert sign(text) == "Rejected" or text.split() == CSR.split() or _der(text) == _der(CSR)

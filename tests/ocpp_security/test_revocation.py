@@ -28,6 +28,7 @@ from evse.sim.csms import SimCsms
 from evse.sim.csms_security import YEAR, Authority, CsmsSecurity, new_key, pem, server_context
 from evse.transports.base import DIRECT, DialError, DialOptions, DialStep
 from evse.units import NS_PER_S
+from tests._support.examples import examples
 from tests.ocpp_security.support import KEY_1, NAME, SecureStation, real_station, run_real, until
 
 HOUR = datetime.timedelta(hours=1)
@@ -127,7 +128,7 @@ def test_what_is_no_answer_is_not_believed(text: bytes, words: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_a_damaged_certificate_is_not_asked_about(at: int, byte: int) -> None:
     text = bytearray(der(LEAF))
@@ -137,7 +138,7 @@ def test_a_damaged_certificate_is_not_asked_about(at: int, byte: int) -> None:
         ocsp.request(bytes(text), der(ROOT.certificate))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_one_changed_byte_never_makes_a_revoked_certificate_good(at: int, by: int) -> None:
     text = bytearray(GONE)

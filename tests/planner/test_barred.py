@@ -12,6 +12,7 @@ from evse.domain.station import Topology
 from evse.planner.dc import solve
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem, group_power_w
 from evse.planner.verify import check
+from tests._support.examples import examples
 
 
 def problem(rng: Random, connectors: int, groups: int) -> DcProblem:
@@ -49,7 +50,7 @@ def best(p: DcProblem) -> list[int] | None:
     return max(found) if found else None
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(examples(12, 4)))
 def test_barred_groups_are_never_used_and_the_answer_stays_exact(seed: int) -> None:
     rng = Random(seed)
     p = problem(rng, rng.randint(2, 3), rng.randint(3, 4))

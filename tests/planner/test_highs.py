@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from evse.planner.ac import solve
+from tests._support.examples import examples
 from tests.planner.instances import ac_instance, described, judge_ac, judge_dc, short_of
 from tests.planner.oracle_highs import ac_optimum, dc_optimum
 from tests.planner.test_park import hub
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(examples(60, 20)))
 def test_ac_plans_are_the_optimum(seed: int) -> None:
     verdict = judge_ac(seed, 2 + seed % 13)
     assert not verdict.wrong, described(verdict, seed)
@@ -23,7 +24,7 @@ def test_larger_car_parks_are_the_optimum() -> None:
         assert not verdict.wrong, described(verdict, seed)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(examples(30, 10)))
 def test_dc_plans_are_the_optimum(seed: int) -> None:
     verdict = judge_dc(seed, 1 + seed % 6)
     assert not verdict.wrong, described(verdict, seed)

@@ -207,7 +207,7 @@ def test_no_plan_changes_without_an_event(watts: list[int], site_w: int, faulty:
 
 
 @pytest.mark.parametrize(("fuse_ma", "imbalance_ma"), [(50_000, -1), (50_000, 20_000), (11_000, -1)])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(examples(2, 1)))
 def test_no_ac_plan_changes_without_an_event_and_the_order_of_the_evses_does_not_matter(seed: int, fuse_ma: int, imbalance_ma: int) -> None:
     """Vehicles of every kind, some of which draw less than their share: once all has settled, shares stand still for minutes. Where
     not all fit, until the first dwell is over, whoever waits."""

@@ -23,6 +23,7 @@ from evse.planner.problem import DcSolution
 from evse.planner.regroup import GAIN_MIN_W
 from evse.planner.verify import check
 from evse.units import NS_PER_S, s
+from tests._support.examples import examples
 
 Groups = list[Sample[GroupStatus] | NoData]
 
@@ -232,7 +233,7 @@ def steps(draw: st.DrawFn) -> list[tuple[list[int], int, list[int]]]:
     return draw(st.lists(row, min_size=1, max_size=6))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(steps(), st.sampled_from(list(Topology)))
 def test_every_plan_of_a_history_respects_every_limit(
     history: list[tuple[list[int], int, list[int]]], topology: Topology

@@ -21,6 +21,7 @@ from evse.lab.park.visits import AC_DAYS, DC_DAYS, AcVisit, DcVisit, made_up_ac,
 from evse.planner.ac_problem import AcConnector, AcNode, AcProblem
 from evse.planner.problem import DcCabinet, DcConnector, DcGroup, DcProblem
 from evse.planner.turns import DWELL_S
+from tests._support.examples import examples
 from tests.planner.ac_documents import ac_problem_document
 
 HOUR = 3600
@@ -109,7 +110,7 @@ def test_who_finds_no_free_point_is_counted() -> None:
     assert (result.visits, result.turned_away) == (2, 1)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(
     seed=st.integers(0, 10_000), points=st.integers(1, 8), amps=st.integers(6, 80), day=st.sampled_from(AC_DAYS),
     policy=st.sampled_from(sorted(AC_POLICIES)), imbalance=st.sampled_from([None, 20_000]),
@@ -166,7 +167,7 @@ def test_a_home_group_comes_back_when_its_connector_needs_it() -> None:
     assert result.relay_operations >= 2 and result.waited_h == 0 and result.worst > 0.6
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(examples(4, 1)))
 def test_who_waits_for_power_takes_turns(seed: int) -> None:
     """A hub with power for k minimums, n vehicles at a time: nobody waits for more than ceil(n / k) dwells in one go."""
     rng = Random(seed)
@@ -192,7 +193,7 @@ def test_a_site_limit_is_shared_fairly() -> None:
     assert not first.broken and first.fairness < result.fairness
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(
     seed=st.integers(0, 10_000), connectors=st.integers(1, 4), site_kw=st.integers(5, 200), day=st.sampled_from(DC_DAYS),
     policy=st.sampled_from(sorted(dc.DC_POLICIES)), topology=st.sampled_from(list(Topology)),
@@ -317,7 +318,7 @@ class _Plain(ac._Day):
         super()._step()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(examples(3, 1)))
 def test_what_a_day_remembers_changes_nothing(seed: int) -> None:
     rng = Random(seed)
     site = park(8, rng.choice([20, 32, 50]), imbalance_ma=rng.choice([None, 4_000, 20_000]), turning=rng.random() < 0.5)

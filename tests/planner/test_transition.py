@@ -27,6 +27,7 @@ from evse.planner.transition import (
     set_share,
 )
 from evse.units import NS_PER_MS, NS_PER_S, Instant
+from tests._support.examples import examples
 from tests.planner.ac_strategies import ac_problems
 
 T0 = 100 * NS_PER_S
@@ -140,7 +141,7 @@ def used(row: Row, worst: dict[str, int]) -> int:
     return sum(weight * worst[name] for name, weight in row.draws.items())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(ac_problems(max_nodes=3, max_connectors=5, scarce=False, steps=(1, 100)), st.data())
 def test_no_fuse_is_ever_above_its_limit_whatever_the_vehicles_do(problem, data) -> None:  # type: ignore[no-untyped-def]
     """Demands and limits change at any time; a limit that falls below what flows is never exceeded by more than before."""
@@ -186,7 +187,7 @@ def test_no_fuse_is_ever_above_its_limit_whatever_the_vehicles_do(problem, data)
         before = worst
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(ac_problems(max_nodes=2, max_connectors=4, scarce=False))
 def test_when_everybody_follows_the_plan_is_reached(problem) -> None:  # type: ignore[no-untyped-def]
     names = [c.id for c in problem.connectors]
@@ -214,7 +215,7 @@ def balanced_site(rng: Random) -> AcProblem:
     return AcProblem(nodes=(node,), connectors=cars, step_ma=100)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(examples(40, 10)))
 def test_every_limit_holds_at_every_instant_whoever_of_them_follows(seed: int) -> None:
     """Imbalance included: each vehicle draws what it drew or what it is told now, in any combination, for any time. And the plan
     is reached once all follow."""
@@ -301,7 +302,7 @@ def test_without_a_shared_limit_nobody_waits() -> None:
     assert dc_in_force(target, None, 3_000, known, {}, s(1))[0] is target
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.data())
 def test_the_site_is_never_above_its_limit_while_modules_follow_late_or_not_at_all(data: st.DataObject) -> None:
     count = data.draw(st.integers(2, 5))

@@ -139,7 +139,7 @@ def test_rules_survive_the_way_through_a_file(name: str) -> None:
     assert with_rules(station, rules) == station
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text(max_size=200))
 def test_a_file_is_read_or_refused(text: str) -> None:
     try:
@@ -231,7 +231,7 @@ def test_any_script_runs_or_is_refused(lines: list[tuple[int, list[str]]]) -> No
     assert [line.at_ms for line in found] == sorted({line.at_ms for line in found})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=80))
 def test_garbage_is_no_script(text: str) -> None:
     try:

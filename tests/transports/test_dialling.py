@@ -27,6 +27,7 @@ from evse.transports.base import DialError, DialOptions, DialStep, WsClosed
 from evse.transports.dialling import connect_tcp, open_socket, parse_proxy, watch_tcp
 from evse.transports.real import RealOpeners
 from evse.transports.websocket import WS_MESSAGE_MAX, open_websocket
+from tests._support.examples import examples
 from tests._support.proxy import Proxy
 from tests.transports.test_real import DEADLINE_S, OCPP, answer, closed_port, port_of, run
 
@@ -129,7 +130,7 @@ def test_a_proxy_url_is_http_https_or_socks5(text: str) -> None:
     assert error.value.step is DialStep.PROXY
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(max_size=40) | st.text(alphabet="htps5:/[]@.0127%", max_size=40))
 def test_any_text_as_proxy_url_is_taken_or_refused(text: str) -> None:
     with contextlib.suppress(DialError):

@@ -19,6 +19,7 @@ from evse.domain.contactor import ContactorFeedback
 from evse.domain.faults import FaultCode
 from evse.domain.signals import LockState
 from evse.units import NS_PER_MS, NS_PER_S
+from tests._support.examples import examples
 from tests.core.ac.bench import spec_of
 from tests.core.ac.locked import MOTOR, Locked
 
@@ -389,7 +390,7 @@ def _turn(b: Locked, knob: str, value: object) -> None:
         b.send(on=bool(value))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(st.tuples(KNOBS, st.integers(1, 10_000)), max_size=60))
 def test_the_motor_never_fights(steps: list[tuple[tuple[str, object], int]]) -> None:
     """Any readings, wishes and tick spacing: levels apart, no opening under a closed contactor, ready only when locked."""

@@ -10,6 +10,7 @@ from evse.core.ac import proximity
 from evse.domain.ac import PpState
 from evse.domain.faults import FaultCode
 from evse.units import NS_PER_MS, NS_PER_S
+from tests._support.examples import examples
 from tests.core.ac.bench import Bench, spec_of
 
 CODINGS = {PpState.A13: 13_000, PpState.A20: 20_000, PpState.A32: 32_000, PpState.A63: 63_000}
@@ -179,7 +180,7 @@ def test_a_lost_board_is_no_cable_and_forgets_nothing() -> None:
     assert cable(b) == 20_000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PpState), st.integers(1, 10_000)), max_size=40))
 def test_never_more_than_any_cable_seen_in_two_looks_since_the_vehicle_came(steps: list[tuple[PpState, int]]) -> None:
     """Whatever the contact does and however late the ticks are: what stood for two looks caps what follows."""

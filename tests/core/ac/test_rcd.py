@@ -15,6 +15,7 @@ from evse.domain.contactor import ContactorFeedback
 from evse.domain.fault_table import FAULTS
 from evse.domain.faults import FaultCode, LatchRule
 from evse.units import NS_PER_MS, NS_PER_S
+from tests._support.examples import examples
 from tests.core.ac.bench import Bench, spec_of
 
 WESTERN = RcdSpec(fitted=True, test=True)  # RCM14-01, the defaults
@@ -457,7 +458,7 @@ def test_a_lease_during_a_test_ends_it() -> None:
     assert not b.mem().rcd_trigger and not b.mem().rcd_passed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.integers(1, 5000),
     st.integers(1, 5000),
