@@ -31,7 +31,7 @@ MANNERS = (
     {"phases": 3, "ignore_pwm": True},
     {"phases": 1, "follow_ms": 4_000},
 )
-STEPS = examples(90, 45)
+STEPS = examples(90, 30)
 
 
 async def _chaos(lab: Lab, rng: random.Random, numbers: list[int], story: list[str]) -> None:

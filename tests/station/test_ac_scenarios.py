@@ -81,6 +81,7 @@ def test_the_quick_scenario_of_each_shipped_station(tmp_path: Path, name: str) -
     run_lab(tmp_path, scenario, config=station(tmp_path, name), check=RunLaws())
 
 
+@pytest.mark.slow  # twenty seconds; make test raises the same faults on its random AC days
 def test_ac_faults_each_is_named_acts_and_lets_charging_work_again(tmp_path: Path) -> None:
     async def scenario(lab: Lab) -> None:
         began = lab.clock.now()
