@@ -14,6 +14,12 @@ from evse.planner.tree import Model
 PAIR_MOVES_MAX = 100
 """Moves that are tried two and two, lowest level first, when single ones do not mend an imbalance: some 30 ms."""
 
+CHAIN_MAX, CHAINS_KEPT = 6, 120
+"""Moves of a chain, and how many chains of a length are gone on with, when two moves together do not mend it either."""
+
+CHAINS_TRIED_MAX = 40_000
+"""Some 0.3 s."""
+
 
 class Stepper:
     """Setpoints in mA with the use of every row beside them."""
@@ -77,7 +83,7 @@ class Stepper:
             row = next((r for r in range(first, len(self.left)) if self.left[r] < 0), -1)
             if row < 0:
                 return True
-            if not self._repair_row(row) and not self._repair_pair():
+            if not (self._repair_row(row) or self._repair_pair() or self._repair_chain()):
                 return False
 
     def _repair_row(self, row: int) -> bool:
@@ -132,6 +138,60 @@ class Stepper:
         self._move(*chosen[:2])
         self._move(*chosen[2:])
         return True
+
+    def _repair_chain(self) -> bool:
+        """Several setpoints move by one step together, whatever breaks in between; afterwards every limit holds. False when no chain does
+        it; then nothing has moved."""
+        short = sum(-left for left in self.left if left < 0)
+        if short > CHAIN_MAX * self.step:
+            return False
+        ways, tried = self._ways(), 0
+        chains: dict[tuple[int, ...], tuple[int, dict[int, int]]] = {(): (short, {})}  # moves -> what is exceeded; rows that they change
+        for _ in range(CHAIN_MAX):
+            longer: dict[tuple[int, ...], tuple[int, tuple[int, ...], int]] = {}
+            for chain, (excess, rows) in chains.items():
+                tried += len(ways)
+                if tried > CHAINS_TRIED_MAX:
+                    return False
+                for k, (_, members, uses) in enumerate(ways):
+                    key = tuple(sorted((*chain, k)))
+                    if key in longer or key.count(k) > len(members):
+                        continue
+                    after = excess
+                    for row, use in uses:
+                        left = rows.get(row, self.left[row])
+                        after += max(0, use - left) - max(0, -left)
+                    if not after:
+                        self._go(ways, key)
+                        return True
+                    longer[key] = after, chain, k
+            best = sorted(longer, key=lambda key: (longer[key][0], key))[:CHAINS_KEPT]
+            chains = {key: self._extended(chains[longer[key][1]][1], ways[longer[key][2]][2], longer[key][0]) for key in best}
+        return False
+
+    def _extended(self, rows: dict[int, int], uses: list[tuple[int, int]], excess: int) -> tuple[int, dict[int, int]]:
+        """What is exceeded, and what is left of all rows that a chain and one more move change."""
+        return excess, rows | {row: rows.get(row, self.left[row]) - use for row, use in uses}
+
+    def _ways(self) -> list[tuple[int, list[int], list[tuple[int, int]]]]:
+        """For each group one step up and one down: (mA, who of it can, what it takes of the rows that have a limit)."""
+        who: dict[tuple[int, int], list[int]] = {}
+        for i in sorted(self.on, key=self._level):
+            if self._up(i) == self.step:
+                who.setdefault((self.model.group_of[i], self.step), []).append(i)
+            if self.value[i] - self.step >= self.model.low_ma[i]:
+                who.setdefault((self.model.group_of[i], -self.step), []).insert(0, i)
+        return [
+            (ma, members, [(row, c * ma) for row, c in (*self.model.group_rows[group], *self.model.group_diffs[group])])
+            for (group, ma), members in who.items()
+        ]  # fmt: skip
+
+    def _go(self, ways: list[tuple[int, list[int], list[tuple[int, int]]]], chain: tuple[int, ...]) -> None:
+        """Move the first members of each group of a chain."""
+        for k in set(chain):
+            ma, members, _ = ways[k]
+            for i in members[: chain.count(k)]:
+                self._move(i, ma)
 
     def hand_out(self) -> None:
         """Give whole steps to whoever can still rise, lowest level first, until nobody can."""

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.bench_planner import car_park, scarce
+from evse.planner.ac import solve
 from evse.planner.ac_admit import admit
 from evse.planner.ac_problem import AcConnector, AcNode, AcProblem, PausePolicy
+from evse.planner.ac_verify import check
 from evse.planner.tree import build
 from tests._support.examples import examples
 from tests.planner.instances import ac_instance, odd_instance
@@ -84,6 +86,16 @@ def test_imbalance_that_the_largest_set_under_the_fuses_cannot_keep(seed: int) -
     steps found 31 of 37 in seed 3291."""
     _, problem = ac_instance(seed, 2 + seed % 199)
     assert _admitted(problem) == (ac_admitted(problem, ac_rows(problem)), True)
+
+
+def test_setpoints_that_only_a_chain_of_moves_brings_within_every_limit() -> None:
+    """Two fuses and two differences are full at once: neither one step nor two together mend what rounding has broken. The figures
+    are those of HiGHS, to the mA."""
+    _, problem = ac_instance(3283, 101)
+    solution = solve(problem)
+    assert solution.exact and not check(problem, solution.current_ma)
+    assert sum(ma > 0 for ma in solution.current_ma.values()) == 47
+    assert (solution.current_ma["c8"], solution.current_ma["c22"]) == (13_587, 6_000)
 
 
 @pytest.mark.parametrize(("seed", "size"), [(0, 30), (4, 44), (12, 14), (16, 18)])
