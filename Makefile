@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # One worker more than cores: real processes and screens spend a part of their tests waiting.
 WORKERS := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
+RANDOM_TESTS = $(shell grep -rlE '_support.examples import|^from hypothesis' tests --include='test_*.py')
 # Compiled modules are kept, whatever the environment says: every daemon that a test starts would compile all of them again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -29,10 +30,10 @@ test: $(VENV)/.installed  ## all tests that need no other programs and no patien
 
 test-day: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, all random examples (twenty to forty minutes)
 	EVSE_EXAMPLES=full $(PYTEST) -n 2 --dist worksteal --timeout 3600 -rP -m slow
-	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) --timeout 3600 -m 'not slow' $$(grep -rl '_support.examples import' tests --include='test_*.py')
+	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) --timeout 3600 -m 'not slow' $(RANDOM_TESTS)
 
 explore: $(VENV)/.installed  ## random examples that nobody has seen before; what they find becomes a test
-	EVSE_EXAMPLES=new $(PYTEST) $(WORKERS) --timeout 3600 -m 'not peer and not slow' $$(grep -rlE '_support.examples import|^from hypothesis' tests --include='test_*.py')
+	EVSE_EXAMPLES=new $(PYTEST) $(WORKERS) --timeout 3600 -m 'not peer and not slow' $(RANDOM_TESTS)
 
 soak: $(VENV)/.installed  ## a thousand stations killed or without power at any operation; figures into docs/performance.md
 	$(BIN)/python -m tools.soak_ocpp --seeds 1000 --jobs $$(nproc) --sweep --write

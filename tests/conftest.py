@@ -11,9 +11,9 @@ from hypothesis import settings
 
 from evse.sim.csms import SimCsms
 from evse.sim.csms_frames import FrameBook
-from tests._support.examples import FRESH
+from tests._support.examples import FRESH, examples
 
-settings.register_profile("seeded", derandomize=not FRESH, print_blob=True)
+settings.register_profile("seeded", max_examples=examples(100), derandomize=not FRESH, print_blob=True)
 settings.load_profile("seeded")
 
 GC_YOUNG = 20_000

@@ -24,6 +24,7 @@ from evse.protocols.meter_identify import dzg_units, plausible, says_model
 from evse.sim.hw.modbus_meter import SimModbusBus, SimModbusMeter
 from evse.transports.base import ByteStream, SerialSettings
 from evse.transports.memory import MemoryStream, stream_pair
+from tests._support.examples import examples
 from tests.rfid.rig import OneReader
 
 PORT = "/dev/ttyRS485"
@@ -175,7 +176,7 @@ def test_every_family_is_found_with_its_factory_settings(
     [
         ("eastron/sdm630", 19_200, "E", 7), ("abb/b24", 2_400, "N", 200), ("klefr/693x-694x", 38_400, "O", 247),
         ("iskra/wm3m4c", 9_600, "N", 1), ("dzg/dvh4013", 4_800, "E", 36), ("eastron/sdm72dm-v1", 115_200, "N", 33),
-    ],
+    ][: examples(6, 2)],
 )  # fmt: skip
 def test_other_settings_are_found_by_a_thorough_search(name: str, baud: int, parity: str, unit: int) -> None:
     said: dict[str, int | str] = {"model_id": {"abb/b24": "B24 112", "iskra/wm3m4c": "WM3M4"}.get(name, "")}
