@@ -9,7 +9,7 @@ RANDOM_TESTS = $(shell grep -rlE '_support.examples import|^from hypothesis' tes
 # Compiled modules are kept, whatever the environment says: every daemon that a test starts would compile all of them again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-day explore soak check test-peers bench docs screens clean
+.PHONY: help demo test test-day test-long test-random explore soak check test-peers bench docs screens clean
 .DEFAULT_GOAL := help
 
 help:  ## show the targets
@@ -28,9 +28,13 @@ demo: $(VENV)/.installed  ## watch a two-connector DC station work, without hard
 test: $(VENV)/.installed  ## all tests that need no other programs and no patience
 	$(PYTEST) $(WORKERS) -m 'not peer and not slow'
 
-test-day: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, all random examples (twenty to forty minutes)
+test-day: test-long test-random  ## both of the next two; CI runs the first beside everything else
+
+test-long: $(VENV)/.installed  ## the long tests: every tick of a day with 100 cars and faults, the demo under kills
 	EVSE_EXAMPLES=full $(PYTEST) -n 2 --dist worksteal --timeout 3600 -rP -m slow
-	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) --timeout 3600 -m 'not slow' $(RANDOM_TESTS)
+
+test-random: $(VENV)/.installed  ## all random examples, of which make test tries an eighth
+	EVSE_EXAMPLES=full $(PYTEST) $(WORKERS) --timeout 3600 -m 'not peer and not slow' $(RANDOM_TESTS)
 
 explore: $(VENV)/.installed  ## random examples that nobody has seen before; what they find becomes a test
 	EVSE_EXAMPLES=new $(PYTEST) $(WORKERS) --timeout 3600 -m 'not peer and not slow' $(RANDOM_TESTS)

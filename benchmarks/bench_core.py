@@ -126,7 +126,7 @@ def lab_station(warm_s: float = LAB_WARM_S, seconds: float = LAB_S) -> list[Figu
                 value=max(0.0, growth),
                 unit="per tick",
                 budget=GROWTH_MAX,
-                note=f"slope over {ticks} ticks of the same run when all rings are full, 0.03 is noise; `make test-day` holds a run of 24 h to it",
+                note=f"slope over {ticks} ticks of the same run when all rings are full, 0.03 is noise; `make test-long` holds a run of 24 h to it",
             ),
         ]
 

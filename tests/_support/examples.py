@@ -1,4 +1,4 @@
-"""How many random examples a law is tried on, and how long a random day is: a part of them in `make test`, all of them in `make test-day`.
+"""How many random examples a law is tried on, and how long a random day is: a part of them in `make test`, all of them in `make test-random`.
 
 Both try the same examples each time, so that a red run is caused by what was changed; `make explore` tries new ones.
 """

@@ -19,7 +19,7 @@ from tests._support.visits import draw_fault, visit
 
 SESSIONS = 100
 A_FEW = 10
-"""Of them in `make test`; all in `make test-day`."""
+"""Of them in `make test`; all in `make test-long`."""
 DAY_S = 24 * 3600
 
 

@@ -1,7 +1,7 @@
 """A whole day, every tick of it: 24 hours at 50 ms, a hundred cars, seeded faults, and nothing is lost or left behind.
 
 Unlike `test_day_of_visits`, no hour is jumped over: all timers, heartbeats, meter marks and rings run through the day.
-It takes some ten minutes and is run by `make test-day`.
+It takes a quarter of an hour and is run by `make test-long`.
 """
 
 from __future__ import annotations
