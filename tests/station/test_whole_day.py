@@ -1,7 +1,7 @@
 """A whole day, every tick of it: 24 hours at 50 ms, a hundred cars, seeded faults, and nothing is lost or left behind.
 
 Unlike `test_day_of_visits`, no hour is jumped over: all timers, heartbeats, meter marks and rings run through the day.
-It takes a quarter of an hour and is run by `make test-long`.
+It takes some twenty minutes of a core and is run by `make test-long`.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _signs_of_life(back_end: BackEnd, midnight: WallNs, length_ns: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(4800)
 def test_24_hours_with_100_sessions_and_faults_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
     assert HOURS * 3600 * NS_PER_S // TICK_NS == TICKS
     alive = live(tmp_path, HOURS, SESSIONS)
