@@ -50,6 +50,9 @@ _QUIET = {
 TOLD = frozenset({LimitSource.SITE, LimitSource.OCPP_STATIC, LimitSource.CSMS, LimitSource.DYNAMIC, LimitSource.FALLBACK, LimitSource.USER})
 """Sources whose limits somebody sets: a sentence says when."""
 
+FILE = "configuration"
+"""How the limit of the file calls itself."""
+
 CONFIGURED = "from the configuration"
 
 _OWN_SOURCES = (LimitSource.CABLE, LimitSource.HARDWARE, LimitSource.THERMAL, LimitSource.USER)
@@ -91,13 +94,14 @@ def _origin(settings: PlannerSettingsW, source: LimitSource, now: Instant | None
     if found is None:
         return None, CONFIGURED if source in (LimitSource.SITE, LimitSource.OCPP_STATIC) else ""
     age_s = None if now is None else max(0, now - found.set_at) // NS_PER_S
-    if found.detail == "configuration":
+    if found.detail == FILE:
         return age_s, CONFIGURED
     return age_s, f"set by {found.detail}" if found.detail and " " not in found.detail else found.detail
 
 
 def _bracket(source: LimitSource, age_s: int | None, detail: str) -> str:
     """Where a limit comes from, and when it was set if somebody did."""
+    detail = CONFIGURED if detail == FILE else detail
     told = source in TOLD and detail != CONFIGURED and age_s is not None
     words = " ".join(part for part in (detail, age_words(age_s) if told and age_s is not None else "") if part)
     return f" ({words})" if words else ""

@@ -354,6 +354,14 @@ def test_the_demand_of_a_vehicle_binds_and_not_the_most_that_it_could_take() -> 
     assert bound.detail == "asked for; the vehicle takes up to 55.0 kW"
 
 
+def test_a_limit_of_the_file_is_told_without_a_time_by_the_core_too() -> None:
+    """Seen in the demo: "binds (configuration 59 s ago)", as if somebody had just set it."""
+    site = LimitEntry(source=LimitSource.SITE, power_w=40_000, binds=True, age_s=59, detail="configuration")
+    told = explain(view(limits=(site,), offered_w=40_000), None, PlannerSettingsW())
+    assert told.text == "Connector 1 gets 40.0 kW: the site limit of 40.0 kW binds (from the configuration)"
+    assert told.limits[0].age_s == 59
+
+
 def test_what_only_the_plan_knows_is_a_row_that_binds() -> None:
     """Seen on a station with AC connectors beside: the sentence named the share of the grid, and no row of the table bound."""
     asked = [request(1, 100_000), request(2, 0)]
