@@ -23,12 +23,12 @@ class FaultOperations:
 
     async def fault_list(self, request: Empty, caller: Caller) -> m.Faults:
         """Active faults."""
-        return m.Faults(items=tuple(fault_info(record) for record in self._active()))
+        return m.Faults(items=tuple(fault_info(record) for record in self._station.view().faults))
 
     async def fault_clear(self, request: m.FaultRef, caller: Caller) -> m.Done:
         """Clear a latched fault; refused with the reason while its cause stands."""
         code = _code(request.code)
-        active = [r for r in self._active() if r.code is code and r.evse_id == request.evse_id]
+        active = [r for r in self._station.view().faults if r.code is code and r.evse_id == request.evse_id]
         if not active:
             where = f"connector {request.evse_id}" if request.evse_id else "the station"
             return m.Done(changed=False, detail=f"{code.value} is not active on {where}")
@@ -38,13 +38,6 @@ class FaultOperations:
         if refusal:
             raise ApiError(ErrorCode.CONFLICT, refusal, FAULTS[code].remedy_on_site)
         return m.Done()
-
-    def _active(self) -> tuple[FaultRecord, ...]:
-        """As the view has them; who asks for faults alone needs no view of everything else."""
-        loop = self._station.loop
-        if loop.fault:  # a fault that no tick can record
-            return self._station.view().faults
-        return (*loop.state.faults, *(record for evse in loop.state.evses for record in evse.faults))
 
     async def fault_catalogue(self, request: Empty, caller: Caller) -> m.FaultCatalogue:
         """Every fault."""
