@@ -9,8 +9,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -22,12 +23,14 @@ from evse.lab.park.beside import Beside, DcPoint
 from evse.lab.park.policies import AC_POLICIES, FIRST_COME, OWN_GROUPS, PHASE_BLIND, PLANNER
 from evse.lab.park.result import NO_SWITCHING, DayResult, Report, document, table
 from evse.lab.park.sites import MixedSite, Site, site_from_config
-from evse.lab.park.visits import AC_DAYS, DC_DAYS, made_up_ac, made_up_dc, measured_ac, measured_dc
+from evse.lab.park.visits import AC_DAYS, DC_DAYS, AcVisit, DcVisit, made_up_ac, made_up_dc, measured_ac, measured_dc
 from evse.planner.ac_document import ac_problem_from
 from evse.planner.ac_problem import AcProblem
 from evse.planner.document import DOCUMENT_BYTES_MAX, decode, problem_from
 from evse.planner.problem import DcProblem
 from evse.planner.reader import short
+
+V = TypeVar("V", AcVisit, DcVisit)
 
 EXIT_BROKEN, EXIT_INVALID = 1, 9
 CARS_PER_CONNECTOR = {"work": 1.2, "home": 1.0, "city": 3.0, "motorway": 8.0}
@@ -95,14 +98,21 @@ def _count(connectors: int, day: str) -> int:
     return max(1, round(connectors * CARS_PER_CONNECTOR[day]))
 
 
+def _visits(
+    options: argparse.Namespace, day: str, connectors: int, measured: Callable[[Path, str, float], tuple[str, list[V]]],
+    site: float, made_up: Callable[[str, int, int], list[V]],
+) -> tuple[str, list[V]]:  # fmt: skip
+    """Name of the day, and who comes: measured sessions (with what ``site`` says of the units), or vehicles made up."""
+    if options.sessions:
+        date, cars = measured(options.sessions, options.date, site)
+        return f"{date}, {len(cars)} measured sessions", cars
+    cars = made_up(day, options.cars or _count(connectors, day), options.seed)
+    return f"{day}, {len(cars)} vehicles made up", cars
+
+
 def _ac_days(site: AcProblem, options: argparse.Namespace) -> Days:
     day = _day(options, AC_DAYS)
-    if options.sessions:
-        date, cars = measured_ac(options.sessions, options.date, site.voltage_mv / 1000)
-        name = f"{date}, {len(cars)} measured sessions"
-    else:
-        cars = made_up_ac(day, options.cars or _count(len(site.connectors), day), options.seed)
-        name = f"{day}, {len(cars)} vehicles made up"
+    name, cars = _visits(options, day, len(site.connectors), measured_ac, site.voltage_mv / 1000, made_up_ac)
     base = [ac.alone_wh(site, visit) for visit in cars]
     results = [ac.run_day(site, cars, policy, seed=options.seed, alone=base) for policy in AC_POLICIES]
     if any(c.switch_s for c in site.connectors):
@@ -113,12 +123,7 @@ def _ac_days(site: AcProblem, options: argparse.Namespace) -> Days:
 
 def _dc_days(site: DcProblem, options: argparse.Namespace) -> Days:
     day = _day(options, DC_DAYS)
-    if options.sessions:
-        date, cars = measured_dc(options.sessions, options.date, site.efficiency_ppm / 1_000_000)
-        name = f"{date}, {len(cars)} measured sessions"
-    else:
-        cars = made_up_dc(day, options.cars or _count(len(site.connectors), day), options.seed)
-        name = f"{day}, {len(cars)} vehicles made up"
+    name, cars = _visits(options, day, len(site.connectors), measured_dc, site.efficiency_ppm / 1_000_000, made_up_dc)
     base = [dc.alone_wh(site, visit) for visit in cars]
     return name, len(site.connectors), [dc.run_day(site, cars, policy, alone=base) for policy in dc.DC_POLICIES]
 
